@@ -1,0 +1,1 @@
+"""Sequence rules over stored feeds: findings, ledger, report."""

@@ -1,0 +1,1 @@
+"""The only network client: sockets in, records out."""

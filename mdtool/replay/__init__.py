@@ -1,0 +1,1 @@
+"""Stored feeds merged by time and paced as they were received."""

@@ -1,0 +1,1 @@
+"""THE storage module: every byte mdtool keeps is written and read here."""
