@@ -39,27 +39,27 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A stretch of the merged order: at most one run a feed, and for each record which run it comes from.
-
-    The n-th mention of a run in `source` is the run's n-th record.
-    """
+    """A stretch of the merged order: at most one run a feed, and how they interleave."""
 
     runs: tuple[Run, ...]
-    source: npt.NDArray[np.intp]  # (records,) indexes of `runs`
+    order: npt.NDArray[np.intp] | None  # (records,) into the runs laid end to end; None: one run
 
     def __len__(self) -> int:
-        return len(self.source)
+        return sum(run.stop - run.start for run in self.runs)
+
+    def sources(self) -> npt.NDArray[np.intp]:
+        """For each record in merged order, which of `runs` it comes from; a run keeps its order."""
+        sizes = [run.stop - run.start for run in self.runs]
+        source = np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
+        return source if self.order is None else source[self.order]
 
     def rows(self) -> npt.NDArray[Any]:
         """The row index in merged order, (records,) of storage's ROW. A copy unless one feed is alone.
         `stream` and `offset` still count within their own feed and chunk."""
         parts = [run.batch.rows[run.start : run.stop] for run in self.runs]
-        if len(parts) == 1:
+        if self.order is None:
             return np.asarray(parts[0])
-        # A stable sort by source is the permutation from feed order to merged order; scattering inverts it.
-        merged: npt.NDArray[Any] = np.empty(len(self.source), dtype=parts[0].dtype)
-        merged[np.argsort(self.source, kind="stable")] = np.concatenate(parts)
-        return merged
+        return np.asarray(np.concatenate(parts).take(self.order))
 
 
 class _Feed:
@@ -72,38 +72,34 @@ class _Feed:
         self.batch: Batch | None = None
         self.rows: npt.NDArray[Any] = np.empty(0)
         self.at = 0  # the next row to hand out
-        self.loaded = 0  # rows before this have their key in `keys`
-        self.keys: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # of rows at..loaded
-        self.highest = BEGINNING
+        self.keys: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # of the rows in the window, from `at`
+        self.reached = BEGINNING  # the highest receive time handed out
 
     def load(self, size: int) -> bool:
-        """Makes `keys` non-empty; False where the feed has nothing more."""
-        if self.at < self.loaded:
+        """Makes `keys` reach about `size` rows ahead, within the batch; False where the feed has ended."""
+        # Topped up from half full, so that all feeds reach ahead about as far and a round merges many rows.
+        if len(self.keys) * 2 >= size or 0 < len(self.keys) == len(self.rows) - self.at:
             return True
-        while self.batch is None or self.at == len(self.rows):
+        while self.at == len(self.rows):
             self.batch = next(self.batches, None)
             if self.batch is None:
                 return False
             self.rows, self.at = self.batch.rows, 0
-        self.loaded = min(self.at + size, len(self.rows))
-        keys = np.maximum.accumulate(self.rows["recv_ns"][self.at : self.loaded])
-        if self.highest > keys[0]:
-            np.maximum(keys, self.highest, out=keys)
+        keys = np.maximum.accumulate(self.rows["recv_ns"][self.at : self.at + size])
+        if self.reached > keys[0]:
+            np.maximum(keys, self.reached, out=keys)
         if self.until_ns is not None and keys[-1] >= self.until_ns:
-            keys = keys[: np.searchsorted(keys, self.until_ns)]
-            self.loaded = self.at + len(keys)
-            self.rows, self.batches = self.rows[: self.loaded], iter(())
-            if not len(keys):
-                return False
-        self.highest = int(keys[-1])
+            keys = keys[: int(np.searchsorted(keys, self.until_ns))]
+            self.rows, self.batches = self.rows[: self.at + len(keys)], iter(())
         self.keys = keys
-        return True
+        return len(keys) > 0
 
     def take(self, count: int) -> tuple[Run, npt.NDArray[np.int64]]:
         assert self.batch is not None
         run = Run(self.reader, self.batch, self.at, self.at + count)
         keys, self.keys = self.keys[:count], self.keys[count:]
         self.at += count
+        self.reached = int(keys[-1])
         return run, keys
 
 
@@ -116,8 +112,9 @@ def merge_batches(readers: Sequence[Reader], until_ns: int | None = None) -> Ite
     while feeds := [feed for feed in feeds if feed.load(size)]:
         # Nothing later than the earliest window's end may go out yet: that feed may have more at that very
         # time, which comes before the same time of the feeds named after it.
-        limit = min(range(len(feeds)), key=lambda i: feeds[i].highest)
-        horizon = feeds[limit].highest
+        ends = [int(feed.keys[-1]) for feed in feeds]
+        horizon = min(ends)
+        limit = ends.index(horizon)
         runs, keys = [], []
         for i, feed in enumerate(feeds):
             side = "right" if i <= limit else "left"
@@ -126,15 +123,8 @@ def merge_batches(readers: Sequence[Reader], until_ns: int | None = None) -> Ite
                 run, taken = feed.take(count)
                 runs.append(run)
                 keys.append(taken)
-        yield Merged(tuple(runs), _order(keys))
-
-
-def _order(keys: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.intp]:
-    if len(keys) == 1:
-        return np.zeros(len(keys[0]), dtype=np.intp)
-    source = np.repeat(np.arange(len(keys), dtype=np.intp), [len(k) for k in keys])
-    ordered: npt.NDArray[np.intp] = source[np.argsort(np.concatenate(keys), kind="stable")]
-    return ordered
+        order = None if len(keys) == 1 else np.argsort(np.concatenate(keys), kind="stable")
+        yield Merged(tuple(runs), order)
 
 
 def merge(readers: Sequence[Reader], until_ns: int | None = None) -> Iterator[tuple[Reader, Record]]:
@@ -152,7 +142,7 @@ def merge(readers: Sequence[Reader], until_ns: int | None = None) -> Iterator[tu
                 records = iter(run.batch.records())
                 opened[id(run.reader)] = run.batch, records
             nexts.append((run.reader, records.__next__))
-        for i in merged.source.tolist():
+        for i in merged.sources().tolist():
             reader, take = nexts[i]
             yield reader, take()
 

@@ -1,8 +1,8 @@
 """When to release a record so that a replay keeps the recorded rhythm.
 
-Rule: every release time is computed from the start, never from the release before it, so lateness does not add
-up and a recorded silence lasts exactly as long as it was (divided by the speed). A replay that fell behind
-catches up.
+Rule: every release time is computed from the start, never from the release before it, so lateness does not
+add up and a recorded silence lasts exactly as long as it was (divided by the speed). A replay that fell
+behind catches up.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ASYNC_SPIN_NS = 1_200_000  # epoll rounds a timeout up to the next millisecond
 class Pacer:
     """Release times at `speed` times the recorded rhythm; None releases everything at once.
 
-    The rhythm starts with the first record asked about, or with `start`. Where the recorder's clock was set back
-    by more than CLOCK_STEP, the record is due at once and the rhythm goes on from it.
+    The rhythm starts with the first record asked about, or with `start`. Where the recorder's clock was set
+    back by more than CLOCK_STEP, the record is due at once and the rhythm goes on from it.
     """
 
     def __init__(self, speed: float | None = 1.0, clock: Clock | None = None) -> None:
@@ -91,8 +91,8 @@ class Pacer:
 
 
 def sleep_until(target_ns: int, clock: Clock, *, sleep: Callable[[float], object] = time.sleep) -> int:
-    """Blocks until the monotonic time `target_ns`: sleeps, then spins the last SPIN_NS. Returns the time it is
-    then."""
+    """Blocks until the monotonic time `target_ns`: sleeps, then spins the last SPIN_NS. Returns the time
+    it is then."""
     while (left := target_ns - (now := clock.monotonic_ns())) > 0:
         # sleep(0) spins, and lets other threads of this process have the interpreter.
         sleep(max(0, left - SPIN_NS) / SECOND)
