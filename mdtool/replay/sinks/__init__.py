@@ -1,0 +1,1 @@
+"""Where a replay goes: encoders from records to bytes, and the byte stream that takes them."""

@@ -1,0 +1,91 @@
+"""One record, one line of JSON.
+
+    {"recv_ns":1723129447123456789,"feed":"binance-usdm/ETH_USDT","stream":"depth@0ms","kind":"data","session":1,
+     "payload":{"e":"depthUpdate", ...}}
+
+Rule: a payload is never re-encoded. Where it is valid JSON on one line it is embedded as it was received,
+digit for digit, under `payload`; any other UTF-8 text is a string under `payload_text`, any other bytes are
+under `payload_b64`. Exactly one of the three keys is there, last. `flags` (a list of names: binary, failed,
+imported) is there only where the record has one. `kind` is the lower-case name of a model.Kind: outages and
+notes are lines too.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mdtool.model import Flag, Kind
+
+if TYPE_CHECKING:
+    from mdtool.kernel.journal import Record
+    from mdtool.storage.reader import Reader
+
+# Decoding to Raw walks the whole value without building it. It refuses what is not JSON (literals, numbers,
+# escapes, control characters), but not bytes that are no UTF-8: those are checked apart.
+_validate = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def is_json_line(payload: bytes) -> bool:
+    """Whether `payload` is one valid JSON value (RFC 8259, UTF-8) on one line. Escapes of half a surrogate
+    pair, which many parsers refuse, count as invalid."""
+    try:
+        _validate(payload)
+        if not payload.isascii():
+            payload.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return b"\n" not in payload and b"\r" not in payload
+
+
+class Ndjson:
+    """Encodes records as NDJSON. Keeps what is the same from line to line, so one instance serves one
+    replay."""
+
+    def __init__(self) -> None:
+        self._middles: dict[tuple[Reader, int, int, int, int], bytes] = {}
+
+    def __call__(self, records: Sequence[tuple[Reader, Record]]) -> bytes:
+        """The lines of `records`, in order, each with its newline."""
+        middles = self._middles
+        parts: list[bytes] = []
+        for reader, record in records:
+            key = (reader, record.stream, record.session, record.kind, record.flags)
+            middle = middles.get(key)
+            if middle is None:
+                middle = middles[key] = _middle(*key)
+            payload = record.payload
+            if is_json_line(payload):
+                parts += (b'{"recv_ns":%d' % record.recv_ns, middle, b',"payload":', payload, b"}\n")
+            else:
+                parts += (b'{"recv_ns":%d' % record.recv_ns, middle, _other(payload), b"}\n")
+        return b"".join(parts)
+
+
+def _middle(reader: Reader, stream: int, session: int, kind: int, flags: int) -> bytes:
+    text = b',"feed":%b,"stream":%b,"kind":"%b","session":%d' % (
+        msgspec.json.encode(reader.feed.name),
+        msgspec.json.encode(reader.stream_name(stream)),
+        _kind_name(kind).encode(),
+        session,
+    )
+    if flags:
+        text += b',"flags":' + msgspec.json.encode([(f.name or "").lower() for f in Flag if f & flags])
+    return text
+
+
+def _kind_name(kind: int) -> str:
+    try:
+        return Kind(kind).name.lower()
+    except ValueError:  # written by a newer version
+        return f"kind{kind}"
+
+
+def _other(payload: bytes) -> bytes:
+    try:
+        return b',"payload_text":' + msgspec.json.encode(payload.decode())
+    except UnicodeDecodeError:
+        return b',"payload_b64":"' + b64encode(payload) + b'"'
