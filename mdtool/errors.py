@@ -45,6 +45,10 @@ class ChunkUnavailable(StoreError):
     """A chunk the registry names cannot be opened (shared memory gone or not shared, file missing)."""
 
 
+class StoreFull(StoreError):
+    """No space is left for what was to be appended. What was committed stands."""
+
+
 class CorruptStore(StoreError):
     """Bytes of the store that contradict their checksum or their own header."""
 

@@ -1,0 +1,96 @@
+"""Files as a store needs them: created exclusively with safe modes, never through links, never shortened."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from pathlib import Path
+
+from mdtool.errors import StoreError, StoreFull
+
+FILE_MODE = 0o640
+DIRECTORY_MODE = 0o750
+MADV_POPULATE_WRITE = 23  # Linux 5.14: fault pages in one go rather than one by one on the hot path
+
+
+def make_directory(path: Path) -> None:
+    """The directory and its parents. Raises StoreError where a file or a link stands in the way."""
+    try:
+        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StoreError(f"{path}: a file stands where a directory is due; move it away") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot make the directory: {error.strerror}") from None
+
+
+def create(path: Path, size: int) -> int:
+    """A new sparse file, open for writing. Raises FileExistsError rather than touch what is there."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        os.ftruncate(fd, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_existing(path: Path, *, writable: bool = False) -> int:
+    """An existing file; a symbolic link is refused."""
+    return os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def map_file(fd: int, *, writable: bool = False) -> mmap.mmap | bytes:
+    """The whole file, shared; b"" where it is empty (mmap refuses that)."""
+    size = os.fstat(fd).st_size
+    if size == 0:
+        return b""
+    return mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+
+
+def reserve(fd: int, start: int, stop: int, where: Path) -> None:
+    """Back [start, stop) of a file with storage, so that writing there through a mapping cannot end in SIGBUS on a
+    full disk. Raises StoreFull."""
+    try:
+        os.posix_fallocate(fd, start, stop - start)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(
+                f"{where}: no space left for {stop - start:,} more bytes; free some and start again"
+            ) from None
+        raise StoreError(f"{where}: cannot reserve space: {error.strerror}") from None
+
+
+def populate(mapping: mmap.mmap, start: int, stop: int) -> None:
+    """Fault [start, stop) in for writing at once: one by one on the hot path the faults cost more than the appends."""
+    page_start = start - start % mmap.PAGESIZE
+    try:
+        mapping.madvise(MADV_POPULATE_WRITE, page_start, stop - page_start)
+    except OSError:
+        pass  # a kernel before 5.14: the pages fault in as they are written
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in it survive a power loss."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
+    """A new file with this content, under its name only once it is whole and on disk. Raises FileExistsError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    fd = create(aside, 0)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)  # and not rename, which would replace what is there
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(path.parent)

@@ -1,0 +1,198 @@
+"""The bytes of a store, and nothing else: no file is opened here.
+
+Everything is little-endian. A structured dtype *is* the format; mdtool-store(5) describes the same bytes in words.
+Slots and headers end in (or carry) a CRC-32C over the bytes before it, so a reader can tell a slot that is being
+rewritten, torn or damaged from a whole one.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum, IntFlag
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdtool.errors import CorruptStore, UsageError
+from mdtool.kernel.journal import crc32c
+
+VERSION = 1
+PAGE = 4096
+
+ROW = np.dtype(
+    [
+        ("recv_ns", "<i8"),
+        ("offset", "<u8"),  # of the payload in the heap
+        ("length", "<u4"),
+        ("crc32c", "<u4"),  # over the row with this field zero, then the payload
+        ("stream", "<u2"),
+        ("kind", "u1"),
+        ("flags", "u1"),
+        ("session", "<u4"),
+    ]
+)
+assert ROW.itemsize == 32
+
+# Offsets shared by all three files: a count that others poll stands alone on its cache line.
+CRC_AT = 124  # header CRC, over the bytes before it; what follows it changes while the file is in use
+COMMITTED_AT = 256
+STREAMS_AT = 320  # feed.bin only: number of interned stream names, on a cache line of its own
+
+
+class Location(IntEnum):
+    """Where a chunk's bytes are."""
+
+    SHM = 1
+    DISK = 2
+    PART = 3  # sealed into a Parquet part
+
+
+class ChunkState(IntEnum):
+    FREE = 0  # preallocated
+    LIVE = 1
+    CLOSED = 2
+    SEALED = 3
+    TRASHED = 4
+
+
+class ChunkFlag(IntFlag):
+    ORDERED = 1  # no receive time in it steps back
+    UNCLEAN = 2  # its writer died; closed by the one that followed
+
+
+# <chunk>.idx: one page of header, then rows.
+CHUNK_HEADER = np.dtype(
+    {
+        "names": [
+            "magic", "version", "header_bytes", "store_id", "feed_id", "chunk_id", "epoch", "row_capacity",
+            "heap_capacity", "created_ns", "crc32c", "state", "closed_ns", "heartbeat_ns", "committed",
+        ],
+        "formats": ["S8", "<u4", "<u4", "V16", "<u4", "<u8", "<u8", "<u8", "<u8", "<i8", "<u4", "<u8", "<i8", "<i8", "<u8"],
+        "offsets": [0, 8, 12, 16, 32, 40, 48, 56, 64, 72, CRC_AT, 128, 136, 192, COMMITTED_AT],
+        "itemsize": PAGE,
+    }
+)  # fmt: skip
+CHUNK_MAGIC = b"MDTCHUNK"
+STATE_AT, CLOSED_NS_AT, HEARTBEAT_AT = 128, 136, 192
+
+# feed.bin: one page of header, then stream names, then the chunk table.
+FEED_HEADER = np.dtype(
+    {
+        "names": ["magic", "version", "header_bytes", "store_id", "feed_id", "created_ns", "crc32c", "committed", "streams"],
+        "formats": ["S8", "<u4", "<u4", "V16", "<u4", "<i8", "<u4", "<u8", "<u8"],
+        "offsets": [0, 8, 12, 16, 32, 40, CRC_AT, COMMITTED_AT, STREAMS_AT],
+        "itemsize": PAGE,
+    }
+)  # fmt: skip
+FEED_MAGIC = b"MDTFEED\0"
+STREAM_SLOT = np.dtype([("name", "S60"), ("crc32c", "<u4")])
+MAX_STREAMS = 1024  # a feed has a dozen; a venue that invents names must not fill the disk with them
+MAX_STREAM_NAME = 60
+CHUNK_SLOT = np.dtype(
+    [
+        ("chunk_id", "<u8"),
+        ("epoch", "<u8"),
+        ("state", "<u4"),
+        ("location", "<u4"),
+        ("flags", "<u4"),
+        ("part", "<u4"),  # number of the part that holds it, once sealed
+        ("rows", "<u8"),  # final once CLOSED
+        ("heap_bytes", "<u8"),
+        ("min_ns", "<i8"),  # lowest and highest receive time, final once CLOSED
+        ("max_ns", "<i8"),
+        ("created_ns", "<i8"),
+        ("closed_ns", "<i8"),
+        ("reserved", "V44"),
+        ("crc32c", "<u4"),
+    ]
+)
+assert CHUNK_SLOT.itemsize == 128
+CHUNKS_AT = PAGE + MAX_STREAMS * STREAM_SLOT.itemsize
+
+# registry.bin: one page of header, then one slot a feed.
+STORE_HEADER = np.dtype(
+    {
+        "names": ["magic", "version", "header_bytes", "store_id", "created_ns", "crc32c", "next_session", "committed"],
+        "formats": ["S8", "<u4", "<u4", "V16", "<i8", "<u4", "<u8", "<u8"],
+        "offsets": [0, 8, 12, 16, 32, CRC_AT, 192, COMMITTED_AT],
+        "itemsize": PAGE,
+    }
+)
+STORE_MAGIC = b"MDTSTORE"
+NEXT_SESSION_AT = 192
+FEED_SLOT = np.dtype(
+    [
+        ("feed_id", "<u4"),
+        ("state", "<u4"),  # 1: in use
+        ("venue", "S32"),
+        ("symbol", "S64"),
+        ("live", "<u4"),  # Location of its live chunks
+        ("scale_known", "<u4"),
+        ("price_exp", "<i4"),
+        ("size_exp", "<i4"),
+        ("chunk_bytes", "<u8"),
+        ("created_ns", "<i8"),
+        ("reserved", "V372"),
+        ("crc32c", "<u4"),
+    ]
+)
+assert FEED_SLOT.itemsize == 512
+
+VENUE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+SYMBOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,62}")
+
+
+def check_name(venue: str, symbol: str) -> None:
+    """Refuse what could not be, or should not be, a directory of the store."""
+    if not VENUE_NAME.fullmatch(venue):
+        raise UsageError(f"venue {venue!r}: expected lower-case letters, digits and dashes")
+    if not SYMBOL_NAME.fullmatch(symbol):
+        raise UsageError(f"symbol {symbol!r}: expected letters, digits and _.:+- (at most 63), as in ETH_USDT")
+
+
+def sealed(dtype: np.dtype[Any], **fields: object) -> bytes:
+    """The bytes of a slot or header with its CRC filled in."""
+    value = np.zeros((), dtype)
+    for name, field in fields.items():
+        value[name] = field
+    crc_at = CRC_AT if dtype.itemsize == PAGE else dtype.itemsize - 4
+    value["crc32c"] = crc32c(value.tobytes()[:crc_at])
+    return value.tobytes()
+
+
+def unsealed(dtype: np.dtype[Any], data: bytes) -> np.void | None:
+    """The slot or header in `data`, or None where its CRC does not hold."""
+    crc_at = CRC_AT if dtype.itemsize == PAGE else dtype.itemsize - 4
+    value: np.void = np.frombuffer(data, dtype, 1)[0]
+    return value if crc32c(data[:crc_at]) == value["crc32c"] else None
+
+
+def header(dtype: np.dtype[Any], magic: bytes, data: bytes, where: str) -> np.void:
+    """The header in `data`. Raises CorruptStore naming `where`, what was found and expected."""
+    if len(data) < PAGE:
+        raise CorruptStore(f"{where}: {len(data)} bytes, expected a header of {PAGE}; run: mdtool verify")
+    if data[: len(magic)] != magic:
+        raise CorruptStore(f"{where}: begins with {data[:8]!r}, expected {magic!r}: not a file of a store")
+    value = unsealed(dtype, data[:PAGE])
+    if value is None:
+        raise CorruptStore(f"{where}: the header's checksum does not hold; run: mdtool verify")
+    if value["version"] != VERSION:
+        raise CorruptStore(
+            f"{where}: format version {value['version']}, this mdtool reads {VERSION}: use the one that wrote it"
+        )
+    return value
+
+
+def chunk_name(chunk_id: int) -> str:
+    """File name of a chunk, without suffix; `.idx` and `.dat` stand behind it."""
+    return f"{chunk_id:08d}"
+
+
+def feed_directory(store: Path, venue: str, symbol: str) -> Path:
+    return store / "feeds" / venue / symbol
+
+
+def shm_directory(store_id: str, feed_id: int) -> Path:
+    """Where a feed's chunks live in shared memory: named by the store's id, so two stores never meet."""
+    return Path("/dev/shm") / f"mdtool-{store_id}" / f"{feed_id:06d}"

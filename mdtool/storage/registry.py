@@ -1,0 +1,217 @@
+"""The two registries: which feeds a store has, and which chunks a feed has. Readers need nothing else to find data."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdtool.errors import StoreError
+from mdtool.kernel.journal import load_acquire, store_release
+from mdtool.model import Scale
+from mdtool.storage import files, layout
+from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.table import MappedFile, Table
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInfo:
+    """One feed of a store: its identity and settings."""
+
+    feed_id: int
+    venue: str
+    symbol: str
+    directory: Path
+    live: Location
+    chunk_bytes: int
+    scale: Scale | None  # learnt while recording; None where nothing has decoded the feed yet
+    created_ns: int
+    store_id: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.venue}/{self.symbol}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkInfo:
+    """One entry of a feed's chunk table. Rows, bytes and times are final once the state is CLOSED or later."""
+
+    chunk_id: int
+    epoch: int
+    state: ChunkState
+    location: Location
+    flags: ChunkFlag
+    part: int
+    rows: int
+    heap_bytes: int
+    min_ns: int
+    max_ns: int
+    created_ns: int
+    closed_ns: int
+
+
+class FeedRegistry:
+    """feed.bin: the stream names and the ordered chunk table of one feed. Written by the feed's one writer only."""
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self._file = MappedFile(path, layout.FEED_HEADER, layout.FEED_MAGIC, writable=writable)
+        self._chunks = Table(self._file, layout.CHUNK_SLOT, layout.CHUNKS_AT, layout.COMMITTED_AT)
+        self._streams = Table(self._file, layout.STREAM_SLOT, layout.PAGE, layout.STREAMS_AT)
+        self._names: list[str] = []
+        self.path = path
+
+    @staticmethod
+    def create(path: Path, store_id: str, feed_id: int, created_ns: int) -> None:
+        """The registry of a new feed; one that is there already is left as it is."""
+        head = layout.sealed(
+            layout.FEED_HEADER,
+            magic=layout.FEED_MAGIC,
+            version=layout.VERSION,
+            header_bytes=layout.PAGE,
+            store_id=uuid.UUID(store_id).bytes,
+            feed_id=feed_id,
+            created_ns=created_ns,
+        )
+        try:
+            files.write_durably(path, [head, bytes(layout.CHUNKS_AT - layout.PAGE)])
+        except FileExistsError:
+            pass
+
+    @property
+    def chunk_count(self) -> int:
+        return len(self._chunks)
+
+    def chunk(self, number: int) -> ChunkInfo:
+        """Entry `number` of the chunk table, in order of time."""
+        slot = self._chunks.read(number)
+        return ChunkInfo(
+            int(slot["chunk_id"]),
+            int(slot["epoch"]),
+            ChunkState(int(slot["state"])),
+            Location(int(slot["location"])),
+            ChunkFlag(int(slot["flags"])),
+            *(int(slot[n]) for n in ("part", "rows", "heap_bytes", "min_ns", "max_ns", "created_ns", "closed_ns")),
+        )
+
+    def chunks(self) -> list[ChunkInfo]:
+        return [self.chunk(number) for number in range(self.chunk_count)]
+
+    def add_chunk(self, **fields: object) -> int:
+        return self._chunks.append(**fields)
+
+    def update_chunk(self, number: int, **fields: object) -> None:
+        self._chunks.update(number, **fields)
+
+    @property
+    def streams(self) -> list[str]:
+        """Stream names; a record's `stream` is the index."""
+        for number in range(len(self._names), len(self._streams)):
+            self._names.append(bytes(self._streams.read(number)["name"]).decode("utf-8", "replace"))
+        return self._names
+
+    def add_stream(self, name: str) -> int:
+        encoded = name.encode()
+        if not 0 < len(encoded) <= layout.MAX_STREAM_NAME:
+            raise StoreError(f"stream name {name!r}: expected 1 to {layout.MAX_STREAM_NAME} bytes")
+        return self._streams.append(layout.MAX_STREAMS, name=encoded)
+
+    def sync(self) -> None:
+        self._file.sync()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class StoreRegistry:
+    """registry.bin: every feed of the store, and the counter sessions are numbered by."""
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self._file = MappedFile(path, layout.STORE_HEADER, layout.STORE_MAGIC, writable=writable)
+        self._feeds = Table(self._file, layout.FEED_SLOT, layout.PAGE, layout.COMMITTED_AT)
+        self._root = path.parent
+        self.store_id = uuid.UUID(bytes=bytes(self._file.header["store_id"])).hex
+
+    @staticmethod
+    def create(path: Path, created_ns: int) -> None:
+        """The registry of a new store. Raises FileExistsError where there is one."""
+        head = layout.sealed(
+            layout.STORE_HEADER,
+            magic=layout.STORE_MAGIC,
+            version=layout.VERSION,
+            header_bytes=layout.PAGE,
+            store_id=uuid.uuid4().bytes,
+            created_ns=created_ns,
+            next_session=1,
+        )
+        files.write_durably(path, [head])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone among the processes that change this registry; readers do not wait."""
+        fcntl.flock(self._file.fileno(), fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)
+
+    def feeds(self) -> list[FeedInfo]:
+        return [self.feed(number) for number in range(len(self._feeds))]
+
+    def feed(self, number: int) -> FeedInfo:
+        slot = self._feeds.read(number)
+        venue, symbol = bytes(slot["venue"]).decode(), bytes(slot["symbol"]).decode()
+        return FeedInfo(
+            feed_id=int(slot["feed_id"]),
+            venue=venue,
+            symbol=symbol,
+            directory=layout.feed_directory(self._root, venue, symbol),
+            live=Location(int(slot["live"])),
+            chunk_bytes=int(slot["chunk_bytes"]),
+            scale=Scale(int(slot["price_exp"]), int(slot["size_exp"])) if slot["scale_known"] else None,
+            created_ns=int(slot["created_ns"]),
+            store_id=self.store_id,
+        )
+
+    def add_feed(self, venue: str, symbol: str, live: Location, chunk_bytes: int, created_ns: int) -> FeedInfo:
+        """A new entry. The caller holds the lock and has seen that there is none."""
+        number = self._feeds.append(
+            feed_id=len(self._feeds) + 1,
+            state=1,
+            venue=venue.encode(),
+            symbol=symbol.encode(),
+            live=live,
+            chunk_bytes=chunk_bytes,
+            created_ns=created_ns,
+        )
+        self._file.sync()
+        return self.feed(number)
+
+    def update_feed(self, feed_id: int, **fields: object) -> None:
+        self._feeds.update(feed_id - 1, **fields)
+
+    def next_session(self) -> int:
+        """A session number no other connection of this store has. The caller holds the lock."""
+        mapping = self._file.upto(layout.PAGE)
+        session = load_acquire(mapping, layout.NEXT_SESSION_AT)
+        store_release(mapping, layout.NEXT_SESSION_AT, session + 1)
+        return session & 0xFFFFFFFF
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def is_registry(path: Path) -> bool:
+    """Whether a file begins as a store's registry does."""
+    try:
+        fd = files.open_existing(path)
+    except OSError:
+        return False
+    try:
+        return os.read(fd, len(layout.STORE_MAGIC)) == layout.STORE_MAGIC
+    finally:
+        os.close(fd)

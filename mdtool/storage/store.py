@@ -1,0 +1,153 @@
+"""A store: a directory with a registry, and the door to its feeds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from mdtool.clock import Clock, SystemClock
+from mdtool.errors import FeedNotFound, NotAStore, StoreError
+from mdtool.model import Scale
+from mdtool.storage import files, layout
+from mdtool.storage.layout import Location
+from mdtool.storage.reader import Reader
+from mdtool.storage.registry import FeedInfo, FeedRegistry, StoreRegistry, is_registry
+from mdtool.storage.writer import Sync, Writer
+
+__all__ = ["FeedInfo", "Store"]
+
+REGISTRY = "registry.bin"
+DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
+SMALLEST_CHUNK = 4096
+LARGEST_CHUNK = 1 << 40
+Live = Literal["disk", "shm"]
+LOCATIONS: dict[Live, Location] = {"disk": Location.DISK, "shm": Location.SHM}
+
+
+class Store:
+    """Open one with `Store.open` (it must exist) or `Store.create` (made if missing). Closes as a context manager."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self._registry = StoreRegistry(path / REGISTRY, writable=writable)
+        self._writable = writable
+        self.id = self._registry.store_id
+
+    @classmethod
+    def open(cls, path: Path | str) -> Store:
+        """An existing store, for reading. Raises NotAStore."""
+        path = Path(path).absolute()
+        if not is_registry(path / REGISTRY):
+            raise NotAStore(_no_store(path))
+        return cls(path, writable=False)
+
+    @classmethod
+    def create(cls, path: Path | str, clock: Clock | None = None) -> Store:
+        """The store at `path` for writing, made if the directory is missing or empty. Raises NotAStore where the
+        directory holds something else."""
+        path = Path(path).absolute()
+        if not is_registry(path / REGISTRY):
+            if path.is_dir() and any(entry.name != "lost+found" for entry in path.iterdir()):
+                raise NotAStore(
+                    f"{path} is not empty and no mdtool store (no {REGISTRY}): name an empty or new directory with --store"
+                )
+            files.make_directory(path)
+            try:
+                StoreRegistry.create(path / REGISTRY, (clock or SystemClock()).now_ns())
+            except FileExistsError:
+                pass  # another process made it in the meantime, which serves as well
+            except OSError as error:
+                raise StoreError(f"{path}: cannot make a store there: {error.strerror}") from None
+        if not os.access(path / REGISTRY, os.W_OK):
+            raise StoreError(f"{path / REGISTRY}: not writable by this user; record into another --store")
+        return cls(path, writable=True)
+
+    def feeds(self) -> list[FeedInfo]:
+        """Every feed, by name."""
+        return sorted(self._registry.feeds(), key=lambda feed: feed.name)
+
+    def feed(self, name: str) -> FeedInfo:
+        """The feed called `venue/SYMBOL`. Raises FeedNotFound."""
+        for feed in self._registry.feeds():
+            if feed.name == name:
+                return feed
+        raise FeedNotFound(f"{self.path} has no feed {name!r}; see: mdtool registry list")
+
+    def reader(self, name: str, *, verify: bool = True) -> Reader:
+        """A reader at the feed's beginning. `verify`: check each record's CRC as it is read."""
+        return Reader(self.feed(name), verify=verify)
+
+    def writer(
+        self,
+        name: str,
+        *,
+        live: Live | None = None,
+        chunk_bytes: int | None = None,
+        clock: Clock | None = None,
+        sync: Sync = "1s",
+    ) -> Writer:
+        """The one writer of `venue/SYMBOL`, made known if it is new. `live` and `chunk_bytes` are kept as the feed's
+        settings. Raises FeedLocked while another process writes it."""
+        clock = clock or SystemClock()
+        return Writer(self._own_feed(name, live, chunk_bytes, clock), clock, sync)
+
+    def set_scale(self, name: str, scale: Scale) -> None:
+        """Keep the decimal exponents a feed has been found to need."""
+        feed = self.feed(name)
+        with self._registry.locked():
+            self._registry.update_feed(
+                feed.feed_id, scale_known=1, price_exp=scale.price_exp, size_exp=scale.size_exp
+            )
+
+    def next_session(self) -> int:
+        """A session number that no other connection of this store has."""
+        with self._registry.locked():
+            return self._registry.next_session()
+
+    def close(self) -> None:
+        self._registry.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _own_feed(self, name: str, live: Live | None, chunk_bytes: int | None, clock: Clock) -> FeedInfo:
+        """The feed with these settings, registered and with its own registry."""
+        venue, _, symbol = name.partition("/")
+        layout.check_name(venue, symbol)
+        if chunk_bytes is not None and not SMALLEST_CHUNK <= chunk_bytes <= LARGEST_CHUNK:
+            raise StoreError(f"chunk size {chunk_bytes}: expected {SMALLEST_CHUNK} bytes to 1 TiB")
+        with self._registry.locked():
+            feed = next((feed for feed in self._registry.feeds() if feed.name == name), None)
+            if feed is None:
+                feed = self._registry.add_feed(
+                    venue,
+                    symbol,
+                    LOCATIONS[live or "disk"],
+                    chunk_bytes or DEFAULT_CHUNK_BYTES,
+                    clock.now_ns(),
+                )
+            else:
+                location = LOCATIONS[live] if live else feed.live
+                size = chunk_bytes or feed.chunk_bytes
+                if (location, size) != (feed.live, feed.chunk_bytes):
+                    self._registry.update_feed(feed.feed_id, live=location, chunk_bytes=size)
+                    feed = self._registry.feed(feed.feed_id - 1)
+            files.make_directory(feed.directory)
+            if not (feed.directory / "feed.bin").exists():
+                FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
+        return feed
+
+
+def _no_store(path: Path) -> str:
+    if not path.exists():
+        return f"{path}: no such directory, expected an mdtool store; record or import makes one, --store names another"
+    if not path.is_dir():
+        return f"{path}: a file, expected the directory of an mdtool store; --store names another"
+    return f"{path}: no mdtool store (it has no {REGISTRY}); record or import makes one, --store names another"

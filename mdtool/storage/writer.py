@@ -1,0 +1,215 @@
+"""The one writer of a feed. Its append is the kernel's; everything here happens around it.
+
+Rule: only the process that holds the feed's lock writes to the feed's registry and chunks, and it never opens for
+writing what an earlier one wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from types import TracebackType
+from typing import Literal
+
+from mdtool.clock import DAY, Clock, day_start
+from mdtool.errors import ChunkUnavailable, FeedLocked, StoreFull
+from mdtool.kernel.journal import Appender
+from mdtool.model import Kind
+from mdtool.storage import chunk, files
+from mdtool.storage.chunk import LiveChunk
+from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
+
+Sync = Literal["none", "1s", "chunk"]
+SESSION_STREAM = "session"  # stream of OPEN, CLOSE, SENT, NOTE and END records
+
+
+class Writer:
+    """Appends to one feed. Opens a chunk with the first record, rolls when it is full and at UTC midnight.
+
+    `append(recv_ns, kind, stream_id, session, payload, flags=0)` is a compiled bound method: it commits, and raises
+    StoreFull when there is no space (nothing is lost but that record).
+    `sync_policy`: "none" survives a crash of the process; "1s" expects `sync()` once a second; "chunk" syncs closed
+    chunks only. Whatever blocks (`sync`, `spool`, `close`) belongs off the hot path.
+    """
+
+    def __init__(self, feed: FeedInfo, clock: Clock, sync_policy: Sync = "1s") -> None:
+        self.feed = feed
+        self.sync_policy = sync_policy
+        self._clock = clock
+        self._lock_fd = _lock(feed)
+        self._chunk: LiveChunk | None = None
+        self._entry = -1  # the live chunk's number in the chunk table
+        self._finished: list[tuple[int, LiveChunk | None]] = []  # closed, not yet synced or spooled
+        self._appender = Appender(self._make_room)
+        self.append = self._appender.append
+        try:
+            self._registry = FeedRegistry(feed.directory / "feed.bin", writable=True)
+            self._streams = {name: number for number, name in enumerate(self._registry.streams)}
+            last = self._registry.chunk(self._registry.chunk_count - 1) if self._registry.chunk_count else None
+            self.epoch = last.epoch + 1 if last else 1
+            self._next_chunk_id = last.chunk_id + 1 if last else 1
+            self._close_what_the_dead_left()
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+
+    def stream(self, name: str) -> int:
+        """The id of a stream of this feed, made known if it is new. At most 60 bytes, 1024 streams."""
+        number = self._streams.get(name)
+        if number is None:
+            number = self._streams[name] = self._registry.add_stream(name)
+        return number
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Say that the writer lives; about once a second."""
+        if self._chunk is not None:
+            self._chunk.heartbeat(now_ns)
+
+    def sync(self) -> None:
+        """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread."""
+        if self.sync_policy == "1s":
+            with contextlib.suppress(OSError):  # closed while we looked: the roll has queued it in _finished
+                if (live := self._chunk) is not None:
+                    live.sync()
+        while self._finished:
+            entry, finished = self._finished.pop(0)
+            self._finish(entry, finished)
+
+    def end(self, recv_ns: int, reason: str) -> None:
+        """Append the END record that tells readers the writer stopped of its own will."""
+        payload = json.dumps({"reason": reason}).encode()
+        self.append(recv_ns, Kind.END, self.stream(SESSION_STREAM), 0, payload)
+
+    def close(self) -> None:
+        """Close the chunk, finish what is pending, release the feed. Idempotent."""
+        if self._lock_fd < 0:
+            return
+        try:
+            self._close_chunk()
+            self.sync()
+            if self.sync_policy != "none":
+                self._registry.sync()
+        finally:
+            self._registry.close()
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _make_room(self, recv_ns: int, length: int) -> None:
+        live = self._chunk
+        if live is not None and self._day_ns <= recv_ns < self._day_ns + DAY and live.make_room(self._appender, length):
+            return
+        self._close_chunk()
+        self._open_chunk(recv_ns, length)
+
+    def _open_chunk(self, recv_ns: int, length: int) -> None:
+        now_ns = self._clock.now_ns()
+        heap_bytes = max(self.feed.chunk_bytes, length)
+        fresh = LiveChunk(self.feed, self._next_chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
+        self._next_chunk_id += 1
+        self._day_ns = day_start(recv_ns)
+        self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
+        if not fresh.make_room(self._appender, length):
+            raise StoreFull(f"{fresh.heap.path}: a record of {length:,} bytes does not fit a new chunk")
+        self._entry = self._registry.add_chunk(
+            chunk_id=fresh.chunk_id,
+            epoch=self.epoch,
+            state=ChunkState.LIVE,
+            location=fresh.location,
+            created_ns=now_ns,
+            min_ns=recv_ns,
+            max_ns=recv_ns,
+        )
+        self._chunk = fresh
+
+    def _close_chunk(self) -> None:
+        live, self._chunk = self._chunk, None
+        if live is None:
+            return
+        appender = self._appender
+        low, high = appender.time_range
+        now_ns = self._clock.now_ns()
+        live.mark_closed(now_ns)
+        self._registry.update_chunk(
+            self._entry,
+            state=ChunkState.CLOSED,
+            flags=ChunkFlag.ORDERED if appender.ordered else ChunkFlag(0),
+            rows=appender.count_committed,
+            heap_bytes=appender.heap_used,
+            min_ns=low,
+            max_ns=high,
+            closed_ns=now_ns,
+        )
+        appender.detach()
+        self._finished.append((self._entry, live))
+
+    def _finish(self, entry: int, finished: LiveChunk | None) -> None:
+        """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory."""
+        info = self._registry.chunk(entry)
+        if finished is not None:
+            if info.location == Location.DISK and self.sync_policy != "none":
+                finished.sync()
+            finished.close()
+        if info.location == Location.SHM:
+            chunk.copy_to_disk(self.feed, info)
+            self._registry.update_chunk(entry, location=Location.DISK)
+            chunk.remove_shm(self.feed, info.chunk_id)
+
+    def _close_what_the_dead_left(self) -> None:
+        """Enter the final figures of a chunk whose writer died, so readers need not wait for it. Its bytes are not
+        touched."""
+        for entry in range(self._registry.chunk_count):
+            info = self._registry.chunk(entry)
+            if info.state == ChunkState.LIVE:
+                with contextlib.suppress(ChunkUnavailable):
+                    self._registry.update_chunk(entry, **_figures(self.feed, info))
+            if info.state <= ChunkState.CLOSED and info.location == Location.SHM:
+                with contextlib.suppress(ChunkUnavailable):  # gone with a reboot: readers are told so
+                    self._finish(entry, None)
+
+
+def _figures(feed: FeedInfo, info: ChunkInfo) -> dict[str, object]:
+    """What a dead writer's chunk holds, from its committed rows."""
+    import numpy as np
+
+    from mdtool.storage.reader import index_rows
+
+    opened = chunk.open_chunk(feed, info)
+    rows = index_rows(opened.index, opened.journal.committed)
+    times = rows["recv_ns"]
+    ordered = len(rows) == 0 or bool(np.all(times[1:] >= times[:-1]))
+    return {
+        "state": ChunkState.CLOSED,
+        "flags": ChunkFlag.UNCLEAN | (ChunkFlag.ORDERED if ordered else ChunkFlag(0)),
+        "rows": len(rows),
+        "heap_bytes": int((rows["offset"] + rows["length"]).max()) if len(rows) else 0,
+        "min_ns": int(times.min()) if len(rows) else info.min_ns,
+        "max_ns": int(times.max()) if len(rows) else info.max_ns,
+        "closed_ns": opened.heartbeat_ns,
+    }
+
+
+def _lock(feed: FeedInfo) -> int:
+    """The feed's writer lock. Raises FeedLocked naming the process that holds it."""
+    path = feed.directory / "writer.lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise FeedLocked(
+            f"{feed.name} is being written by another process (pid {holder}): stop it first, or record other symbols"
+        ) from None
+    os.pwrite(fd, f"{os.getpid():<12}\n".encode(), 0)
+    return fd
