@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from mdtool.kernel.journal import Record
     from mdtool.storage.reader import Batch, Reader
 
-WINDOW = (
-    1 << 16
-)  # rows looked at together, over all feeds: the sort stays in cache and the first record comes soon
+WINDOW = 1 << 16  # rows looked at together, over all feeds: the sort stays in cache and the first record comes soon
 SMALLEST_WINDOW = 256  # rows of one feed, however many feeds there are
 BEGINNING = np.iinfo(np.int64).min
 

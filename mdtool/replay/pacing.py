@@ -16,9 +16,7 @@ from fractions import Fraction
 from mdtool.clock import SECOND, Clock, SystemClock
 from mdtool.errors import UsageError
 
-CLOCK_STEP = (
-    SECOND  # a receive time further back than this is the recorder's clock having been set, not jitter
-)
+CLOCK_STEP = SECOND  # a receive time further back than this is the recorder's clock having been set, not jitter
 SPIN_NS = 200_000  # a sleeping thread wakes this late at worst on an idle machine; the rest is spun
 ASYNC_SPIN_NS = 1_200_000  # epoll rounds a timeout up to the next millisecond
 
