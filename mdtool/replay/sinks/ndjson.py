@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mdtool.kernel.journal import Record
     from mdtool.storage.reader import Reader
 
+PAYLOAD = b',"payload":'
+
 # Decoding to Raw walks the whole value without building it. It refuses what is not JSON (literals, numbers,
 # escapes, control characters), but not bytes that are no UTF-8: those are checked apart.
 _validate = msgspec.json.Decoder(msgspec.Raw).decode
@@ -42,30 +44,51 @@ def is_json_line(payload: bytes) -> bool:
 
 
 class Ndjson:
-    """Encodes records as NDJSON. Keeps what is the same from line to line, so one instance serves one
-    replay."""
+    """Encodes records as NDJSON. Keeps what is the same from line to line: one instance serves one replay."""
 
     def __init__(self) -> None:
         self._middles: dict[tuple[Reader, int, int, int, int], bytes] = {}
 
     def __call__(self, records: Sequence[tuple[Reader, Record]]) -> bytes:
         """The lines of `records`, in order, each with its newline."""
-        middles = self._middles
+        try:
+            lines = self._embedded(records)
+        except (msgspec.MsgspecError, RecursionError):
+            return b"".join([self._line(reader, record) for reader, record in records])
+        if lines.isascii() and b"\r" not in lines and lines.count(b"\n") == len(records):
+            return lines
+        return b"".join([self._line(reader, record) for reader, record in records])
+
+    def _embedded(self, records: Sequence[tuple[Reader, Record]]) -> bytes:
+        """The lines as they are where every payload is a JSON line, which is nearly always. What can be asked of all
+        lines at once (bytes beyond ASCII, line ends) is left to the caller."""
+        middles, validate = self._middles, _validate
         parts: list[bytes] = []
+        extend = parts.extend
         for reader, record in records:
             key = (reader, record.stream, record.session, record.kind, record.flags)
-            middle = middles.get(key)
-            if middle is None:
+            if (middle := middles.get(key)) is None:
                 middle = middles[key] = _middle(*key)
             payload = record.payload
-            if is_json_line(payload):
-                parts += (b'{"recv_ns":%d' % record.recv_ns, middle, b',"payload":', payload, b"}\n")
-            else:
-                parts += (b'{"recv_ns":%d' % record.recv_ns, middle, _other(payload), b"}\n")
+            validate(payload)
+            extend((b'{"recv_ns":%d' % record.recv_ns, middle, payload, b"}\n"))
         return b"".join(parts)
+
+    def _line(self, reader: Reader, record: Record) -> bytes:
+        payload = record.payload
+        middle = _middle(reader, record.stream, record.session, record.kind, record.flags)
+        head = b'{"recv_ns":%d' % record.recv_ns + middle
+        if is_json_line(payload):
+            return head + payload + b"}\n"
+        head = head.removesuffix(PAYLOAD)
+        try:
+            return head + b',"payload_text":' + msgspec.json.encode(payload.decode()) + b"}\n"
+        except UnicodeDecodeError:
+            return head + b',"payload_b64":"' + b64encode(payload) + b'"}\n'
 
 
 def _middle(reader: Reader, stream: int, session: int, kind: int, flags: int) -> bytes:
+    """What stands between the receive time and a payload that is embedded."""
     text = b',"feed":%b,"stream":%b,"kind":"%b","session":%d' % (
         msgspec.json.encode(reader.feed.name),
         msgspec.json.encode(reader.stream_name(stream)),
@@ -74,7 +97,7 @@ def _middle(reader: Reader, stream: int, session: int, kind: int, flags: int) ->
     )
     if flags:
         text += b',"flags":' + msgspec.json.encode([(f.name or "").lower() for f in Flag if f & flags])
-    return text
+    return text + PAYLOAD
 
 
 def _kind_name(kind: int) -> str:
@@ -82,10 +105,3 @@ def _kind_name(kind: int) -> str:
         return Kind(kind).name.lower()
     except ValueError:  # written by a newer version
         return f"kind{kind}"
-
-
-def _other(payload: bytes) -> bytes:
-    try:
-        return b',"payload_text":' + msgspec.json.encode(payload.decode())
-    except UnicodeDecodeError:
-        return b',"payload_b64":"' + b64encode(payload) + b'"'
