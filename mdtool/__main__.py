@@ -1,0 +1,5 @@
+"""`python -m mdtool` is `mdtool`."""
+
+from mdtool.commands.main import run
+
+run()

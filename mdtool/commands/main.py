@@ -1,0 +1,159 @@
+"""The command tree and its edge: options -> task -> output, and every failure as one line and an exit code.
+
+Rule: nothing here or in a command module imports a task at module level, so --help loads none of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import mdtool
+from mdtool.commands import docs, registry, replay, tail
+from mdtool.commands.context import Run
+from mdtool.commands.options import Verb
+from mdtool.errors import MdtoolError
+from mdtool.view.output import Output, silence_stdout
+
+INTERRUPTED = 130
+FAILED = 2
+
+# typer raises click's exceptions and names only this one, whose bases are UsageError and ClickException.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+VERBS: tuple[Verb, ...] = (
+    Verb("registry", registry.registry, registry.EXAMPLES),
+    Verb("tail", tail.tail, tail.EXAMPLES),
+    Verb("replay", replay.replay, replay.EXAMPLES),
+    Verb("docs", docs.docs, hidden=True),
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        Output().data(f"mdtool {mdtool.__version__}")
+        raise typer.Exit
+
+
+def root(
+    ctx: typer.Context,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="DIR",
+            envvar="MDTOOL_STORE",
+            show_envvar=False,
+            help="The store to work on ($MDTOOL_STORE, else ~/.local/share/mdtool).",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings (TOML) instead of ~/.config/mdtool/config.toml."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more, and show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Record live market-data feeds without losing a byte; store, prove, replay and show them."""
+    out = ctx.find_object(Output) or Output()
+    out.verbose = verbose
+    if ctx.invoked_subcommand is None:
+        out.talk(ctx.get_help())
+        raise typer.Exit(FAILED)
+    ctx.obj = Run(store_dir=store, config_file=config, verbose=verbose, out=out)
+
+
+def build() -> Any:
+    """The whole tree, as the object (of click's kind) that parses a command line."""
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    app = typer.Typer(
+        name="mdtool",
+        callback=root,
+        invoke_without_command=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings=settings,
+    )
+    for verb in VERBS:
+        if isinstance(verb.run, typer.Typer):
+            app.add_typer(verb.run, name=verb.name, epilog=verb.epilog, hidden=verb.hidden)
+        else:
+            app.command(verb.name, epilog=verb.epilog, hidden=verb.hidden)(verb.run)
+    command: Any = typer.main.get_command(app)
+    # Help lists the verbs as the table does, where typer would put groups last.
+    command.commands = {verb.name: command.commands[verb.name] for verb in VERBS}
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    out = Output()
+    try:
+        code = _invoke(list(sys.argv[1:] if argv is None else argv), out)
+        out.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return 0
+    except MdtoolError as error:
+        _traceback(out)
+        out.error(str(error))
+        return error.exit_code
+    except OSError as error:
+        _traceback(out)
+        where = f"{error.filename}: " if error.filename else ""
+        out.error(f"{where}{error.strerror or error}")
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the edge: what gets here is a defect, reported in a line
+        _traceback(out)
+        hint = "" if out.verbose else " (run with -v for the traceback)"
+        out.error(f"internal error: {type(error).__name__}: {error}{hint}")
+        return FAILED
+
+
+def _invoke(argv: list[str], out: Output) -> int:
+    command = build()
+    try:
+        with command.make_context("mdtool", argv, obj=out) as ctx:
+            command.invoke(ctx)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.Abort:
+        return INTERRUPTED
+    except _ClickException as error:
+        out.error(_usage(error))
+        return FAILED
+    return 0
+
+
+def _usage(error: BaseException) -> str:
+    """One line out of click's: what is wrong with the command line, and where its help is."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "mdtool"
+    message = message[:1].lower() + message[1:].rstrip(".").replace("Value error, ", "")
+    for name in ("--store", "--config", "--verbose", "-v"):
+        if message.endswith((f"option: {name}", f"option '{name}'")):
+            return f"{message}; it goes before the command: mdtool {name} ... {path.split(' ', 1)[-1]}"
+    return f"{message}; see: {path} --help"
+
+
+def _traceback(out: Output) -> None:
+    if out.verbose:
+        import traceback
+
+        out.talk(traceback.format_exc().rstrip())
+
+
+def run() -> None:
+    """The console entry."""
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""`mdtool replay`: what was recorded, again, in order of receive time."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mdtool.commands.context import current
+from mdtool.commands.options import Feeds, From, Speed, To
+
+EXAMPLES = (
+    ("mdtool replay --from 2024-08-08T23:55 --to 2024-08-08T23:56", "a minute of every feed, as fast as it goes"),
+    ("mdtool replay ETH_USDT --speed 1", "as it was recorded"),
+    ("mdtool replay --from -15m --speed 10 | jq .payload", "the last quarter of an hour, ten times as fast"),
+)
+
+
+class Format(StrEnum):
+    """How a record is written."""
+
+    NDJSON = "ndjson"
+    RAW = "raw"
+
+
+def replay(
+    ctx: typer.Context,
+    feeds: Feeds = None,
+    from_: From = None,
+    to: To = None,
+    speed: Speed = "max",
+    form: Annotated[
+        Format,
+        typer.Option("--format", metavar="FORMAT", help="ndjson: a line of JSON each; raw: the payloads, a line each."),
+    ] = Format.NDJSON,
+) -> None:
+    """Write records to standard output, in order of receive time.
+
+    Feeds are merged by time; the order within a feed is never changed. Outages and notes are records too.
+    """
+    from mdtool.replay.replayer import Replay, play
+    from mdtool.replay.sinks.ndjson import Ndjson
+    from mdtool.replay.sinks.raw import raw
+    from mdtool.units import parse_speed
+
+    run = current(ctx)
+    factor = parse_speed(speed)
+    with run.store() as store, ExitStack() as stack:
+        readers = [stack.enter_context(store.reader(feed.name)) for feed in run.feeds(store, feeds or ())]
+        span = run.span(readers, from_, to)
+        encode = Ndjson() if form is Format.NDJSON else raw
+        played = play(Replay(readers, span.from_ns, span.to_ns, factor), encode, run.out.binary)
+    run.out.detail(f"{played.records:,} records, {played.payload_bytes:,} bytes of payload")

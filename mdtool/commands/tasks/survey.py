@@ -1,0 +1,87 @@
+"""What a store holds, as rows to draw or to write as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from mdtool.clock import SECOND, SystemClock
+from mdtool.storage.reader import Reader
+from mdtool.storage.store import FeedInfo, Store
+from mdtool.view.reports import ChunkRow, FeedDetails, FeedRow, StreamRow
+from mdtool.view.records import kind_name
+
+WRITER_TTL_NS = 5 * SECOND  # a writer says it lives once a second; five missed are no accident
+
+
+def feed_rows(store: Store, feeds: Sequence[FeedInfo]) -> list[FeedRow]:
+    """One row a feed, from the registries alone."""
+    rows = []
+    for feed in feeds:
+        with store.reader(feed.name, verify=False) as reader:
+            rows.append(_row(feed, reader))
+    return rows
+
+
+def feed_details(store: Store, feed: FeedInfo) -> FeedDetails:
+    """All there is to say on one feed; counts its records by stream and kind from the row indexes."""
+    with store.reader(feed.name, verify=False) as reader:
+        row = _row(feed, reader)
+        chunks = tuple(
+            ChunkRow(
+                chunk_id=chunk.chunk_id,
+                epoch=chunk.epoch,
+                state=chunk.state.name,
+                location=chunk.location.name.lower(),
+                records=chunk.rows,
+                payload_bytes=chunk.heap_bytes,
+                first_ns=chunk.min_ns,
+                last_ns=chunk.max_ns,
+            )
+            for chunk in reader.chunks()
+        )
+        streams = _streams(reader)
+    scale = feed.scale
+    return FeedDetails(
+        feed=row,
+        directory=str(feed.directory),
+        live=feed.live.name.lower(),
+        chunk_bytes=feed.chunk_bytes,
+        created_ns=feed.created_ns,
+        price_exp=scale.price_exp if scale else None,
+        size_exp=scale.size_exp if scale else None,
+        streams=streams,
+        chunks=chunks,
+    )
+
+
+def _row(feed: FeedInfo, reader: Reader) -> FeedRow:
+    chunks = reader.chunks()
+    return FeedRow(
+        feed=feed.name,
+        records=sum(chunk.rows for chunk in chunks),
+        payload_bytes=sum(chunk.heap_bytes for chunk in chunks),
+        first_ns=reader.first_ns,
+        last_ns=reader.last_ns,
+        chunks=len(chunks),
+        epochs=len({chunk.epoch for chunk in chunks}),
+        writer=reader.writer_status(WRITER_TTL_NS, SystemClock().now_ns()).value,
+    )
+
+
+def _streams(reader: Reader) -> tuple[StreamRow, ...]:
+    records: Counter[tuple[int, int]] = Counter()
+    payload_bytes: Counter[tuple[int, int]] = Counter()
+    for batch in reader.batches():
+        keys = batch.rows["stream"].astype(np.int64) << 8 | batch.rows["kind"]
+        found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        sizes = np.bincount(inverse, weights=batch.rows["length"])
+        for key, count, size in zip(found.tolist(), counts.tolist(), sizes.tolist(), strict=True):
+            records[divmod(key, 256)] += count
+            payload_bytes[divmod(key, 256)] += int(size)
+    return tuple(
+        StreamRow(reader.stream_name(stream), kind_name(kind), records[stream, kind], payload_bytes[stream, kind])
+        for stream, kind in sorted(records)
+    )

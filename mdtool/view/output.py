@@ -1,0 +1,149 @@
+"""The one place that prints.
+
+Rule: stdout carries data and nothing else; talk, progress and errors go to stderr. Nothing is coloured when the
+stream is no terminal or NO_COLOR is set (rich's own rule). rich is imported when something is drawn, never before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+PIPED_WIDTH = 160  # columns a report may take where no terminal says otherwise: nothing is cut in a file or a pipe
+PROGRESS_EVERY = 0.1  # seconds between two redraws of the progress line
+
+
+class ByteStream(Protocol):
+    """What takes bytes, perhaps fewer than it was given."""
+
+    def write(self, data: memoryview, /) -> int | None: ...
+
+    def flush(self) -> None: ...
+
+    def fileno(self) -> int: ...
+
+
+class Output:
+    """Where one run prints."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self.verbose = verbose
+        self.color: bool | None = None  # None: where the stream is a terminal
+        self._progress_at = 0.0
+        self._progress_shown = False
+
+    @cached_property
+    def console(self) -> Console:
+        """stdout, for renderables."""
+        return _console(self.color, stderr=False)
+
+    @cached_property
+    def talk_console(self) -> Console:
+        """stderr, for renderables that are no data (a live display)."""
+        return _console(self.color, stderr=True)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return sys.stdout.isatty()
+
+    @property
+    def binary(self) -> ByteStream:
+        """stdout as unbuffered bytes, for records in bulk. What was printed before comes before."""
+        sys.stdout.flush()
+        buffer = sys.stdout.buffer
+        return getattr(buffer, "raw", buffer)
+
+    def data(self, text: str) -> None:
+        """A line (or several) of data, as it is."""
+        sys.stdout.write(text + "\n")
+
+    def json(self, value: Any) -> None:
+        """A report as JSON, indented, keys in the order of the report's fields."""
+        import msgspec
+
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2)
+        self.data(text.decode())
+
+    def show(self, renderable: RenderableType) -> None:
+        """A report, drawn. In a file or a pipe without the blanks that fill a terminal's lines."""
+        if self.console.is_terminal:
+            self.console.print(renderable)
+            return
+        with self.console.capture() as drawn:
+            self.console.print(renderable)
+        self.data("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+    def line(self, text: Text) -> None:
+        """One line of data: styled on a terminal, plain elsewhere, never wrapped."""
+        if self.is_terminal:
+            self.console.print(text, soft_wrap=True)
+        else:
+            self.data(text.plain)
+
+    def talk(self, text: str) -> None:
+        """A line for the person at the terminal."""
+        self.end_progress()
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def detail(self, text: str) -> None:
+        """As talk, said with -v only."""
+        if self.verbose:
+            self.talk(text)
+
+    def error(self, text: str) -> None:
+        """Why the run failed: one line, whatever the message holds."""
+        self.talk("mdtool: " + " ".join(text.split("\n")))
+
+    def progress(self, text: str) -> None:
+        """The state of something long, on a line that rewrites itself; silent where stderr is no terminal."""
+        now = time.monotonic()
+        if now - self._progress_at < PROGRESS_EVERY or not sys.stderr.isatty():
+            return
+        self._progress_at = now
+        self._progress_shown = True
+        columns = max(20, os.get_terminal_size(sys.stderr.fileno()).columns)
+        sys.stderr.write("\r\x1b[K" + text[: columns - 1])
+        sys.stderr.flush()
+
+    def end_progress(self) -> None:
+        """Takes the progress line away."""
+        if self._progress_shown:
+            self._progress_shown = False
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def flush(self) -> None:
+        self.end_progress()
+        sys.stdout.flush()
+
+
+def _console(color: bool | None, *, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(
+        stderr=stderr,
+        width=width,
+        force_terminal=True if color else None,
+        no_color=True if color is False else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def silence_stdout() -> None:
+    """After the reader of a pipe has gone: nothing more may be written there, not even at interpreter exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

@@ -1,0 +1,125 @@
+"""Reports as values and as tables: a value is what --json writes, a table is what a person sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mdtool.units import format_size
+from mdtool.view.moments import moment
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    feed: str
+    records: int
+    payload_bytes: int
+    first_ns: int | None
+    last_ns: int | None
+    chunks: int
+    epochs: int
+    writer: str  # alive, stale or gone
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    stream: str
+    kind: str
+    records: int
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    chunk_id: int
+    epoch: int
+    state: str
+    location: str
+    records: int
+    payload_bytes: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDetails:
+    feed: FeedRow
+    directory: str
+    live: str
+    chunk_bytes: int
+    created_ns: int
+    price_exp: int | None
+    size_exp: int | None
+    streams: tuple[StreamRow, ...]
+    chunks: tuple[ChunkRow, ...]
+
+
+def table(*columns: str) -> Table:
+    """A table without a frame. A heading that begins with '>' stands on the right, as numbers do."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        right = column.startswith(">")
+        made.add_column(column.lstrip(">"), justify="right" if right else "left", no_wrap=True)
+    return made
+
+
+def feed_table(rows: Sequence[FeedRow]) -> RenderableType:
+    """`registry list`."""
+    made = table("feed", ">records", ">payload", "first (UTC)", "last (UTC)", "writer")
+    for row in rows:
+        made.add_row(
+            Text(row.feed),
+            f"{row.records:,}",
+            format_size(row.payload_bytes),
+            moment(row.first_ns),
+            moment(row.last_ns),
+            Text(row.writer, style={"alive": "green", "stale": "yellow"}.get(row.writer, "dim")),
+        )
+    return made
+
+
+def feed_page(details: FeedDetails) -> RenderableType:
+    """`registry show`."""
+    feed = details.feed
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_row(Text("feed", style="dim"), Text(feed.feed, style="bold"))
+    facts.add_row(Text("directory", style="dim"), Text(details.directory, overflow="fold"))
+    facts.add_row(Text("live chunks", style="dim"), f"on {details.live}, {format_size(details.chunk_bytes)} each")
+    facts.add_row(Text("scale", style="dim"), scale_text(details.price_exp, details.size_exp))
+    facts.add_row(Text("created", style="dim"), f"{moment(details.created_ns)} UTC")
+    facts.add_row(
+        Text("records", style="dim"),
+        f"{feed.records:,} in {count(feed.chunks, 'chunk')} of {count(feed.epochs, 'epoch')}",
+    )
+    facts.add_row(Text("writer", style="dim"), feed.writer)
+    streams = table("stream", "kind", ">records", ">payload")
+    for stream in details.streams:
+        streams.add_row(Text(stream.stream), stream.kind, f"{stream.records:,}", format_size(stream.payload_bytes))
+    chunks = table(">chunk", ">epoch", "state", "where", ">records", ">payload", "first (UTC)", "last (UTC)")
+    for chunk in details.chunks:
+        chunks.add_row(
+            str(chunk.chunk_id),
+            str(chunk.epoch),
+            chunk.state,
+            chunk.location,
+            f"{chunk.records:,}",
+            format_size(chunk.payload_bytes),
+            moment(chunk.first_ns),
+            moment(chunk.last_ns),
+        )
+    return Group(facts, "", streams, "", chunks)
+
+
+def scale_text(price_exp: int | None, size_exp: int | None) -> str:
+    if price_exp is None or size_exp is None:
+        return "not known yet"
+    return f"prices to 1e{price_exp}, sizes to 1e{size_exp}"
+
+
+def count(number: int, noun: str) -> str:
+    """1 chunk, 2 chunks, 0 chunks."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
