@@ -63,7 +63,7 @@ class Region:
 
 
 class LiveChunk:
-    """The chunk a writer appends to. Created exclusively: what is there already is never opened for writing."""
+    """The chunk a writer appends to. Created exclusively: raises FileExistsError rather than open what is there."""
 
     def __init__(
         self, feed: FeedInfo, chunk_id: int, epoch: int, location: Location, heap_bytes: int, created_ns: int
@@ -74,8 +74,12 @@ class LiveChunk:
         index_path, heap_path = chunk_paths(feed, chunk_id, location)
         files.make_directory(index_path.parent)
         self.row_capacity = max(64, heap_bytes // HEAP_BYTES_PER_ROW)
-        self.heap = Region(heap_path, max(heap_bytes, mmap.PAGESIZE))
         self.index = Region(index_path, layout.PAGE + self.row_capacity * layout.ROW.itemsize)
+        try:
+            self.heap = Region(heap_path, max(heap_bytes, mmap.PAGESIZE))
+        except BaseException:
+            self.index.close()
+            raise
         self.index.back(layout.PAGE)
         self.index.map[: layout.PAGE] = layout.sealed(
             layout.CHUNK_HEADER,
@@ -158,7 +162,9 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
         feed.feed_id,
         info.chunk_id,
     ):
-        raise CorruptStore(f"{index_path}: belongs to another feed or store, expected chunk {info.chunk_id} of {feed.name}")
+        raise CorruptStore(
+            f"{index_path}: belongs to another feed or store, expected chunk {info.chunk_id} of {feed.name}"
+        )
     assert isinstance(index, mmap.mmap)  # it has a header
 
     def fault(row: int, found: int, expected: int) -> Exception:
@@ -172,10 +178,11 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
 def _unavailable(feed: FeedInfo, info: ChunkInfo, path: Path, error: OSError) -> str:
     if info.location == Location.SHM:
         return (
-            f"{path}: chunk {info.chunk_id} of {feed.name} is in shared memory that is not visible here: after a reboot "
-            "it is gone; from a container, start it with --ipc=host or mount the host's /dev/shm"
+            f"{path}: chunk {info.chunk_id} of {feed.name} is in shared memory that is not visible here: after a "
+            "reboot it is gone; from a container, start it with --ipc=host or mount the host's /dev/shm"
         )
-    return f"{path}: chunk {info.chunk_id} of {feed.name} cannot be opened: {error.strerror}; run: mdtool verify {feed.name}"
+    what = f"chunk {info.chunk_id} of {feed.name} cannot be opened: {error.strerror}"
+    return f"{path}: {what}; run: mdtool verify {feed.name}"
 
 
 def copy_to_disk(feed: FeedInfo, info: ChunkInfo) -> None:

@@ -61,30 +61,49 @@ class ChunkFlag(IntFlag):
     UNCLEAN = 2  # its writer died; closed by the one that followed
 
 
+def _page(fields: list[tuple[str, str, int]]) -> np.dtype[Any]:
+    """A header of one page: (name, format, offset) each."""
+    names, formats, offsets = ([field[part] for field in fields] for part in range(3))
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": PAGE})  # type: ignore[arg-type]
+
+
 # <chunk>.idx: one page of header, then rows.
-CHUNK_HEADER = np.dtype(
-    {
-        "names": [
-            "magic", "version", "header_bytes", "store_id", "feed_id", "chunk_id", "epoch", "row_capacity",
-            "heap_capacity", "created_ns", "crc32c", "state", "closed_ns", "heartbeat_ns", "committed",
-        ],
-        "formats": ["S8", "<u4", "<u4", "V16", "<u4", "<u8", "<u8", "<u8", "<u8", "<i8", "<u4", "<u8", "<i8", "<i8", "<u8"],
-        "offsets": [0, 8, 12, 16, 32, 40, 48, 56, 64, 72, CRC_AT, 128, 136, 192, COMMITTED_AT],
-        "itemsize": PAGE,
-    }
-)  # fmt: skip
+CHUNK_HEADER = _page(
+    [
+        ("magic", "S8", 0),
+        ("version", "<u4", 8),
+        ("header_bytes", "<u4", 12),
+        ("store_id", "V16", 16),
+        ("feed_id", "<u4", 32),
+        ("chunk_id", "<u8", 40),
+        ("epoch", "<u8", 48),
+        ("row_capacity", "<u8", 56),
+        ("heap_capacity", "<u8", 64),
+        ("created_ns", "<i8", 72),
+        ("crc32c", "<u4", CRC_AT),
+        ("state", "<u8", 128),
+        ("closed_ns", "<i8", 136),
+        ("heartbeat_ns", "<i8", 192),
+        ("committed", "<u8", COMMITTED_AT),
+    ]
+)
 CHUNK_MAGIC = b"MDTCHUNK"
 STATE_AT, CLOSED_NS_AT, HEARTBEAT_AT = 128, 136, 192
 
 # feed.bin: one page of header, then stream names, then the chunk table.
-FEED_HEADER = np.dtype(
-    {
-        "names": ["magic", "version", "header_bytes", "store_id", "feed_id", "created_ns", "crc32c", "committed", "streams"],
-        "formats": ["S8", "<u4", "<u4", "V16", "<u4", "<i8", "<u4", "<u8", "<u8"],
-        "offsets": [0, 8, 12, 16, 32, 40, CRC_AT, COMMITTED_AT, STREAMS_AT],
-        "itemsize": PAGE,
-    }
-)  # fmt: skip
+FEED_HEADER = _page(
+    [
+        ("magic", "S8", 0),
+        ("version", "<u4", 8),
+        ("header_bytes", "<u4", 12),
+        ("store_id", "V16", 16),
+        ("feed_id", "<u4", 32),
+        ("created_ns", "<i8", 40),
+        ("crc32c", "<u4", CRC_AT),
+        ("committed", "<u8", COMMITTED_AT),
+        ("streams", "<u8", STREAMS_AT),
+    ]
+)
 FEED_MAGIC = b"MDTFEED\0"
 STREAM_SLOT = np.dtype([("name", "S60"), ("crc32c", "<u4")])
 MAX_STREAMS = 1024  # a feed has a dozen; a venue that invents names must not fill the disk with them
@@ -111,13 +130,17 @@ assert CHUNK_SLOT.itemsize == 128
 CHUNKS_AT = PAGE + MAX_STREAMS * STREAM_SLOT.itemsize
 
 # registry.bin: one page of header, then one slot a feed.
-STORE_HEADER = np.dtype(
-    {
-        "names": ["magic", "version", "header_bytes", "store_id", "created_ns", "crc32c", "next_session", "committed"],
-        "formats": ["S8", "<u4", "<u4", "V16", "<i8", "<u4", "<u8", "<u8"],
-        "offsets": [0, 8, 12, 16, 32, CRC_AT, 192, COMMITTED_AT],
-        "itemsize": PAGE,
-    }
+STORE_HEADER = _page(
+    [
+        ("magic", "S8", 0),
+        ("version", "<u4", 8),
+        ("header_bytes", "<u4", 12),
+        ("store_id", "V16", 16),
+        ("created_ns", "<i8", 32),
+        ("crc32c", "<u4", CRC_AT),
+        ("next_session", "<u8", 192),
+        ("committed", "<u8", COMMITTED_AT),
+    ]
 )
 STORE_MAGIC = b"MDTSTORE"
 NEXT_SESSION_AT = 192

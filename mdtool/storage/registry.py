@@ -101,11 +101,11 @@ class FeedRegistry:
     def chunks(self) -> list[ChunkInfo]:
         return [self.chunk(number) for number in range(self.chunk_count)]
 
-    def add_chunk(self, **fields: object) -> int:
-        return self._chunks.append(**fields)
+    def add_chunk(self, fields: dict[str, object]) -> int:
+        return self._chunks.append(fields)
 
-    def update_chunk(self, number: int, **fields: object) -> None:
-        self._chunks.update(number, **fields)
+    def update_chunk(self, number: int, fields: dict[str, object]) -> None:
+        self._chunks.update(number, fields)
 
     @property
     def streams(self) -> list[str]:
@@ -118,7 +118,7 @@ class FeedRegistry:
         encoded = name.encode()
         if not 0 < len(encoded) <= layout.MAX_STREAM_NAME:
             raise StoreError(f"stream name {name!r}: expected 1 to {layout.MAX_STREAM_NAME} bytes")
-        return self._streams.append(layout.MAX_STREAMS, name=encoded)
+        return self._streams.append({"name": encoded}, layout.MAX_STREAMS)
 
     def sync(self) -> None:
         self._file.sync()
@@ -180,19 +180,21 @@ class StoreRegistry:
     def add_feed(self, venue: str, symbol: str, live: Location, chunk_bytes: int, created_ns: int) -> FeedInfo:
         """A new entry. The caller holds the lock and has seen that there is none."""
         number = self._feeds.append(
-            feed_id=len(self._feeds) + 1,
-            state=1,
-            venue=venue.encode(),
-            symbol=symbol.encode(),
-            live=live,
-            chunk_bytes=chunk_bytes,
-            created_ns=created_ns,
+            {
+                "feed_id": len(self._feeds) + 1,
+                "state": 1,
+                "venue": venue.encode(),
+                "symbol": symbol.encode(),
+                "live": live,
+                "chunk_bytes": chunk_bytes,
+                "created_ns": created_ns,
+            }
         )
         self._file.sync()
         return self.feed(number)
 
-    def update_feed(self, feed_id: int, **fields: object) -> None:
-        self._feeds.update(feed_id - 1, **fields)
+    def update_feed(self, feed_id: int, fields: dict[str, object]) -> None:
+        self._feeds.update(feed_id - 1, fields)
 
     def next_session(self) -> int:
         """A session number no other connection of this store has. The caller holds the lock."""

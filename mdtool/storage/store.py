@@ -51,7 +51,8 @@ class Store:
         if not is_registry(path / REGISTRY):
             if path.is_dir() and any(entry.name != "lost+found" for entry in path.iterdir()):
                 raise NotAStore(
-                    f"{path} is not empty and no mdtool store (no {REGISTRY}): name an empty or new directory with --store"
+                    f"{path} is not empty and no mdtool store (no {REGISTRY}): "
+                    "name an empty or new directory with --store"
                 )
             files.make_directory(path)
             try:
@@ -98,7 +99,7 @@ class Store:
         feed = self.feed(name)
         with self._registry.locked():
             self._registry.update_feed(
-                feed.feed_id, scale_known=1, price_exp=scale.price_exp, size_exp=scale.size_exp
+                feed.feed_id, {"scale_known": 1, "price_exp": scale.price_exp, "size_exp": scale.size_exp}
             )
 
     def next_session(self) -> int:
@@ -137,7 +138,7 @@ class Store:
                 location = LOCATIONS[live] if live else feed.live
                 size = chunk_bytes or feed.chunk_bytes
                 if (location, size) != (feed.live, feed.chunk_bytes):
-                    self._registry.update_feed(feed.feed_id, live=location, chunk_bytes=size)
+                    self._registry.update_feed(feed.feed_id, {"live": location, "chunk_bytes": size})
                     feed = self._registry.feed(feed.feed_id - 1)
             files.make_directory(feed.directory)
             if not (feed.directory / "feed.bin").exists():

@@ -28,7 +28,12 @@ class MappedFile:
     def __init__(self, path: Path, dtype: np.dtype[Any], magic: bytes, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
-        self._fd = files.open_existing(path, writable=writable)
+        try:
+            self._fd = files.open_existing(path, writable=writable)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
         try:
             self._map = self._mapped()
             self.header = layout.header(dtype, magic, self._map[: layout.PAGE], str(path))
@@ -101,7 +106,7 @@ class Table:
             f"{self._file.path} slot {number}: its checksum does not hold; run: mdtool registry verify --rebuild"
         )
 
-    def append(self, limit: int | None = None, **fields: object) -> int:
+    def append(self, fields: dict[str, object], limit: int | None = None) -> int:
         """Publish a new slot; returns its number."""
         number = len(self)
         if limit is not None and number >= limit:
@@ -110,7 +115,7 @@ class Table:
         store_release(self._file.upto(layout.PAGE), self._count_at, number + 1)
         return number
 
-    def update(self, number: int, **fields: object) -> None:
+    def update(self, number: int, fields: dict[str, object]) -> None:
         """Rewrite the named fields of a slot."""
         slot = self.read(number)
         self._write(number, {name: slot[name] for name in self._dtype.names or ()} | fields)

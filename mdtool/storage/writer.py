@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal
 
 from mdtool.clock import DAY, Clock, day_start
-from mdtool.errors import ChunkUnavailable, FeedLocked, StoreFull
+from mdtool.errors import ChunkUnavailable, FeedLocked, StoreError, StoreFull
 from mdtool.kernel.journal import Appender
 from mdtool.model import Kind
 from mdtool.storage import chunk, files
@@ -23,6 +23,7 @@ from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
 
 Sync = Literal["none", "1s", "chunk"]
+MAX_ORPHANS = 1000
 SESSION_STREAM = "session"  # stream of OPEN, CLOSE, SENT, NOTE and END records
 
 
@@ -42,6 +43,7 @@ class Writer:
         self._lock_fd = _lock(feed)
         self._chunk: LiveChunk | None = None
         self._entry = -1  # the live chunk's number in the chunk table
+        self._synced = (0, 0)  # chunk id and rows brought to disk by the last sync
         self._finished: list[tuple[int, LiveChunk | None]] = []  # closed, not yet synced or spooled
         self._appender = Appender(self._make_room)
         self.append = self._appender.append
@@ -70,10 +72,10 @@ class Writer:
 
     def sync(self) -> None:
         """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread."""
-        if self.sync_policy == "1s":
-            with contextlib.suppress(OSError):  # closed while we looked: the roll has queued it in _finished
-                if (live := self._chunk) is not None:
-                    live.sync()
+        live, committed = self._chunk, self._appender.count_committed
+        if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
+            live.sync()
+            self._synced = (live.chunk_id, committed)
         while self._finished:
             entry, finished = self._finished.pop(0)
             self._finish(entry, finished)
@@ -115,22 +117,32 @@ class Writer:
     def _open_chunk(self, recv_ns: int, length: int) -> None:
         now_ns = self._clock.now_ns()
         heap_bytes = max(self.feed.chunk_bytes, length)
-        fresh = LiveChunk(self.feed, self._next_chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
-        self._next_chunk_id += 1
+        fresh = self._create_chunk(heap_bytes, now_ns)
         self._day_ns = day_start(recv_ns)
         self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
         if not fresh.make_room(self._appender, length):
             raise StoreFull(f"{fresh.heap.path}: a record of {length:,} bytes does not fit a new chunk")
         self._entry = self._registry.add_chunk(
-            chunk_id=fresh.chunk_id,
-            epoch=self.epoch,
-            state=ChunkState.LIVE,
-            location=fresh.location,
-            created_ns=now_ns,
-            min_ns=recv_ns,
-            max_ns=recv_ns,
+            {
+                "chunk_id": fresh.chunk_id,
+                "epoch": self.epoch,
+                "state": ChunkState.LIVE,
+                "location": fresh.location,
+                "created_ns": now_ns,
+                "min_ns": recv_ns,
+                "max_ns": recv_ns,
+            }
         )
         self._chunk = fresh
+
+    def _create_chunk(self, heap_bytes: int, now_ns: int) -> LiveChunk:
+        # A file under the next name is one whose writer died before it was registered, so it holds no record; it is
+        # left for verify to report, and the next name is taken.
+        for _ in range(MAX_ORPHANS):
+            chunk_id, self._next_chunk_id = self._next_chunk_id, self._next_chunk_id + 1
+            with contextlib.suppress(FileExistsError):
+                return LiveChunk(self.feed, chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
+        raise StoreError(f"{self.feed.directory}: {MAX_ORPHANS} unregistered chunks in a row; run: mdtool verify")
 
     def _close_chunk(self) -> None:
         live, self._chunk = self._chunk, None
@@ -142,13 +154,15 @@ class Writer:
         live.mark_closed(now_ns)
         self._registry.update_chunk(
             self._entry,
-            state=ChunkState.CLOSED,
-            flags=ChunkFlag.ORDERED if appender.ordered else ChunkFlag(0),
-            rows=appender.count_committed,
-            heap_bytes=appender.heap_used,
-            min_ns=low,
-            max_ns=high,
-            closed_ns=now_ns,
+            {
+                "state": ChunkState.CLOSED,
+                "flags": ChunkFlag.ORDERED if appender.ordered else ChunkFlag(0),
+                "rows": appender.count_committed,
+                "heap_bytes": appender.heap_used,
+                "min_ns": low,
+                "max_ns": high,
+                "closed_ns": now_ns,
+            },
         )
         appender.detach()
         self._finished.append((self._entry, live))
@@ -162,7 +176,7 @@ class Writer:
             finished.close()
         if info.location == Location.SHM:
             chunk.copy_to_disk(self.feed, info)
-            self._registry.update_chunk(entry, location=Location.DISK)
+            self._registry.update_chunk(entry, {"location": Location.DISK})
             chunk.remove_shm(self.feed, info.chunk_id)
 
     def _close_what_the_dead_left(self) -> None:
@@ -172,7 +186,7 @@ class Writer:
             info = self._registry.chunk(entry)
             if info.state == ChunkState.LIVE:
                 with contextlib.suppress(ChunkUnavailable):
-                    self._registry.update_chunk(entry, **_figures(self.feed, info))
+                    self._registry.update_chunk(entry, _figures(self.feed, info))
             if info.state <= ChunkState.CLOSED and info.location == Location.SHM:
                 with contextlib.suppress(ChunkUnavailable):  # gone with a reboot: readers are told so
                     self._finish(entry, None)

@@ -1,0 +1,178 @@
+"""One websocket connection of a plan, kept alive: connect, say what to subscribe to, hand every frame on, come back.
+
+Rule: between a frame's arrival and its commit nothing is awaited and nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp import WSMsgType
+
+from mdtool.capture.backoff import STABLE, Backoff
+from mdtool.errors import ConnectError
+from mdtool.venues.venue import Connection
+
+CONNECT_TIMEOUT = 15.0
+HEARTBEAT = 20.0  # after this long without a byte we ping; half as long again without one and the connection is dead
+MAX_FRAME = 64 * 1024 * 1024
+CLOSE_TIMEOUT = 2.0
+ABNORMAL = 1006  # RFC 6455: closed without a close frame
+GOING_AWAY = 1001
+
+
+class FrameSink(Protocol):
+    """Where a connection's frames and its life go."""
+
+    def opened(self, connection: Connection, url: str) -> int:
+        """A connection is open; returns its session number."""
+        ...
+
+    def received(self, session: int, payload: bytes, binary: bool) -> None: ...
+
+    def ping(self, session: int, payload: bytes) -> None: ...
+
+    def sent(self, session: int, payload: bytes) -> None: ...
+
+    def closed(self, connection: Connection, session: int, code: int, reason: str) -> None: ...
+
+    def unreachable(self, url: str, why: str, wait: float) -> None: ...
+
+
+def describe(error: BaseException) -> str:
+    """Why a connection could not be made, in words for one line."""
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        known = {451: "the venue refuses this region", 429: "too many requests", 418: "banned for too many requests"}
+        return f"HTTP {error.status}" + (f", {known[error.status]}" if error.status in known else "")
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT:g} s"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"cannot resolve {error.host}: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__
+
+
+class Link:
+    """Keeps one connection of the plan up until `stop` is set. `sleep` is asyncio.sleep, or a test's."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        connection: Connection,
+        base_url: str,
+        sink: FrameSink,
+        backoff: Backoff,
+        *,
+        lifetime: float = 0.0,
+        fail_fast: bool = False,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self._http = http
+        self._connection = connection
+        self._url = base_url + connection.path
+        self._sink = sink
+        self._backoff = backoff
+        self._lifetime = lifetime
+        self._fail_fast = fail_fast
+        self._sleep = sleep
+        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Until `stop`: connect, receive, come back. Raises ConnectError with fail_fast."""
+        while not self._stopping:
+            try:
+                self._socket = await asyncio.wait_for(self._connect(), CONNECT_TIMEOUT)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                why = describe(error)
+                if self._fail_fast:
+                    raise ConnectError(f"cannot reach {self._url}: {why}") from None
+                wait = self._backoff.next_wait()
+                self._sink.unreachable(self._url, why, wait)
+                await self._sleep(wait)
+                continue
+            held = await self._session(self._socket)
+            if held >= STABLE:
+                self._backoff.succeeded()
+            if not self._stopping:
+                await self._sleep(self._backoff.next_wait())
+
+    async def stop(self) -> None:
+        """Close the connection and do not come back."""
+        self._stopping = True
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse[Any]:
+        return await self._http.ws_connect(
+            self._url,
+            autoping=False,  # pings are answered here, because they are records too
+            heartbeat=HEARTBEAT,
+            decode_text=False,  # a record is bytes; decoding and encoding again would cost twice and could change them
+            max_msg_size=MAX_FRAME,
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
+        )
+
+    async def _session(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> float:
+        """One connection from open to close; returns how many seconds it held."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        session = self._sink.opened(self._connection, self._url)
+        subscribing = asyncio.create_task(self._subscribe(socket, session))
+        expiry = loop.call_later(self._lifetime, self._expire, socket) if self._lifetime else None
+        code, reason = ABNORMAL, ""
+        try:
+            code, reason = await self._receive(socket, session)
+        except (aiohttp.ClientError, OSError) as error:
+            reason = describe(error)
+        finally:
+            subscribing.cancel()
+            if expiry is not None:
+                expiry.cancel()
+            if not socket.closed:
+                await socket.close(code=GOING_AWAY)
+            self._sink.closed(self._connection, session, code, reason)
+        return loop.time() - began
+
+    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int) -> None:
+        for number, frame in enumerate(self._connection.send):
+            if number:
+                await self._sleep(self._connection.send_interval)
+            try:
+                await socket.send_str(frame)
+            except (aiohttp.ClientError, OSError):
+                return  # the receiving side learns of it and says why
+            self._sink.sent(session, frame.encode())
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int) -> tuple[int, str]:
+        """Hand frames on until the connection ends; returns its close code and reason."""
+        receive, received = socket.receive, self._sink.received
+        text, binary = WSMsgType.TEXT, WSMsgType.BINARY
+        while True:
+            message = await receive()
+            kind = message.type
+            if kind is text:
+                received(session, message.data, False)
+            elif kind is binary:
+                received(session, message.data, True)
+            elif kind is WSMsgType.PING:
+                self._sink.ping(session, message.data)
+                await socket.pong(message.data)
+            elif kind is WSMsgType.CLOSE:
+                return int(message.data or ABNORMAL), str(message.extra or "")
+            elif kind is WSMsgType.ERROR:
+                return ABNORMAL, describe(message.data)
+            elif kind is not WSMsgType.PONG:
+                # CLOSING or CLOSED: by us, or the line went away without a word.
+                error = socket.exception()
+                if self._stopping:
+                    return 1000, "stopped"
+                return socket.close_code or ABNORMAL, describe(error) if error else ""
+
+    def _expire(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        # Sooner than the venue would, so that not every connection of a day's start is cut in the same second.
+        self._closing = asyncio.ensure_future(socket.close(message=b"renewing before the venue's own limit"))

@@ -1,0 +1,105 @@
+"""What one run of the recorder was asked for, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from urllib.parse import urlsplit
+
+from mdtool.errors import UsageError
+from mdtool.storage.store import Live
+from mdtool.storage.writer import Sync
+from mdtool.venues.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """One run: a venue, canonical symbols, streams in the venue's words, where to connect, how to keep."""
+
+    venue: Venue
+    symbols: tuple[str, ...]
+    streams: tuple[str, ...]
+    ws_url: str
+    rest_url: str
+    duration: float | None = None  # seconds; None: until stopped
+    fail_fast: bool = False  # give up at the first connection that cannot be made
+    live: Live | None = None  # None: as the feed was set before, else disk
+    chunk_bytes: int | None = None
+    sync: Sync = "1s"
+    seed: int | None = None  # of the jitter
+
+
+def record_options(
+    venue: Venue,
+    symbols: tuple[str, ...] = (),
+    *,
+    streams: tuple[str, ...] = (),
+    ws_url: str | None = None,
+    rest_url: str | None = None,
+    duration: float | None = None,
+    fail_fast: bool = False,
+    live: Live | None = None,
+    chunk_bytes: int | None = None,
+    sync: Sync = "1s",
+) -> RecordOptions:
+    """Options with the venue's defaults filled in. Symbols in either spelling. With `ws_url` alone REST goes to the
+    same host: a recorder pointed at a test server must not talk to the real one. Raises UnknownSymbol, UsageError."""
+    websocket = _url(ws_url or venue.ws_url, ("ws", "wss"))
+    if rest_url is None and ws_url is not None:
+        parts = urlsplit(websocket)
+        rest_url = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+    return RecordOptions(
+        venue=venue,
+        symbols=tuple(dict.fromkeys(venue.canonical(symbol) for symbol in symbols)) or venue.default_symbols,
+        streams=streams or venue.default_streams,
+        ws_url=websocket,
+        rest_url=_url(rest_url or venue.rest_url, ("http", "https")),
+        duration=duration,
+        fail_fast=fail_fast,
+        live=live,
+        chunk_bytes=chunk_bytes,
+        sync=sync,
+    )
+
+
+def _url(text: str, schemes: tuple[str, str]) -> str:
+    """A base URL without its trailing slash. Raises UsageError."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"URL {text!r}: expected {schemes[0]}://host[:port] or {schemes[1]}://host[:port]")
+    return text.rstrip("/")
+
+
+class Event(Enum):
+    """What a run has to tell while it goes on."""
+
+    CONNECTED = "connected"
+    UNREACHABLE = "unreachable"
+    DISCONNECTED = "disconnected"
+    SNAPSHOT = "snapshot"
+    SNAPSHOT_FAILED = "snapshot failed"
+    GAP = "gap"
+    STOPPING = "stopping"
+
+
+Notify = Callable[[Event, str], None]  # the event and one line about it; must not block
+
+
+@dataclass(slots=True)
+class RecordStatus:
+    """Counters of a run, kept as it goes."""
+
+    records: int = 0  # frames received and committed
+    payload_bytes: int = 0
+    connections: int = 0  # open now
+    sessions: int = 0  # opened in all
+    failures: int = 0  # attempts to connect that failed
+    snapshots: int = 0
+    gaps: int = 0
+    last_ns: int = 0  # receive time of the last frame
+    feeds: dict[str, int] = field(default_factory=dict)  # frames by feed

@@ -1,0 +1,166 @@
+"""The writers of one run: which record goes into which feed. The hot path is `received`; all else is rare.
+
+Rule: only this file appends to the store while recording.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+
+from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus
+from mdtool.clock import Clock
+from mdtool.errors import StoreError
+from mdtool.model import SESSION_SYMBOL, Flag, Kind
+from mdtool.storage.store import Store
+from mdtool.storage.writer import SESSION_STREAM, Writer
+from mdtool.venues.venue import Connection, HttpRequest, Place
+
+SNAPSHOT_STREAM = "snapshot"
+PING_STREAM = "ping"
+OTHER_STREAM = "other"
+# Route keys come from the wire: a hostile or broken venue must not grow the table without end. Beyond this a new key
+# is resolved each time it comes, which is only slower.
+MAX_ROUTES = 100_000
+
+Append = Callable[[int, int, int, int, bytes, int], None]
+
+
+class Ports:
+    """The feeds of one run, opened for writing: a FrameSink for connections, and a door for REST answers."""
+
+    def __init__(self, store: Store, options: RecordOptions, clock: Clock, notify: Notify) -> None:
+        self.status = RecordStatus()
+        self._store = store
+        self._options = options
+        self._venue = options.venue
+        self._notify = notify
+        self._now_ns = clock.now_ns
+        self._clock = clock
+        self._writers: dict[str, Writer] = {}
+        self._routes: dict[Hashable, tuple[Append, int]] = {}
+        self._route = options.venue.route
+        try:
+            for symbol in (SESSION_SYMBOL, *options.symbols):
+                self._open(symbol)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, symbol: str) -> Writer:
+        options = self._options
+        writer = self._store.writer(
+            f"{self._venue.name}/{symbol}",
+            live=options.live,
+            chunk_bytes=options.chunk_bytes,
+            clock=self._clock,
+            sync=options.sync,
+        )
+        self._writers[symbol] = writer
+        return writer
+
+    @property
+    def writers(self) -> dict[str, Writer]:
+        """The open writers by symbol, the session feed's included."""
+        return self._writers
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def received(self, session: int, payload: bytes, binary: bool) -> None:
+        """Stamp, route, append, commit."""
+        recv_ns = self._now_ns()
+        key = self._route(payload)
+        try:
+            append, stream = self._routes[key]
+        except KeyError:
+            append, stream = self._resolve(key)
+        append(recv_ns, Kind.DATA, stream, session, payload, Flag.BINARY if binary else 0)
+        status = self.status
+        status.records += 1
+        status.payload_bytes += len(payload)
+        status.last_ns = recv_ns
+
+    def _resolve(self, key: Hashable) -> tuple[Append, int]:
+        place = self._venue.place(key) if key is not None else Place(None, OTHER_STREAM)
+        writer = self._writers.get(place.symbol or SESSION_SYMBOL)
+        if writer is None:
+            # A symbol nobody asked for: kept all the same, with what belongs to no symbol.
+            writer = self._writers[SESSION_SYMBOL]
+        try:
+            stream = writer.stream(place.stream)
+        except StoreError:
+            stream = writer.stream(OTHER_STREAM)  # a name too long, or one too many
+        target = (writer.append, stream)
+        if len(self._routes) < MAX_ROUTES:
+            self._routes[key] = target
+        return target
+
+    def ping(self, session: int, payload: bytes) -> None:
+        self._put(SESSION_SYMBOL, Kind.DATA, PING_STREAM, session, bytes(payload))
+
+    def sent(self, session: int, payload: bytes) -> None:
+        self._put(SESSION_SYMBOL, Kind.SENT, SESSION_STREAM, session, payload)
+
+    # -- the life of connections --------------------------------------------------------------------------------------
+
+    def opened(self, connection: Connection, url: str) -> int:
+        session = self._store.next_session()
+        self._tell(connection, Kind.OPEN, session, {"url": url})
+        self.status.connections += 1
+        self.status.sessions += 1
+        self._notify(Event.CONNECTED, f"connected to {url} for {len(connection.symbols)} symbols, session {session}")
+        return session
+
+    def closed(self, connection: Connection, session: int, code: int, reason: str) -> None:
+        self._tell(connection, Kind.CLOSE, session, {"code": code, "reason": reason})
+        self.status.connections -= 1
+        what = f"code {code}" + (f", {reason}" if reason else "")
+        self._notify(Event.DISCONNECTED, f"session {session} closed: {what}")
+
+    def unreachable(self, url: str, why: str, wait: float) -> None:
+        self.status.failures += 1
+        self.note({"note": "unreachable", "url": url, "why": why})
+        self._notify(Event.UNREACHABLE, f"cannot reach {url}: {why}; trying again in {wait:.1f} s")
+
+    def _tell(self, connection: Connection, kind: Kind, session: int, what: dict[str, object]) -> None:
+        payload = json.dumps(what).encode()
+        for symbol in (SESSION_SYMBOL, *connection.symbols):
+            self._put(symbol, kind, SESSION_STREAM, session, payload)
+
+    # -- REST and notes -----------------------------------------------------------------------------------------------
+
+    def requested(self, symbol: str, request: HttpRequest, url: str) -> None:
+        payload = json.dumps({"method": request.method, "url": url}).encode()
+        self._put(symbol, Kind.REQUEST, SNAPSHOT_STREAM, 0, payload)
+
+    def answered(self, symbol: str, body: bytes, failed: bool) -> None:
+        self._put(symbol, Kind.RESPONSE, SNAPSHOT_STREAM, 0, body, Flag.FAILED if failed else 0)
+
+    def note(self, what: dict[str, object], symbol: str = SESSION_SYMBOL) -> None:
+        """Put on record what the recorder itself has to say."""
+        self._put(symbol, Kind.NOTE, SESSION_STREAM, 0, json.dumps(what).encode())
+
+    def _put(self, symbol: str, kind: Kind, stream: str, session: int, payload: bytes, flags: int = 0) -> None:
+        writer = self._writers[symbol]
+        writer.append(self._now_ns(), kind, writer.stream(stream), session, payload, flags)
+
+    # -- housekeeping -------------------------------------------------------------------------------------------------
+
+    def heartbeat(self) -> None:
+        now_ns = self._now_ns()
+        for writer in self._writers.values():
+            writer.heartbeat(now_ns)
+
+    def sync(self) -> None:
+        """Bring everything to disk as the policy promises. Blocks: for a thread of its own."""
+        for writer in list(self._writers.values()):
+            writer.sync()
+
+    def end(self, reason: str) -> None:
+        """An END record in every feed: this was a graceful stop."""
+        for writer in self._writers.values():
+            writer.end(self._now_ns(), reason)
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
