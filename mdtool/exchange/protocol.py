@@ -1,0 +1,82 @@
+"""What a venue's protocol is to the server. Sans-IO: text and times in, answers out; no socket, no clock, no await.
+
+One file a venue implements it. The server owns sockets, buffers and the table of who listens to which stream; a
+`Session` owns what one client has asked for and what the venue says to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from mdtool.exchange.source import Instrument, Source
+
+POLICY_VIOLATION = 1008  # close code of RFC 6455, with which venues end who breaks their limits
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}  # never written to
+    content_type: str = "application/json"
+
+
+@dataclass(slots=True)
+class Reaction:
+    """What follows from something a client sent, in this order."""
+
+    replies: list[bytes] = field(default_factory=list)  # text frames to it
+    subscribed: list[str] = field(default_factory=list)  # wire names of streams it now gets
+    unsubscribed: list[str] = field(default_factory=list)
+    close: tuple[int, str] | None = None  # end it with this code and reason
+
+
+class Session(Protocol):
+    """One websocket client, as the venue sees it."""
+
+    wrapped: bool  # whether a message is sent with the name of its stream around it
+
+    def opened(self) -> Reaction:
+        """The connection stands."""
+        ...
+
+    def on_text(self, text: str, now_ns: int) -> Reaction:
+        """A text frame came. `now_ns` is a monotonic time."""
+        ...
+
+    def on_control(self, now_ns: int) -> Reaction:
+        """A ping or pong came, which counts against the limit on messages."""
+        ...
+
+    def on_binary(self, now_ns: int) -> Reaction:
+        """A binary frame came, which no venue here expects."""
+        ...
+
+
+class WireProtocol(Protocol):
+    """One venue's protocol. Instances are shared by all clients of a server."""
+
+    name: str
+    ping_interval: float  # seconds between the server's pings
+    pong_timeout: float  # seconds after which a ping without pong ends the connection
+    max_inbound_bytes: int  # a larger frame from a client ends the connection
+
+    def open(self, path: str, query: Mapping[str, str]) -> Session | Answer:
+        """A session for a websocket request to this path, or the HTTP refusal."""
+        ...
+
+    def stream_name(self, instrument: Instrument, stream: str) -> str:
+        """The wire name of an instrument's stream, as clients subscribe to it."""
+        ...
+
+    def frame(self, name: str, payload: bytes, wrapped: bool) -> bytes:
+        """A published message as it goes to a client. The bytes of the data are never changed, only the wrapper is
+        added or taken off."""
+        ...
+
+    def rest(self, method: str, path: str, query: Mapping[str, str], source: Source) -> Answer:
+        """The answer to an HTTP request."""
+        ...

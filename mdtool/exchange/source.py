@@ -1,0 +1,91 @@
+"""What stands behind a server: the seam between what an exchange says and how it is asked.
+
+A *source* knows instruments, publishes messages and can state the whole book. It knows no socket, no subscription and
+no client. An *outlet* takes what is published; it knows no market. Both live in one event loop: `publish` is a plain
+call, so the order of calls is the order of messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mdtool.model import Scale
+
+Level = tuple[int, int]  # price mantissa, size mantissa
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One symbol a source offers. `scale` holds the digits its wire prints; tick and step are mantissas of it."""
+
+    symbol: str  # canonical, "ALPHA_USDT"
+    native: str  # the venue's spelling, "ALPHAUSDT"
+    scale: Scale
+    tick: int = 1
+    step: int = 1
+
+    @property
+    def base(self) -> str:
+        return self.symbol.partition("_")[0]
+
+    @property
+    def quote(self) -> str:
+        return self.symbol.partition("_")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """The whole book at one update id, best levels first, for the protocol to print in its own form."""
+
+    last_id: int
+    venue_ns: int  # the venue's time of last_id
+    scale: Scale  # digits to print
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+
+
+class Outlet(Protocol):
+    """Where a source publishes."""
+
+    def publish(self, symbol: str, stream: str, payload: bytes) -> None:
+        """One message of a canonical symbol's stream, to whoever listens. Never blocks, never raises."""
+        ...
+
+    def listeners(self, symbol: str, stream: str) -> int:
+        """How many clients would get a message published now."""
+        ...
+
+    async def drain(self) -> None:
+        """Returns when every client has room again. Only a source that is faster than time waits for it."""
+        ...
+
+    def cut(self, code: int | None) -> None:
+        """Ends every connection: with a close frame of that code, or without a word (None)."""
+        ...
+
+
+class Source(Protocol):
+    """What an exchange says."""
+
+    @property
+    def instruments(self) -> Sequence[Instrument]: ...
+
+    async def run(self, outlet: Outlet) -> None:
+        """Publishes until there is nothing more to say. Returning means the exchange closes; one that has merely
+        fallen silent does not return. Cancelled when the server stops."""
+        ...
+
+    def listened(self) -> None:
+        """A client has subscribed to a stream. Called on every subscription, after it took effect."""
+        ...
+
+    def depth(self, symbol: str, limit: int) -> BookView | bytes | None:
+        """The book of a canonical symbol, at most `limit` levels a side; bytes are a recorded answer's body. None: the
+        source has no book to give (yet)."""
+        ...
+
+    def now_ms(self) -> int:
+        """The exchange's own time, ms since the epoch."""
+        ...
