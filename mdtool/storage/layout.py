@@ -64,7 +64,9 @@ class ChunkFlag(IntFlag):
 def _page(fields: list[tuple[str, str, int]]) -> np.dtype[Any]:
     """A header of one page: (name, format, offset) each."""
     names, formats, offsets = ([field[part] for field in fields] for part in range(3))
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": PAGE})  # type: ignore[arg-type]
+    spec: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": PAGE}
+    dtype: np.dtype[Any] = np.dtype(spec)
+    return dtype
 
 
 # <chunk>.idx: one page of header, then rows.

@@ -22,6 +22,8 @@ from mdtool.storage.chunk import OpenChunk, open_chunk
 from mdtool.storage.layout import ChunkFlag, ChunkState
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
 
+__all__ = ["Batch", "Reader", "Record", "WriterStatus", "index_rows"]
+
 Rows = npt.NDArray[np.void]
 Wait = Literal["sleep", "spin", "hybrid"]
 

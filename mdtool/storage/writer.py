@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 from types import TracebackType
 from typing import Literal
 
@@ -40,6 +41,7 @@ class Writer:
         self.feed = feed
         self.sync_policy = sync_policy
         self._clock = clock
+        self._finishing = threading.Lock()  # sync() runs in a thread; close() must not pull files from under it
         self._lock_fd = _lock(feed)
         self._chunk: LiveChunk | None = None
         self._entry = -1  # the live chunk's number in the chunk table
@@ -72,13 +74,12 @@ class Writer:
 
     def sync(self) -> None:
         """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread."""
-        live, committed = self._chunk, self._appender.count_committed
-        if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
-            live.sync()
-            self._synced = (live.chunk_id, committed)
-        while self._finished:
-            entry, finished = self._finished.pop(0)
-            self._finish(entry, finished)
+        with self._finishing:
+            live, committed = self._chunk, self._appender.count_committed
+            if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
+                live.sync()
+                self._synced = (live.chunk_id, committed)
+            self._finish_closed()
 
     def end(self, recv_ns: int, reason: str) -> None:
         """Append the END record that tells readers the writer stopped of its own will."""
@@ -91,9 +92,10 @@ class Writer:
             return
         try:
             self._close_chunk()
-            self.sync()
-            if self.sync_policy != "none":
-                self._registry.sync()
+            with self._finishing:
+                self._finish_closed()
+                if self.sync_policy != "none":
+                    self._registry.sync()
         finally:
             self._registry.close()
             os.close(self._lock_fd)
@@ -166,6 +168,10 @@ class Writer:
         )
         appender.detach()
         self._finished.append((self._entry, live))
+
+    def _finish_closed(self) -> None:
+        while self._finished:
+            self._finish(*self._finished.pop(0))
 
     def _finish(self, entry: int, finished: LiveChunk | None) -> None:
         """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory."""

@@ -1,0 +1,136 @@
+"""One run of the recorder: the links of the plan, the ports they write to, the watcher, the snapshots, the
+housekeeping.
+
+What each may do to the others: links and snapshots write through the ports; the watcher reads the store and asks the
+snapshots; housekeeping blocks in a thread of its own. Nothing waits for the disk on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from random import Random
+
+import aiohttp
+
+from mdtool.capture.backoff import Backoff
+from mdtool.capture.connection import Link
+from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus, record_options
+from mdtool.capture.ports import Ports
+from mdtool.capture.snapshot import Snapshots
+from mdtool.capture.watcher import Watcher
+from mdtool.clock import SECOND, Clock, SystemClock
+from mdtool.storage.store import Store
+from mdtool.venues.venue import Connection
+
+__all__ = ["Event", "RecordOptions", "RecordStatus", "Recorder", "record", "record_options"]
+
+TICK = 1.0  # seconds between two heartbeats, and between two syncs
+RENEW_EARLY = 600.0  # seconds before the venue would cut a connection anyway
+CLOCK_STEP_NS = SECOND // 10  # a wall clock that moved this much against the monotonic one was stepped
+
+
+class Recorder:
+    """Records one venue into a store. `run()` once; `stop()` from a signal handler or another task."""
+
+    def __init__(self, store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None) -> None:
+        self._store = store
+        self._options = options
+        self._notify = notify
+        self._clock = clock or SystemClock()
+        self._random = Random(options.seed)
+        self._stop = asyncio.Event()
+        self._why = "stopped"
+        self._plan = options.venue.plan(options.symbols, options.streams)
+        self._ports = Ports(store, options, self._clock, notify)
+        self.status = self._ports.status
+
+    def stop(self, why: str = "stopped") -> None:
+        """Ask for a graceful end: sockets closed, END records written."""
+        if not self._stop.is_set():
+            self._why = why
+            self._notify(Event.STOPPING, f"stopping: {why}")
+        self._stop.set()
+
+    async def run(self) -> RecordStatus:
+        """Record until stopped or the duration is over. Raises ConnectError (fail_fast) and StoreFull; whatever ends
+        it, what was committed stays and the feeds are closed."""
+        options = self._options
+        timer = asyncio.get_running_loop().call_later(options.duration or 1e9, self.stop, "the time asked for is over")
+        graceful = False
+        try:
+            async with aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+            ) as http:
+                await self._record(http)
+            graceful = True
+        finally:
+            timer.cancel()
+            try:
+                if graceful:
+                    self._ports.end(self._why)
+            finally:
+                self._ports.close()
+        return self.status
+
+    async def _record(self, http: aiohttp.ClientSession) -> None:
+        options = self._options
+        snapshots = Snapshots(http, options.venue, options.rest_url, self._ports, self._notify, self._backoff)
+        watcher = Watcher(
+            self._store, options.venue, options.symbols, options.streams, self._clock, snapshots.request, self._notify
+        )
+        links = [self._link(http, connection) for connection in self._plan]
+        workers = [
+            asyncio.create_task(work)
+            for work in (*(link.run() for link in links), snapshots.run(), watcher.run(), self._keep_house())
+        ]
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait((stopping, *workers), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a worker only ends by failing: fail with it
+        finally:
+            stopping.cancel()
+            await asyncio.gather(*(link.stop() for link in links), return_exceptions=True)
+            running = workers[: len(links)]
+            await asyncio.wait(running, timeout=3.0)  # so that each writes its CLOSE record
+            for task in workers:
+                task.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self.status.snapshots, self.status.gaps = snapshots.fetched, watcher.gaps
+
+    def _link(self, http: aiohttp.ClientSession, connection: Connection) -> Link:
+        lifetime = self._options.venue.reconnect_after
+        if lifetime:
+            lifetime = max(60.0, lifetime - RENEW_EARLY * self._random.uniform(1.0, 2.0))
+        return Link(
+            http,
+            connection,
+            self._options.ws_url,
+            self._ports,
+            self._backoff(),
+            lifetime=lifetime,
+            fail_fast=self._options.fail_fast,
+        )
+
+    def _backoff(self) -> Backoff:
+        return Backoff(Random(self._random.random()))
+
+    async def _keep_house(self) -> None:
+        """Heartbeats, syncs, and an eye on the clock."""
+        clock = self._clock
+        offset_ns = clock.now_ns() - clock.monotonic_ns()
+        while True:
+            began = time.monotonic()
+            self._ports.heartbeat()
+            now_offset_ns = clock.now_ns() - clock.monotonic_ns()
+            if abs(now_offset_ns - offset_ns) > CLOCK_STEP_NS:
+                self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})
+                offset_ns = now_offset_ns
+            await asyncio.to_thread(self._ports.sync)
+            await asyncio.sleep(max(0.0, TICK - (time.monotonic() - began)))
+
+
+async def record(store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None) -> RecordStatus:
+    """Record one venue until the duration is over or the task is cancelled. See `Recorder`."""
+    return await Recorder(store, options, notify, clock).run()
