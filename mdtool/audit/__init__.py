@@ -1,1 +1,8 @@
-"""Sequence rules over stored feeds: findings, ledger, report."""
+"""Rules -> findings -> ledger -> report: what is in a feed, what is proven of it, and what is wrong with it."""
+
+from mdtool.audit.feed import audit_feed, audit_store
+from mdtool.audit.findings import Finding
+from mdtool.audit.ledger import Interval, State
+from mdtool.audit.report import FeedReport, StreamReport
+
+__all__ = ["FeedReport", "Finding", "Interval", "State", "StreamReport", "audit_feed", "audit_store"]

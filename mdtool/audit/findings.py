@@ -1,0 +1,152 @@
+"""What an audit can find. A finding is a value: it says where, between which ids and which times, and is never raised.
+
+Times are receive times in ns unless a name says otherwise; ids are the venue's, None where it gives none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Base: `kind` names it in JSON, `at_ns` is the receive time of the record that shows it, `text` is one line."""
+
+    kind: ClassVar[str] = "finding"
+    stream: str  # "" where it is of the whole feed
+    at_ns: int
+
+    @property
+    def text(self) -> str:
+        return self.kind
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field under its own name, and `kind` and `text`."""
+        return {"kind": self.kind, **asdict(self), "text": self.text}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap(Finding):
+    """Messages are missing between two that were recorded. at_ns == next_ns."""
+
+    kind: ClassVar[str] = "gap"
+    after_seq: int | None  # last id before the hole
+    next_first_seq: int | None  # first id of the message behind it
+    next_prev_seq: int | None  # the id that message says it follows
+    after_ns: int
+    next_ns: int
+    session_changed: bool  # the connection is another one behind it
+    cause: str  # "reconnect", "writer died", "import" (between two imports), "" where nothing of the kind happened
+
+    @property
+    def text(self) -> str:
+        causes = {
+            "reconnect": ", across a reconnect",
+            "writer died": ", where the writer died",
+            "import": ", between two imports",
+        }
+        cause = causes.get(self.cause, "")
+        return (
+            f"gap after id {self.after_seq}: the next message begins at {self.next_first_seq} and follows "
+            f"{self.next_prev_seq}{cause}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate(Finding):
+    """A message whose ids had been there before."""
+
+    kind: ClassVar[str] = "duplicate"
+    first_seq: int | None
+    last_seq: int | None
+    after_seq: int | None  # the id the stream had reached
+    session_changed: bool
+
+    @property
+    def text(self) -> str:
+        return f"ids {self.first_seq} to {self.last_seq} again, after {self.after_seq}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfOrder(Finding):
+    """A message that came later than ones that follow it, and had not been there before."""
+
+    kind: ClassVar[str] = "out_of_order"
+    first_seq: int | None
+    last_seq: int | None
+    after_seq: int | None
+    session_changed: bool
+
+    @property
+    def text(self) -> str:
+        return f"ids {self.first_seq} to {self.last_seq} came late, after {self.after_seq}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecodable(Finding):
+    """Messages that are not what the venue documents. at_ns and position are the first one's."""
+
+    kind: ClassVar[str] = "undecodable"
+    reason: str  # of the first one
+    count: int
+    position: int  # in the feed, as Reader.move_to takes it
+
+    @property
+    def text(self) -> str:
+        return f"{self.count:,} messages do not decode; the first: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnbridgedSnapshot(Finding):
+    """A whole book that the recorded updates do not continue, where no other one anchors them."""
+
+    kind: ClassVar[str] = "unbridged_snapshot"
+    snapshot_seq: int | None  # the id of the whole book
+    next_first_seq: int | None  # the first id of the first update that is not contained in it
+
+    @property
+    def text(self) -> str:
+        return f"the snapshot of id {self.snapshot_seq} is older than the update that begins at {self.next_first_seq}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrupt(Finding):
+    """A record whose bytes contradict their checksum. It is left out of everything else."""
+
+    kind: ClassVar[str] = "corrupt"
+    reason: str
+    position: int
+
+    @property
+    def text(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStep(Finding):
+    """Receive times step back: the recorder's clock was set, or an import was mixed into what was there."""
+
+    kind: ClassVar[str] = "clock_step"
+    before_ns: int  # receive time of the record before; later than at_ns
+    writer_changed: bool
+
+    @property
+    def text(self) -> str:
+        return f"the receive time steps back by {self.before_ns - self.at_ns:,} ns"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncleanEnd(Finding):
+    """A writer's records stop without its END: it died. at_ns is its last record's."""
+
+    kind: ClassVar[str] = "unclean_end"
+    epoch: int
+    next_ns: int | None  # the first record of the writer after it, None where there was none
+
+    @property
+    def text(self) -> str:
+        return f"epoch {self.epoch} ends without an END record: its writer died"
+
+
+KINDS = (Gap, Duplicate, OutOfOrder, Undecodable, UnbridgedSnapshot, Corrupt, ClockStep, UncleanEnd)

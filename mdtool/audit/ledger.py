@@ -1,0 +1,75 @@
+"""The ledger of one stream: which stretches of time are proven whole, proven broken, or cannot be proven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+MAX_INTERVALS = 20_000  # a feed with more holes than this is one hole
+
+
+class State(StrEnum):
+    """What is known of an interval."""
+
+    WHOLE = "whole"  # the venue's numbers prove that no message is missing
+    BROKEN = "broken"  # they prove that some are
+    UNPROVABLE = "unprovable"  # the venue gives no numbers to prove it by
+    NOT_RECORDED = "not_recorded"  # nobody was recording, by intention
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stretch of a stream between two receive times, both ends included. Neighbours may share an end."""
+
+    stream: str
+    state: State
+    from_ns: int
+    to_ns: int
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "stream": self.stream,
+            "state": self.state.value,
+            "from_ns": self.from_ns,
+            "to_ns": self.to_ns,
+            "why": self.why,
+        }
+
+
+class Ledger:
+    """Built in order: `hole` where something is missing, `close` at the end. What is between is `state`."""
+
+    def __init__(self, stream: str, state: State, why: str) -> None:
+        self.intervals: list[Interval] = []
+        self._stream = stream
+        self._state = state
+        self._why = why
+        self._from_ns: int | None = None
+
+    def begin(self, ns: int) -> None:
+        """The first message."""
+        self._from_ns = ns
+
+    def become(self, state: State, why: str) -> None:
+        """What the stream is from its beginning: for one that turns out to carry no numbers."""
+        self._state, self._why = state, why
+
+    def hole(self, from_ns: int, to_ns: int, state: State, why: str) -> None:
+        """Nothing, or not everything, was recorded between these two messages."""
+        self.close(from_ns)
+        self._add(state, from_ns, to_ns, why)
+        self._from_ns = to_ns
+
+    def close(self, ns: int) -> None:
+        """The last message before a hole, or of all."""
+        if self._from_ns is not None:
+            self._add(self._state, self._from_ns, ns, self._why)
+            self._from_ns = None
+
+    def _add(self, state: State, from_ns: int, to_ns: int, why: str) -> None:
+        if len(self.intervals) >= MAX_INTERVALS:
+            since_ns = self.intervals.pop().from_ns
+            state, from_ns, why = State.BROKEN, since_ns, "more holes than are listed"
+        self.intervals.append(Interval(self._stream, state, from_ns, to_ns, why))

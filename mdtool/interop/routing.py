@@ -1,0 +1,88 @@
+"""Where an item belongs: the venue's routing, and the two things a file says without naming a symbol in the frame:
+a REST body among the frames, and a REST body under its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from urllib.parse import parse_qsl, urlsplit
+
+from mdtool.errors import UnknownSymbol, WireError
+from mdtool.interop.item import Item
+from mdtool.model import BookUpdate, Kind
+from mdtool.venues.venue import Place, Venue
+
+SNAPSHOT = "snapshot"
+SESSION = "session"
+OTHER = "other"
+_NOWHERE = Place(None, OTHER)
+_SESSION = Place(None, SESSION)
+
+
+class Router:
+    """Places the items of one file. `symbol` is what the file's REST bodies without a URL are of: given, or the
+    first one a frame names."""
+
+    def __init__(self, venue: Venue, symbol: str | None = None) -> None:
+        self.symbol = symbol
+        self._venue = venue
+        self._is_snapshot = venue.decoder(SNAPSHOT)
+        self._places: dict[Hashable, Place] = {}
+        self._urls: dict[str, Place] = {}
+
+    def place(self, item: Item) -> tuple[Kind, Place] | None:
+        """What the item is and where it belongs; None while that symbol is not known yet."""
+        kind = item.kind
+        if kind == Kind.DATA:
+            key = self._venue.route(item.payload)
+            if key is None:
+                place = _NOWHERE
+            elif (found := self._places.get(key)) is not None:
+                place = found
+            else:
+                place = self._places[key] = self._venue.place(key)
+            if place.symbol is not None:
+                if self.symbol is None:
+                    self.symbol = place.symbol
+            elif place.stream == OTHER and self._is_whole_book(item.payload):
+                return None if self.symbol is None else (Kind.RESPONSE, Place(self.symbol, SNAPSHOT))
+            return kind, place
+        if kind == Kind.RESPONSE:
+            return kind, self._place_of_url(item.url or "")
+        return kind, _SESSION
+
+    def _is_whole_book(self, payload: bytes) -> bool:
+        try:
+            messages = self._is_snapshot(payload)
+        except WireError:
+            return False
+        return any(isinstance(message, BookUpdate) and message.snapshot for message in messages)
+
+    def _place_of_url(self, url: str) -> Place:
+        place = self._urls.get(url)
+        if place is None:
+            symbol = symbol_of_url(self._venue, url)
+            place = self._urls[url] = _NOWHERE if symbol is None else Place(symbol, SNAPSHOT)
+        return place
+
+
+def symbol_of_url(venue: Venue, url: str) -> str | None:
+    """The canonical symbol whose whole book `url` asks the venue for; None where it asks for something else.
+
+    Any word of the URL may be the symbol: it is one if the venue's own request for that symbol has the same path and
+    names it in the same place.
+    """
+    asked = urlsplit(url)
+    query = dict(parse_qsl(asked.query))
+    for word in (*query.values(), *asked.path.split("/")):
+        try:
+            symbol = venue.canonical(word)
+            request = venue.snapshot_request(symbol)
+        except UnknownSymbol:
+            continue
+        if request is None:
+            return None
+        own = urlsplit(request.path)
+        naming = {key: value for key, value in parse_qsl(own.query) if value == venue.native(symbol)}
+        if own.path == asked.path and naming.items() <= query.items():
+            return symbol
+    return None
