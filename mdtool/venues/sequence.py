@@ -1,14 +1,27 @@
 """Sequence rules: what a venue's numbers promise, and the verdict on one update.
 
 Rule: only this file, and the adapters that instantiate its classes, decide whether an update may be applied.
+
+How one disturbed message shows, so that an audit can tell them apart (A B C D in order):
+
+    B removed     A C D     APPLY GAP APPLY
+    B duplicated  A B B C   APPLY APPLY STALE APPLY
+    B swapped     A C B D   APPLY GAP OUT_OF_ORDER APPLY
+
+OUT_OF_ORDER is a message that fills a hole found before (or is older than the first message seen); STALE is one whose
+content was there already, however late it comes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from mdtool.model import BookUpdate, Message
+from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Trade
+
+MAX_HOLES = 64  # holes remembered to tell a late message from a repeat; late ones come within a message or two
+RESTART_RUN = 32  # late messages in a row, each following the one before: the venue's numbers began again
 
 
 class Verdict(IntEnum):
@@ -27,6 +40,7 @@ class Rule(Protocol):
     """The state of one stream's sequence. `judge` advances it; a GAP advances it too, so one hole is one GAP."""
 
     last: int | None  # the last id accepted; None before the first
+    complete: bool  # whether APPLY proves that nothing is missing, not only that the order holds
 
     def judge(self, message: Message) -> Verdict:
         """The verdict on the next message of the stream."""
@@ -40,3 +54,129 @@ class Rule(Protocol):
     def reset(self) -> None:
         """Forget the last id."""
         ...
+
+
+class _Chain:
+    """Numbers of which each message names the one before: (prev, last]."""
+
+    complete = True
+
+    def __init__(self, *, overlap: bool) -> None:
+        self._overlap = overlap
+        self.reset()
+
+    def reset(self) -> None:
+        self.last: int | None = None
+        self._holes: list[tuple[int, int]] = []  # (after, up to and including), never seen
+        self._begin = 0  # what is at or below was never seen either
+        self._late = UNKNOWN  # the last late message's id
+        self._run = 0
+
+    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
+        return Verdict.UNVERIFIABLE
+
+    def _advance(self, prev: int, last: int) -> Verdict:
+        before = self.last
+        if before is None:
+            self.last = last
+            self._begin = prev
+            return Verdict.APPLY
+        if prev == before or (self._overlap and prev < before < last):
+            self.last = last
+            self._run = 0
+            return Verdict.APPLY
+        if last <= before:
+            return self._behind(prev, last)
+        if prev > before:
+            self._holes.append((before, prev))
+            del self._holes[:-MAX_HOLES]
+        self.last = last
+        self._run = 0
+        return Verdict.GAP
+
+    def _behind(self, prev: int, last: int) -> Verdict:
+        """A message at or before the last one: late, a repeat, or the numbers have begun again."""
+        self._run = self._run + 1 if prev == self._late else 1
+        self._late = last
+        if self._run == RESTART_RUN:
+            self.reset()
+            self.last = last
+            self._begin = prev
+            return Verdict.GAP
+        for i, (after, up_to) in enumerate(self._holes):
+            if after < last <= up_to:
+                left = [(after, prev)] if prev > after else []
+                right = [(last, up_to)] if last < up_to else []
+                self._holes[i : i + 1] = left + right
+                return Verdict.OUT_OF_ORDER
+        return Verdict.OUT_OF_ORDER if last <= self._begin else Verdict.STALE
+
+
+@dataclass(frozen=True, slots=True)
+class BookSteps:
+    """Where venues' published steps differ."""
+
+    drops_equal: bool  # an update whose last id equals the snapshot's is dropped (else it is the first applied)
+    overlap: bool  # an update may begin at or before the last id, if it ends after it
+
+
+class ContiguousRule(_Chain):
+    """Book updates, each following the last one's id. Numbers in comments: the venue's published steps, spot / USD-M."""
+
+    def __init__(self, steps: BookSteps) -> None:
+        super().__init__(overlap=steps.overlap)
+        self._steps = steps
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, BookUpdate) or message.snapshot or message.last_seq == UNKNOWN:
+            return Verdict.UNVERIFIABLE
+        return self._advance(
+            message.prev_seq, message.last_seq
+        )  # spot 7: U == previous u + 1; USD-M 6: pu == previous u
+
+    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
+        base = snapshot.last_seq
+        if base == UNKNOWN or update.last_seq == UNKNOWN:
+            return Verdict.UNVERIFIABLE
+        if update.last_seq < base or (self._steps.drops_equal and update.last_seq == base):
+            return Verdict.STALE  # spot 5: u <= lastUpdateId; USD-M 4: u < lastUpdateId
+        # Spot 6: U <= lastUpdateId + 1, and U - 1 is prev_seq. USD-M 5: U <= lastUpdateId, or the snapshot fell between two
+        # updates, pu <= lastUpdateId < U. As pu < U both are this:
+        if update.prev_seq <= base:
+            return Verdict.APPLY
+        return Verdict.GAP  # spot 4: lastUpdateId < U - 1, get the snapshot again; USD-M 5 likewise
+
+
+class IdRule(_Chain):
+    """Trade ids (of trades or of the venue's aggregates): each one more than the last."""
+
+    def __init__(self) -> None:
+        super().__init__(overlap=False)
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, Trade) or message.trade_id == UNKNOWN:
+            return Verdict.UNVERIFIABLE
+        return self._advance(message.trade_id - 1, message.trade_id)
+
+
+class RisingRule:
+    """Quotes: their update ids only rise. APPLY says the order holds; a missing quote cannot be seen."""
+
+    complete = False
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, Quote) or message.seq == UNKNOWN:
+            return Verdict.UNVERIFIABLE
+        if self.last is None or message.seq > self.last:
+            self.last = message.seq
+            return Verdict.APPLY
+        return Verdict.STALE if message.seq == self.last else Verdict.OUT_OF_ORDER
+
+    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
+        return Verdict.UNVERIFIABLE
+
+    def reset(self) -> None:
+        self.last = None

@@ -1,0 +1,592 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""Price ladders: wire text `[["price","size"],...]` to int64 mantissas, strictly.
+
+Rule: a number is exact or an error that says at which byte; nothing is rounded, skipped or read past the buffer.
+
+    ladder = ws "[" ws [ level { ws "," ws level } ws ] "]" ws
+    level  = "[" ws string ws "," ws string ws "]"
+    string = '"' digits [ "." digits ] '"'
+
+`walk` is the whole grammar. `quick_level` is a shortcut for a level without blanks and with at most 7 integer and 8
+fraction digits, which is nearly every level there is: eight digits at once in a register. Where it does not apply it says
+so and `slow_level` takes the same bytes.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.string cimport memcpy, memset
+
+cdef extern from *:
+    """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    #define MDTOOL_LITTLE 1
+    #else
+    #define MDTOOL_LITTLE 0  /* the register trick reads the first character from the lowest byte */
+    #endif
+    #define mdtool_first_bit(mask) __builtin_ctzll(mask)
+    #define mdtool_first_byte(mask) (__builtin_ctzll(mask) >> 3)
+    #define MDTOOL_ZEROS 0x3030303030303030ull       /* "00000000" */
+    #define MDTOOL_ABOVE_NINE 0x7676767676767676ull  /* carries a byte of 10 or more into its high bit */
+    #define MDTOOL_HIGH_BITS 0x8080808080808080ull
+    #define MDTOOL_PAIRS 0x000000FF000000FFull
+    #define MDTOOL_LOW_PAIRS 0x000F424000000064ull   /* 100 + (1000000 << 32) */
+    #define MDTOOL_HIGH_PAIRS 0x0000271000000001ull  /* 1 + (10000 << 32) */
+
+    #if defined(__SSE2__) && !defined(MDTOOL_NO_SSE2)
+    #include <emmintrin.h>
+    static inline uint64_t mdtool_quotes(const unsigned char *p) {  /* bit i: p[i] is '"', of 48 bytes */
+        const __m128i quote = _mm_set1_epi8('"');
+        uint64_t mask = 0;
+        for (int i = 0; i < 3; i++) {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(p + 16 * i));
+            mask |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, quote)) << (16 * i);
+        }
+        return mask;
+    }
+    #else
+    static inline uint64_t mdtool_quotes(const unsigned char *p) {
+        const uint64_t low = 0x7f7f7f7f7f7f7f7full;
+        uint64_t mask = 0, bytes;
+        for (int i = 0; i < 6; i++) {
+            memcpy(&bytes, p + 8 * i, 8);
+            bytes ^= 0x2222222222222222ull;
+            bytes = ~(((bytes & low) + low) | bytes | low) >> 7;  /* 1 in each byte that was '"' */
+            mask |= (bytes * 0x0102040810204080ull >> 56) << (8 * i);
+        }
+        return mask;
+    }
+    #endif
+    """
+    uint64_t mdtool_quotes(const unsigned char* p) noexcept nogil
+    const bint MDTOOL_LITTLE
+    const uint64_t MDTOOL_ZEROS, MDTOOL_ABOVE_NINE, MDTOOL_HIGH_BITS
+    const uint64_t MDTOOL_PAIRS, MDTOOL_LOW_PAIRS, MDTOOL_HIGH_PAIRS
+    int mdtool_first_bit(uint64_t mask) noexcept nogil
+    int mdtool_first_byte(uint64_t mask) noexcept nogil
+
+ctypedef const unsigned char* text_t
+
+cdef enum:
+    MAX_TEXT = 64 << 20  # the largest message a connection accepts is far below; a bound, not a promise
+    MAX_EXP = 18  # 10**18 is the largest power of ten in an int64
+    QUICK_DIGITS = 8
+    QUICK_BYTES = 64  # 48 in which the four quotes must be, and 16 that the last number's loads may overrun them
+
+cdef enum Fault:
+    NONE
+    NEED_OPEN
+    NEED_LEVEL
+    NEED_QUOTE
+    NEED_DIGIT
+    NEED_CLOSING_QUOTE
+    NEED_COMMA
+    NEED_LEVEL_END
+    NEED_NEXT
+    NEED_END
+    NEED_DIGITS
+    OVERFLOW
+    NO_ROOM
+
+_EXPECTED = {
+    NEED_OPEN: "'[' of the ladder",
+    NEED_LEVEL: "'[' of a level",
+    NEED_QUOTE: "'\"' before a number",
+    NEED_DIGIT: "a digit",
+    NEED_CLOSING_QUOTE: "a digit or '\"'",
+    NEED_COMMA: "',' between price and size",
+    NEED_LEVEL_END: "']' of the level",
+    NEED_NEXT: "',' or ']' after a level",
+    NEED_END: "nothing more",
+}
+
+cdef int64_t POW10[MAX_EXP + 1]
+cdef int _power
+POW10[0] = 1
+for _power in range(1, MAX_EXP + 1):
+    POW10[_power] = POW10[_power - 1] * 10
+
+
+class LadderError(ValueError):
+    """Text that is no ladder (or number). `offset`: the byte at which it stops being one."""
+
+    def __init__(self, str reason, Py_ssize_t offset):
+        super().__init__(f"{reason}, at byte {offset}")
+        self.reason = reason
+        self.offset = offset
+
+    def __reduce__(self):
+        return type(self), (self.reason, self.offset)
+
+
+class NeedsDigits(LadderError):
+    """A number with more significant decimals than the exponent holds: widen the exponent and parse again."""
+
+
+cdef struct Walk:
+    text_t start
+    text_t end
+    int price_exp
+    int size_exp
+    bint quick  # the exponents suit quick_level
+    int64_t* prices  # NULL: only measure the exponents
+    int64_t* sizes
+    Py_ssize_t room  # levels that fit behind the two pointers
+    Py_ssize_t count  # out: levels seen
+    int finest_price  # out, when measuring
+    int finest_size
+    Py_ssize_t moved  # out: from a pointer into the copied tail back to the text (0: not copied)
+    text_t fault_at  # out
+    int fault_exp  # out: the exponent that was too coarse
+
+
+cdef inline text_t skip_blanks(text_t p, text_t end) noexcept nogil:
+    while p < end and (p[0] == c' ' or p[0] == c'\n' or p[0] == c'\r' or p[0] == c'\t'):
+        p += 1
+    return p
+
+
+cdef inline bint is_at(text_t p, text_t end, unsigned char wanted) noexcept nogil:
+    return p < end and p[0] == wanted
+
+
+cdef text_t scan_number(text_t p, text_t end, text_t* dot, Fault* fault) noexcept nogil:
+    """The end of the number at `p` and its dot (NULL: none); on a fault, where."""
+    cdef text_t start = p
+    dot[0] = NULL
+    while p < end and c'0' <= p[0] <= c'9':
+        p += 1
+    if p == start:
+        fault[0] = NEED_DIGIT
+        return p
+    if is_at(p, end, c'.'):
+        dot[0] = p
+        p += 1
+        start = p
+        while p < end and c'0' <= p[0] <= c'9':
+            p += 1
+        if p == start:
+            fault[0] = NEED_DIGIT
+    return p
+
+
+cdef int decimals(text_t end, text_t dot) noexcept nogil:
+    """Significant digits after the dot; MAX_EXP + 1 stands for "more than any exponent holds"."""
+    if dot == NULL:
+        return 0
+    while end - 1 > dot and (end - 1)[0] == c'0':
+        end -= 1
+    return <int>(end - 1 - dot) if end - 1 - dot <= MAX_EXP else MAX_EXP + 1
+
+
+cdef Fault evaluate(text_t p, text_t end, text_t dot, int exp, int64_t* value) noexcept nogil:
+    """The mantissa of a scanned number at 10**exp."""
+    cdef int places = decimals(end, dot)
+    cdef text_t whole_end = end if dot == NULL else dot
+    cdef text_t cut = whole_end
+    cdef uint64_t mantissa = 0
+    cdef unsigned int digit
+    cdef int i
+    if places > 0 and places > -exp:
+        return NEED_DIGITS
+    if exp > 0:  # the last `exp` integer digits must be zeros
+        cut = p if whole_end - p < exp else whole_end - exp
+        while whole_end > cut:
+            whole_end -= 1
+            if whole_end[0] != c'0':
+                return NEED_DIGITS
+    while p < cut:
+        digit = p[0] - c'0'
+        if mantissa > (<uint64_t>INT64_MAX - digit) // 10:
+            return OVERFLOW
+        mantissa = mantissa * 10 + digit
+        p += 1
+    for i in range(-exp):
+        digit = (dot + 1 + i)[0] - c'0' if i < places else 0
+        if mantissa > (<uint64_t>INT64_MAX - digit) // 10:
+            return OVERFLOW
+        mantissa = mantissa * 10 + digit
+    value[0] = <int64_t>mantissa
+    return NONE
+
+
+cdef inline uint64_t eight_digits(uint64_t digits) noexcept nogil:
+    """The number of eight digit values, the first in the lowest byte."""
+    digits = digits * 10 + (digits >> 8)
+    digits = (digits & MDTOOL_PAIRS) * MDTOOL_LOW_PAIRS + ((digits >> 16) & MDTOOL_PAIRS) * MDTOOL_HIGH_PAIRS
+    return digits >> 32
+
+
+cdef inline text_t quick_number(text_t p, int places, int64_t* value) noexcept nogil:
+    """The end of the number at `p` and its mantissa at 10**-places; NULL: not for me. Reads up to 17 bytes."""
+    cdef uint64_t digits, others
+    cdef uint64_t dropped
+    cdef int length
+    memcpy(&digits, p, 8)
+    digits ^= MDTOOL_ZEROS
+    others = ((digits + MDTOOL_ABOVE_NINE) | digits) & MDTOOL_HIGH_BITS  # exact up to the first byte that is no digit
+    if others == 0:
+        return NULL
+    length = mdtool_first_byte(others)
+    if length == 0:
+        return NULL
+    value[0] = <int64_t>eight_digits(digits << (64 - 8 * length)) * POW10[places]
+    p += length
+    if p[0] != c'.':
+        return p
+    p += 1
+    memcpy(&digits, p, 8)
+    digits ^= MDTOOL_ZEROS
+    others = ((digits + MDTOOL_ABOVE_NINE) | digits) & MDTOOL_HIGH_BITS
+    if others == 0:
+        length = 8
+    else:
+        length = mdtool_first_byte(others)
+        if length == 0:
+            return NULL
+        digits &= (<uint64_t>1 << (8 * length)) - 1
+    # Two shifts each, as one of 64 bits is undefined.
+    dropped = digits >> (4 * places) >> (4 * places)
+    if dropped != 0:
+        return NULL
+    value[0] += <int64_t>eight_digits(digits << (32 - 4 * places) << (32 - 4 * places))
+    return p + length
+
+
+# A number of at most eight characters with exactly `places` decimals, loaded with its last character in the highest byte.
+cdef struct Form:
+    int places
+    int shortest
+    int shift  # bits by which the integer digits move up over the dot
+    uint64_t whole  # the bytes of the integer digits
+    uint64_t fraction
+    uint64_t dot
+    uint64_t dot_is
+
+
+cdef Form form_of(int places) noexcept nogil:
+    cdef Form form
+    form.places = places
+    form.shortest = places + 2 if places else 1
+    form.shift = 8 if places else 0
+    form.fraction = form.dot = form.dot_is = 0
+    form.whole = ~<uint64_t>0
+    if places > 6:  # no such number in eight characters
+        form.shortest = 9
+    elif places:
+        form.fraction = ~<uint64_t>0 << (64 - 8 * places)
+        form.dot = <uint64_t>0xFF << (56 - 8 * places)
+        form.dot_is = <uint64_t>(c'.' ^ c'0') << (56 - 8 * places)
+        form.whole = ~(form.fraction | form.dot)
+    return form
+
+
+cdef inline bint form_number(text_t p, int length, const Form* form, int64_t* value) noexcept nogil:
+    """Whether the `length` bytes at `p` are a number this way; then its mantissa. Reads 17 bytes."""
+    cdef uint64_t digits, moved
+    if form.shortest <= length <= 8:
+        memcpy(&digits, p, 8)
+        digits = (digits ^ MDTOOL_ZEROS) << (64 - 8 * length)
+        moved = (digits & form.fraction) | ((digits & form.whole) << form.shift)
+        if (digits & form.dot) == form.dot_is and (((moved + MDTOOL_ABOVE_NINE) | moved) & MDTOOL_HIGH_BITS) == 0:
+            value[0] = <int64_t>eight_digits(moved)
+            return True
+    return quick_number(p, form.places, value) == p + length
+
+
+cdef inline Py_ssize_t quick_level(
+    text_t p, const Form* price_form, const Form* size_form, int64_t* price, int64_t* size
+) noexcept nogil:
+    """Bytes of the level at `p`, or 0: not for me. QUICK_BYTES must be readable.
+
+    Where the next level starts comes from the quotes alone, so the processor reads on while it still multiplies.
+    """
+    cdef uint64_t quotes = mdtool_quotes(p)
+    cdef int price_end, size_start, size_end
+    if p[0] != c'[' or p[1] != c'"':
+        return 0
+    quotes &= quotes - 1
+    if quotes == 0:
+        return 0
+    price_end = mdtool_first_bit(quotes)
+    size_start = price_end + 3
+    if p[price_end + 1] != c',' or p[price_end + 2] != c'"':
+        return 0
+    quotes &= quotes - 1
+    quotes &= quotes - 1
+    if quotes == 0:
+        return 0
+    size_end = mdtool_first_bit(quotes)
+    if p[size_end + 1] != c']':
+        return 0
+    if not form_number(p + 2, price_end - 2, price_form, price):
+        return 0
+    if not form_number(p + size_start, size_end - size_start, size_form, size):
+        return 0
+    return size_end + 2
+
+
+cdef Fault number(Walk* walk, text_t* at, int exp, int64_t* value, int* finest) noexcept nogil:
+    """One quoted number: moves `at` behind it."""
+    cdef text_t dot, start, p = at[0]
+    cdef Fault fault = NONE
+    walk.fault_at = p
+    if not is_at(p, walk.end, c'"'):
+        return NEED_QUOTE
+    start = p + 1
+    p = scan_number(start, walk.end, &dot, &fault)
+    walk.fault_at = p
+    if fault != NONE:
+        return fault
+    if not is_at(p, walk.end, c'"'):
+        return NEED_CLOSING_QUOTE
+    at[0] = p + 1
+    walk.fault_at = start
+    walk.fault_exp = exp
+    if walk.prices == NULL:
+        if decimals(p, dot) > MAX_EXP:
+            walk.fault_exp = -MAX_EXP
+            return NEED_DIGITS
+        finest[0] = min(finest[0], -decimals(p, dot))
+        return NONE
+    return evaluate(start, p, dot, exp, value)
+
+
+cdef Fault slow_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noexcept nogil:
+    """The level at `at`, which moves behind it."""
+    cdef text_t p = at[0]
+    cdef Fault fault
+    if not is_at(p, walk.end, c'['):
+        walk.fault_at = p
+        return NEED_LEVEL
+    p = skip_blanks(p + 1, walk.end)
+    fault = number(walk, &p, walk.price_exp, price, &walk.finest_price)
+    if fault != NONE:
+        return fault
+    p = skip_blanks(p, walk.end)
+    if not is_at(p, walk.end, c','):
+        walk.fault_at = p
+        return NEED_COMMA
+    p = skip_blanks(p + 1, walk.end)
+    fault = number(walk, &p, walk.size_exp, size, &walk.finest_size)
+    if fault != NONE:
+        return fault
+    p = skip_blanks(p, walk.end)
+    if not is_at(p, walk.end, c']'):
+        walk.fault_at = p
+        return NEED_LEVEL_END
+    at[0] = p + 1
+    return NONE
+
+
+cdef Fault walk_ladder(Walk* walk) noexcept nogil:
+    cdef text_t p = skip_blanks(walk.start, walk.end)
+    cdef text_t end = walk.end
+    cdef unsigned char tail[2 * QUICK_BYTES]
+    cdef int64_t* prices = walk.prices
+    cdef int64_t* sizes = walk.sizes
+    cdef Form price_form = form_of(-walk.price_exp if walk.quick else 0)
+    cdef Form size_form = form_of(-walk.size_exp if walk.quick else 0)
+    cdef bint quick = walk.quick
+    cdef Py_ssize_t room = walk.room
+    cdef Py_ssize_t length, levels = 0
+    cdef int64_t price = 0
+    cdef int64_t size = 0
+    cdef Fault fault = NONE
+    walk.count = 0
+    walk.moved = 0
+    walk.fault_at = p
+    if not is_at(p, end, c'['):
+        return NEED_OPEN
+    p = skip_blanks(p + 1, end)
+    if is_at(p, end, c']'):
+        p += 1
+    else:
+        while True:
+            length = 0
+            if quick:
+                if end - p < QUICK_BYTES and walk.moved == 0:
+                    # The rest goes on in a copy that may be read beyond its end; a NUL there matches nothing.
+                    memset(tail, 0, sizeof(tail))
+                    memcpy(tail, p, end - p)
+                    walk.moved = p - &tail[0]
+                    end = walk.end = &tail[0] + (end - p)
+                    p = &tail[0]
+                length = quick_level(p, &price_form, &size_form, &price, &size)
+            if length:
+                p += length
+            else:
+                fault = slow_level(walk, &p, &price, &size)
+                if fault != NONE:
+                    return fault
+            if prices != NULL:
+                if levels >= room:
+                    return NO_ROOM
+                prices[levels] = price
+                sizes[levels] = size
+            levels += 1
+            if not is_at(p, end, c','):
+                p = skip_blanks(p, end)
+            if is_at(p, end, c','):
+                p += 1
+                if not is_at(p, end, c'['):
+                    p = skip_blanks(p, end)
+                continue
+            if is_at(p, end, c']'):
+                p += 1
+                break
+            walk.fault_at = p
+            return NEED_NEXT
+    p = skip_blanks(p, end)
+    walk.count = levels
+    walk.fault_at = p
+    return NONE if p == end else NEED_END
+
+
+cdef object failure(Fault fault, text_t at, text_t end, Py_ssize_t offset, int exp):
+    """The exception that says what was found at `at`, which is byte `offset`, and what was expected."""
+    if fault == NEED_DIGITS:
+        return NeedsDigits(f"more digits than exponent {exp} holds", offset)
+    if fault == OVERFLOW:
+        return LadderError(f"a number beyond 64 bits at exponent {exp}", offset)
+    found = "the end" if at >= end else repr(chr(at[0])) if at[0] < 128 else f"byte 0x{at[0]:02x}"
+    return LadderError(f"found {found}, expected {_EXPECTED[fault]}", offset)
+
+
+cdef object walk_failure(Fault fault, Walk* walk):
+    cdef text_t at = walk.fault_at + walk.moved  # in the text: the copied tail is gone by now
+    return failure(fault, at, walk.end + walk.moved, at - walk.start, walk.fault_exp)
+
+
+cdef int check_exponent(int exp) except -1:
+    if exp < -MAX_EXP or exp > MAX_EXP:
+        raise ValueError(f"exponent {exp}, expected {-MAX_EXP} to {MAX_EXP}")
+    return 0
+
+
+cdef int check_text(Py_buffer* view) except -1:
+    if view.len > MAX_TEXT:
+        raise LadderError(f"a text of {view.len} bytes, expected at most {MAX_TEXT}", MAX_TEXT)
+    return 0
+
+
+cdef Py_ssize_t check_int64(Py_buffer* view, str name) except -1:
+    """How many int64 the buffer holds."""
+    cdef const char* format = view.format
+    if format != NULL and (format[0] == c'<' or format[0] == c'=' or format[0] == c'@'):
+        format += 1
+    if (view.ndim != 1 or view.itemsize != 8 or format == NULL or format[1] != 0
+            or (format[0] != c'q' and format[0] != c'l')):
+        raise ValueError(f"{name}: expected a writable one-dimensional buffer of int64")
+    return view.len // 8
+
+
+def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0):
+    """Parse the ladder in the bytes-like `text` into prices[at:] and sizes[at:]; the number of levels written.
+
+    `prices` and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, and ValueError for
+    buffers that are none or too small. After an error what stands behind `at` is undefined.
+    """
+    cdef Py_buffer text_view, price_view, size_view
+    cdef Py_ssize_t room
+    cdef Walk walk
+    cdef Fault fault
+    check_exponent(price_exp)
+    check_exponent(size_exp)
+    PyObject_GetBuffer(text, &text_view, PyBUF_SIMPLE)
+    try:
+        check_text(&text_view)
+        PyObject_GetBuffer(prices, &price_view, PyBUF_WRITABLE | PyBUF_ND | PyBUF_FORMAT)
+        try:
+            PyObject_GetBuffer(sizes, &size_view, PyBUF_WRITABLE | PyBUF_ND | PyBUF_FORMAT)
+            try:
+                room = min(check_int64(&price_view, "prices"), check_int64(&size_view, "sizes"))
+                if at < 0 or at > room:
+                    raise ValueError(f"at {at}, expected 0 to {room}")
+                walk.start = <text_t>text_view.buf
+                walk.end = walk.start + text_view.len
+                walk.price_exp = price_exp
+                walk.size_exp = size_exp
+                walk.quick = MDTOOL_LITTLE and -QUICK_DIGITS <= price_exp <= 0 and -QUICK_DIGITS <= size_exp <= 0
+                walk.prices = <int64_t*>price_view.buf + at
+                walk.sizes = <int64_t*>size_view.buf + at
+                walk.room = room - at
+                fault = walk_ladder(&walk)
+                if fault == NO_ROOM:
+                    raise ValueError(f"more than the {walk.room} levels the buffers hold behind {at}")
+                if fault != NONE:
+                    raise walk_failure(fault, &walk)
+                return walk.count
+            finally:
+                PyBuffer_Release(&size_view)
+        finally:
+            PyBuffer_Release(&price_view)
+    finally:
+        PyBuffer_Release(&text_view)
+
+
+def exponents(text):
+    """The coarsest exponents, at most 0, that hold every price and every size of a ladder exactly: (price, size)."""
+    cdef Py_buffer view
+    cdef Walk walk
+    cdef Fault fault
+    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
+    try:
+        check_text(&view)
+        walk.start = <text_t>view.buf
+        walk.end = walk.start + view.len
+        walk.price_exp = walk.size_exp = 0
+        walk.quick = False
+        walk.prices = walk.sizes = NULL
+        walk.room = 0
+        walk.finest_price = walk.finest_size = 0
+        fault = walk_ladder(&walk)
+        if fault != NONE:
+            raise walk_failure(fault, &walk)
+        return walk.finest_price, walk.finest_size
+    finally:
+        PyBuffer_Release(&view)
+
+
+def count(text):
+    """Levels of a ladder: exact for a ladder, and an upper bound of what `parse` writes for any text."""
+    cdef Py_buffer view
+    cdef text_t p
+    cdef Py_ssize_t i, opened = 0
+    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
+    try:
+        check_text(&view)
+        p = <text_t>view.buf
+        for i in range(view.len):
+            opened += p[i] == c'['
+        return opened - 1 if opened else 0
+    finally:
+        PyBuffer_Release(&view)
+
+
+def decimal(text, int exp):
+    """The mantissa of one number (str or bytes-like) at 10**exp, as strict as a ladder's."""
+    cdef Py_buffer view
+    cdef text_t start, end, dot, p
+    cdef int64_t value = 0
+    cdef Fault fault = NONE
+    check_exponent(exp)
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")
+    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
+    try:
+        check_text(&view)
+        start = <text_t>view.buf
+        end = start + view.len
+        p = scan_number(start, end, &dot, &fault)
+        if fault == NONE and p < end:
+            fault = NEED_DIGIT
+        if fault == NONE:
+            p = start
+            fault = evaluate(start, end, dot, exp, &value)
+        if fault != NONE:
+            raise failure(fault, p, end, p - start, exp)
+        return value
+    finally:
+        PyBuffer_Release(&view)

@@ -1,0 +1,26 @@
+"""The one table of venues."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from mdtool.errors import UnknownVenue
+from mdtool.venues.binance import SIM, SPOT, USDM, Binance
+from mdtool.venues.venue import Venue
+
+VENUES: dict[str, Venue] = {venue.name: venue for venue in (Binance(SPOT), Binance(USDM), Binance(SIM))}
+
+
+def get(name: str) -> Venue:
+    """The venue of that name. Raises UnknownVenue with the names there are."""
+    venue = VENUES.get(name.lower())
+    if venue is not None:
+        return venue
+    near = get_close_matches(name.lower(), VENUES, n=1)
+    hint = f"did you mean {near[0]}? There are" if near else "there are"
+    raise UnknownVenue(f"unknown venue {name!r}; {hint}: {', '.join(names())}")
+
+
+def names() -> tuple[str, ...]:
+    """Every venue's name, sorted."""
+    return tuple(sorted(VENUES))
