@@ -220,41 +220,43 @@ def test_bad_requests_are_answered_in_the_venues_form(caplog: pytest.LogCaptureF
 def test_hostile_clients_do_not_disturb_the_others(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         source = Script()
-        async with Server(source, protocol_for("binance")) as server:
-            async with connect(f"{server.url}/ws/alphausdt@trade") as good:
-                for garbage in (
-                    b"\x00\x01\x02\x03" * 50,
-                    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-                    b"GET / HTTP/9.9\r\n\r\n",
-                    b"POST /api/v3/depth HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n",
-                ):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-                    writer.write(garbage)
-                    writer.write_eof()
-                    answer = await reader.read()
-                    assert answer == b"" or answer.startswith(b"HTTP/1.")
-                    assert b"Traceback" not in answer
-                    writer.close()
-                async with connect(f"{server.url}/ws") as binary:
-                    await binary.send(b"\xff\xfe")
-                    await binary.wait_closed()
-                    assert binary.close_code == 1008
-                async with connect(f"{server.url}/ws", max_size=None) as huge:
-                    await huge.send("x" * 200_000)
-                    await huge.wait_closed()
-                    assert huge.close_code == 1009
-                # A text frame that is no UTF-8, sent past the client library's own check.
-                async with connect(f"{server.url}/ws") as broken:
-                    broken.transport.write(b"\x81\x82\x00\x00\x00\x00\xff\xff")
-                    await broken.wait_closed()
-                    assert broken.close_code == 1007
-                # A frame cut in the middle.
-                async with connect(f"{server.url}/ws") as cut:
-                    cut.transport.write(b"\x81\xfe\x10")
-                    cut.transport.abort()
-                source.say(1)
-                assert json.loads(await good.recv())["t"] == 1
-                await until(lambda: server.clients == 1)
+        async with (
+            Server(source, protocol_for("binance")) as server,
+            connect(f"{server.url}/ws/alphausdt@trade") as good,
+        ):
+            for garbage in (
+                b"\x00\x01\x02\x03" * 50,
+                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+                b"GET / HTTP/9.9\r\n\r\n",
+                b"POST /api/v3/depth HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n",
+            ):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(garbage)
+                writer.write_eof()
+                answer = await reader.read()
+                assert answer == b"" or answer.startswith(b"HTTP/1.")
+                assert b"Traceback" not in answer
+                writer.close()
+            async with connect(f"{server.url}/ws") as binary:
+                await binary.send(b"\xff\xfe")
+                await binary.wait_closed()
+                assert binary.close_code == 1008
+            async with connect(f"{server.url}/ws", max_size=None) as huge:
+                await huge.send("x" * 200_000)
+                await huge.wait_closed()
+                assert huge.close_code == 1009
+            # A text frame that is no UTF-8, sent past the client library's own check.
+            async with connect(f"{server.url}/ws") as broken:
+                broken.transport.write(b"\x81\x82\x00\x00\x00\x00\xff\xff")
+                await broken.wait_closed()
+                assert broken.close_code == 1007
+            # A frame cut in the middle.
+            async with connect(f"{server.url}/ws") as cut:
+                cut.transport.write(b"\x81\xfe\x10")
+                cut.transport.abort()
+            source.say(1)
+            assert json.loads(await good.recv())["t"] == 1
+            await until(lambda: server.clients == 1)
 
     caplog.set_level(logging.INFO)
     asyncio.run(main())

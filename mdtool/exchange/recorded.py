@@ -1,0 +1,197 @@
+"""The book of one recorded feed, as far as it has been played: what REST answers from.
+
+Rule: the answer is always one from which a client can build a whole book. While the book is whole, that is the book, at
+the last update played. Before the feed's first snapshot, and behind a gap, it is the next snapshot recorded, verbatim:
+its id is ahead of the stream, and the client bridges it when the stream gets there.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+
+import msgspec
+import numpy as np
+
+from mdtool.books.l2 import L2Book, Level
+from mdtool.books.ladders import LevelParser
+from mdtool.books.sync import BookSync, State
+from mdtool.clock import SECOND
+from mdtool.errors import WireError
+from mdtool.exchange.source import BookView, Instrument
+from mdtool.model import BookUpdate, Flag, Kind, Scale
+from mdtool.storage.reader import Reader
+from mdtool.storage.store import Store
+from mdtool.venues.venue import Decoder, Venue
+
+SNAPSHOT = "snapshot"
+NOT_PUBLISHED = frozenset({SNAPSHOT, "session", "ping", "other"})  # streams of the recorder's, not of the venue's
+WARM_UP = 10 * SECOND  # played silently before a snapshot, because the update that bridges it may stand before it
+SAMPLE = 4096  # records looked at for the digits of the wire where no snapshot shows them
+PLAIN_DIGITS = Scale(-8, -8)  # of a feed in which no price was ever seen
+_LEVEL = re.compile(rb'\[\s*"\d+(?:\.(\d+))?"\s*,\s*"\d+(?:\.(\d+))?"')
+
+
+class RecordedFeed:
+    """One feed: a reader that is played, and a second one that looks ahead for snapshots."""
+
+    def __init__(self, store: Store, name: str, venue: Venue) -> None:
+        self.info = store.feed(name)
+        self.symbol = self.info.symbol
+        self.reader = store.reader(name)
+        self._ahead = store.reader(name)
+        self._venue = venue
+        self._snapshots = _positions(self._ahead, Kind.RESPONSE, SNAPSHOT)  # of the answers that hold a book
+        self._at = -1  # position of the last record played
+        self._book_stream: str | None = None  # the first one seen: two would be two chains
+        self._sync: BookSync | None = None
+        self._decoders: dict[str, Decoder] = {}
+        digits, scale = self._digits()
+        self._scale = scale
+        self._wire_digits = digits.finest(scale)
+        tick, step = (10 ** (e - d) for e, d in zip(scale, self._wire_digits, strict=True))
+        self.instrument = Instrument(self.symbol, venue.native(self.symbol), self._wire_digits, tick, step)
+
+    def stream(self, number: int) -> str | None:
+        """The name of a stream of the venue's, None for one of the recorder's."""
+        name = self.reader.stream_name(number)
+        return None if name in NOT_PUBLISHED else name
+
+    def start_at(self, from_ns: int) -> None:
+        """Stands at the first record received at or after `from_ns`, with the book as it was then."""
+        self.reader.seek(from_ns)
+        target = self.reader.position
+        before = bisect_left(self._snapshots, target)
+        if before:
+            self._ahead.move_to(self._snapshots[before - 1])
+            self.reader.seek(next(self._ahead.records()).recv_ns - WARM_UP)
+            for record in self.reader.records():
+                if record.position >= target:
+                    break
+                self.play(record.kind, record.flags, record.stream, record.payload, record.recv_ns, record.position)
+        self.reader.move_to(target)
+        self._at = target - 1
+
+    def play(self, kind: int, flags: int, stream: int, payload: bytes, recv_ns: int, position: int) -> None:
+        """Takes a record into the book. One that cannot be read changes nothing: the rule will find what is missing."""
+        self._at = position
+        name = self.reader.stream_name(stream)
+        if kind == Kind.DATA and self._venue.is_book(name):
+            if self._book_stream is None:
+                self._open_book(name)
+            if name != self._book_stream:
+                return
+        elif not (kind == Kind.RESPONSE and name == SNAPSHOT and not flags & Flag.FAILED):
+            return
+        try:
+            messages = self._decoder(name)(payload)
+        except WireError:
+            return
+        if self._sync is not None:
+            for message in messages:
+                self._sync.on_message(message, recv_ns)
+
+    def depth(self, limit: int) -> BookView | bytes | None:
+        """The book now, or the next snapshot recorded; None where neither is known."""
+        sync = self._sync
+        if sync is not None and sync.state is State.SYNCED:
+            digits = self._wire_digits.finest(sync.book.scale)
+            bids, asks = (_rescaled(half, sync.book.scale, digits) for half in sync.book.top(limit))
+            return BookView(sync.last_seq, sync.venue_ns, digits, bids, asks)
+        following = bisect_right(self._snapshots, self._at)
+        if following == len(self._snapshots):
+            return None
+        return _trimmed(self._read(self._snapshots[following]), limit)
+
+    def close(self) -> None:
+        self.reader.close()
+        self._ahead.close()
+
+    def _open_book(self, stream: str) -> None:
+        rule = self._venue.rule(stream)
+        if rule is None:
+            return
+        self._book_stream = stream
+        self._sync = BookSync(rule, L2Book(self._scale), LevelParser(self._scale))
+
+    def _decoder(self, stream: str) -> Decoder:
+        decoder = self._decoders.get(stream)
+        if decoder is None:
+            decoder = self._decoders[stream] = self._venue.decoder(stream)
+        return decoder
+
+    def _read(self, position: int) -> bytes:
+        self._ahead.move_to(position)
+        return next(self._ahead.records()).payload
+
+    def _digits(self) -> tuple[Scale, Scale]:
+        """The digits the wire prints, and those its values need, from the first book seen."""
+        known = self.info.scale
+        for update in self._first_books():
+            level = _LEVEL.search(bytes(update.bids)) or _LEVEL.search(bytes(update.asks))
+            if level is None:
+                continue
+            parser = LevelParser(known)
+            try:
+                parser.parse_update(update)
+            except WireError:
+                continue
+            return Scale(-len(level[1] or b""), -len(level[2] or b"")), parser.scale
+        return PLAIN_DIGITS, known or PLAIN_DIGITS
+
+    def _first_books(self) -> list[BookUpdate]:
+        found: list[BookUpdate] = []
+        candidates = [(SNAPSHOT, self._read(position)) for position in self._snapshots[:1]]
+        if not candidates:
+            self._ahead.to_start()
+            for record, _ in zip(self._ahead.records(), range(SAMPLE), strict=False):
+                name = self.reader.stream_name(record.stream)
+                if record.kind == Kind.DATA and self._venue.is_book(name):
+                    candidates.append((name, record.payload))
+        for name, payload in candidates:
+            try:
+                found += [m for m in self._venue.decoder(name)(payload) if isinstance(m, BookUpdate)]
+            except WireError:
+                continue
+        return found
+
+
+def _positions(reader: Reader, kind: Kind, stream: str) -> list[int]:
+    """Where the records of a kind and stream stand whose request did not fail."""
+    positions: list[int] = []
+    reader.to_start()
+    unverified = reader.verify
+    reader.verify = False  # only the row index is looked at here; payloads are checked when they are read
+    for batch in reader.batches():
+        if stream not in batch.streams:
+            continue
+        rows = batch.rows
+        hits = (
+            (rows["kind"] == kind)
+            & (rows["stream"] == batch.streams.index(stream))
+            & (rows["flags"] & Flag.FAILED == 0)
+        )
+        positions += [batch.position + int(row) for row in np.flatnonzero(hits)]
+    reader.verify = unverified
+    return positions
+
+
+def _rescaled(levels: list[Level], scale: Scale, finer: Scale) -> list[Level]:
+    price, size = (10 ** (old - new) for old, new in zip(scale, finer, strict=True))
+    return levels if price == size == 1 else [(p * price, s * size) for p, s in levels]
+
+
+def _trimmed(body: bytes, limit: int) -> bytes:
+    """A recorded answer with at most `limit` levels a side: verbatim where it has no more."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        halves = {
+            side: msgspec.json.decode(fields[side], type=list[msgspec.Raw])
+            for side in ("bids", "asks")
+            if side in fields
+        }
+    except (msgspec.MsgspecError, UnicodeError):
+        return body
+    if all(len(levels) <= limit for levels in halves.values()):
+        return body
+    return msgspec.json.encode({**fields, **{side: levels[:limit] for side, levels in halves.items()}})
