@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from mdtool.kernel.journal import Record
-    from mdtool.storage.reader import Batch, Reader
+    from mdtool.storage.reader import Batch, Reader, Record
 
 WINDOW = 1 << 16  # rows looked at together, over all feeds: the sort stays in cache and the first record comes soon
 SMALLEST_WINDOW = 256  # rows of one feed, however many feeds there are

@@ -13,8 +13,7 @@ from mdtool.replay.pacing import Pacer
 from mdtool.replay.sinks.stream import ByteStream, write_all
 
 if TYPE_CHECKING:
-    from mdtool.kernel.journal import Record
-    from mdtool.storage.reader import Reader
+    from mdtool.storage.reader import Reader, Record
 
 Encoder = Callable[[Sequence[tuple["Reader", "Record"]]], bytes]
 

@@ -1,6 +1,6 @@
 """One record, one line of JSON.
 
-    {"recv_ns":1723129447123456789,"feed":"binance-usdm/ETH_USDT","stream":"depth@0ms","kind":"data","session":1,
+    {"recv_ns":1723129447123456789,"feed":"sim/ALPHA_USDT","stream":"depth@100ms","kind":"data","session":1,
      "payload":{"e":"depthUpdate", ...}}
 
 Rule: a payload is never re-encoded. Where it is valid JSON on one line it is embedded as it was received,
@@ -21,8 +21,7 @@ import msgspec
 from mdtool.model import Flag, Kind
 
 if TYPE_CHECKING:
-    from mdtool.kernel.journal import Record
-    from mdtool.storage.reader import Reader
+    from mdtool.storage.reader import Reader, Record
 
 PAYLOAD = b',"payload":'
 

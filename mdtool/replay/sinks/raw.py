@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mdtool.kernel.journal import Record
-    from mdtool.storage.reader import Reader
+    from mdtool.storage.reader import Reader, Record
 
 
 def raw(records: Sequence[tuple[Reader, Record]]) -> bytes:
