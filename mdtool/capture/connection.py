@@ -6,6 +6,7 @@ Rule: between a frame's arrival and its commit nothing is awaited and nothing is
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -47,12 +48,15 @@ def describe(error: BaseException) -> str:
     if isinstance(error, aiohttp.WSServerHandshakeError):
         known = {451: "the venue refuses this region", 429: "too many requests", 418: "banned for too many requests"}
         return f"HTTP {error.status}" + (f", {known[error.status]}" if error.status in known else "")
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return f"fell silent: {error}"
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_TIMEOUT:g} s"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"cannot resolve {error.host}: {error.os_error.strerror or error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
+        cause = error.os_error
+        return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause)
     return str(error) or type(error).__name__
 
 

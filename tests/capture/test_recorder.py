@@ -1,0 +1,419 @@
+"""The recorder against the emulator, over real sockets: what is served is recorded, and what goes wrong is on record."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from mdtool.books.l2 import L2Book
+from mdtool.books.ladders import LevelParser
+from mdtool.books.sync import BookSync, State
+from mdtool.capture import connection as connection_module
+from mdtool.capture.recorder import Event, Recorder, record_options
+from mdtool.errors import ConnectError, FeedLocked, StoreFull, UnknownSymbol, UsageError
+from mdtool.exchange.binance import protocol_for
+from mdtool.exchange.faults import Cut, Drop, Faults, Refuse
+from mdtool.exchange.server import Server, ServerOptions
+from mdtool.exchange.simulated import SimulatedSource
+from mdtool.exchange.simulator import Simulator, symbol_names
+from mdtool.model import BookUpdate, Flag, Kind
+from mdtool.storage import files
+from mdtool.storage.store import Store
+from mdtool.venues import catalog
+from mdtool.venues.sequence import Verdict
+
+SECOND = 1_000_000_000
+START = 1_700_049_600 * SECOND
+SIM = catalog.get("sim")
+
+
+class Talk(list):
+    """What the recorder said, as (event, line)."""
+
+    def __call__(self, event, text):
+        self.append((event, text))
+
+    def count(self, event):
+        return sum(said is event for said, _ in self)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.create(tmp_path / "store") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Come back from a failure at once; the waits themselves are tested with the backoff."""
+    from mdtool.capture.backoff import Backoff
+
+    monkeypatch.setattr(Backoff, "next_wait", lambda self: 0.05)
+
+
+def simulate(count=2, *, rate=200.0, for_s=None, **options):
+    simulator = Simulator(symbol_names(count), seed=7, rate=rate, start_ns=START, keep_truth=True)
+    return SimulatedSource(simulator, wait=True, for_ns=for_s and int(for_s * SECOND), **options)
+
+
+def record(store, server, talk, count=2, **options):
+    chosen = record_options(SIM, symbol_names(count), ws_url=server.url, **{"duration": 2.0, "sync": "none", **options})
+    return Recorder(store, chosen, talk)
+
+
+async def until(condition, seconds=10.0):
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "waited too long"
+        await asyncio.sleep(0.02)
+
+
+def kinds(store, name):
+    return [(Kind(record.kind), record.payload) for record in store.reader(name).records()]
+
+
+def books(store, name):
+    """Every (update id, bids, asks, scale) the recorded feed leads to, and the state machine at the end."""
+    reader = store.reader(name)
+    sync = BookSync(SIM.rule("depth@100ms"), L2Book(), LevelParser())
+    seen = []
+    for one in reader.records():
+        stream = reader.stream_name(one.stream)
+        if (
+            one.kind not in (Kind.DATA, Kind.RESPONSE)
+            or one.flags & Flag.FAILED
+            or stream not in ("depth@100ms", "snapshot")
+        ):
+            continue
+        for message in SIM.decoder(stream)(one.payload):
+            assert isinstance(message, BookUpdate)
+            step = sync.on_message(message, one.recv_ns)
+            if step.applied and sync.state is State.SYNCED:
+                bids, asks = sync.book.top(10**6)
+                seen.append((sync.last_seq, dict(bids), dict(asks), sync.book.scale))
+    return seen, sync
+
+
+def at_scale(levels, scale, target):
+    """True mantissas at a coarser or finer scale."""
+    price, size = 10 ** (scale.price_exp - target.price_exp), 10 ** (scale.size_exp - target.size_exp)
+    return {level * price: amount * size for level, amount in levels.items()}
+
+
+def test_twenty_symbols_are_recorded_whole_and_their_books_are_the_true_ones_at_every_id(store):
+    talk = Talk()
+    source = simulate(20, rate=100.0)
+
+    async def main():
+        async with Server(source, protocol_for("sim"), ServerOptions(keep_log=True)) as server:
+            status = await record(store, server, talk, 20, duration=4.0).run()
+            return status, list(server.log)
+
+    status, sent = asyncio.run(main())
+    assert status.records >= 20 * 30
+    assert (status.failures, status.gaps, status.snapshots) == (0, 0, 20)
+    compared = 0
+    for instrument in source.instruments:
+        name = f"sim/{instrument.symbol}"
+        recorded = [p for kind, p in kinds(store, name) if kind is Kind.DATA]
+        served = [frame for _, stream, frame in sent if stream.startswith(instrument.native.lower() + "@")]
+        assert recorded == served[: len(recorded)]
+        assert len(recorded) >= len(served) - 20  # what was on the wire when the time was over
+        seen, sync = books(store, name)
+        assert sync.state is State.SYNCED
+        assert sync.gaps == 0
+        truth = source.simulator.truth(instrument.symbol)
+        for last_id, bids, asks, scale in seen:
+            true = truth.at(last_id)
+            assert bids == at_scale(true.bids, instrument.scale, scale)
+            assert asks == at_scale(true.asks, instrument.scale, scale)
+            compared += 1
+        assert len(seen) >= 20
+        known = store.feed(name).scale
+        assert known is not None
+        assert known.price_exp >= instrument.scale.price_exp
+    assert compared >= 20 * 20
+
+
+def test_the_life_of_a_session_is_on_record_in_its_feeds(store):
+    talk = Talk()
+
+    async def main():
+        async with Server(simulate(2), protocol_for("sim"), ServerOptions(keep_log=True)) as server:
+            await record(store, server, talk, 2, duration=1.5).run()
+            return server.url
+
+    url = asyncio.run(main())
+    session = kinds(store, "sim/_session")
+    assert session[0] == (Kind.OPEN, json.dumps({"url": url + "/stream"}).encode())
+    sent = json.loads(session[1][1])
+    assert (session[1][0], sent["method"], sorted(sent["params"])) == (
+        Kind.SENT,
+        "SUBSCRIBE",
+        sorted(f"{n}usdt@{s}" for n in ("alpha", "bravo") for s in ("depth@100ms", "trade", "bookTicker")),
+    )
+    assert (Kind.DATA, b'{"result":null,"id":1}') in session
+    assert [kind for kind, _ in session[-2:]] == [Kind.CLOSE, Kind.END]
+    assert json.loads(session[-1][1]) == {"reason": "the time asked for is over"}
+    for symbol in symbol_names(2):
+        feed = kinds(store, f"sim/{symbol}")
+        assert feed[0] == session[0]
+        assert [kind for kind, _ in feed[-2:]] == [Kind.CLOSE, Kind.END]
+        counts = Counter(kind for kind, _ in feed)
+        assert (counts[Kind.REQUEST], counts[Kind.RESPONSE], counts[Kind.OPEN]) == (1, 1, 1)
+        first_update = next(n for n, (kind, p) in enumerate(feed) if b"depthUpdate" in p)
+        request = next(n for n, (kind, _) in enumerate(feed) if kind is Kind.REQUEST)
+        assert first_update < request  # the stream first, then the snapshot: else updates are missing between them
+        assert f"symbol={symbol.replace('_', '')}" in json.loads(feed[request][1])["url"]
+
+
+def test_a_cut_connection_comes_back_and_the_book_is_whole_again(store):
+    talk = Talk()
+
+    async def main():
+        faults = Faults(Cut(300), Cut(600, 1001))
+        async with Server(simulate(2), protocol_for("sim"), faults=faults) as server:
+            recorder = record(store, server, talk, 2, duration=30.0)
+            running = asyncio.create_task(recorder.run())
+            await until(lambda: recorder.status.sessions == 3 and recorder.status.records > 900)
+            await asyncio.sleep(1.0)
+            recorder.stop()
+            return await running
+
+    status = asyncio.run(main())
+    assert status.sessions == 3
+    closes = [json.loads(p) for kind, p in kinds(store, "sim/_session") if kind is Kind.CLOSE]
+    assert [close["code"] for close in closes] == [1006, 1001, 1000]
+    for symbol in symbol_names(2):
+        opens = [n for n, (kind, _) in enumerate(kinds(store, f"sim/{symbol}")) if kind is Kind.OPEN]
+        assert len(opens) == 3
+        _, sync = books(store, f"sim/{symbol}")
+        assert sync.state is State.SYNCED
+    assert talk.count(Event.DISCONNECTED) == 3
+    assert talk.count(Event.CONNECTED) == 3
+
+
+def test_a_lost_update_is_noticed_and_mended_while_recording(store):
+    talk = Talk()
+
+    async def main():
+        faults = Faults(Drop("alphausdt@depth@100ms", 12))
+        async with Server(simulate(2), protocol_for("sim"), faults=faults) as server:
+            return await record(store, server, talk, 2, duration=4.0).run()
+
+    status = asyncio.run(main())
+    assert (status.gaps, status.snapshots) == (1, 3)
+    assert talk.count(Event.GAP) == 1
+    assert "ALPHA_USDT: gap before update" in next(text for event, text in talk if event is Event.GAP)
+    for symbol, gaps in (("ALPHA_USDT", 1), ("BRAVO_USDT", 0)):
+        _, sync = books(store, f"sim/{symbol}")
+        assert (sync.state, sync.gaps) == (State.SYNCED, gaps)
+
+
+def test_a_refused_snapshot_is_kept_and_asked_for_again(store):
+    talk = Talk()
+
+    async def main():
+        faults = Faults(Refuse("rest", 429, times=2, retry_after=0))
+        async with Server(simulate(1), protocol_for("sim"), faults=faults) as server:
+            return await record(store, server, talk, 1, duration=2.5).run()
+
+    status = asyncio.run(main())
+    assert status.snapshots == 1
+    reader = store.reader("sim/ALPHA_USDT")
+    answers = [(bool(r.flags & Flag.FAILED), r.payload[:14]) for r in reader.records() if r.kind == Kind.RESPONSE]
+    assert answers == [(True, b'{"code":-1003,'), (True, b'{"code":-1003,'), (False, b'{"lastUpdateId')]
+    assert talk.count(Event.SNAPSHOT_FAILED) == 2
+    assert "HTTP 429, too many requests" in next(text for event, text in talk if event is Event.SNAPSHOT_FAILED)
+    _, sync = books(store, "sim/ALPHA_USDT")
+    assert sync.state is State.SYNCED
+
+
+def test_what_cannot_be_reached_is_said_and_tried_again_or_fails_at_once(store):
+    talk = Talk()
+
+    async def main(**options):
+        async with Server(simulate(1), protocol_for("sim")) as server:
+            url = server.url
+        chosen = record_options(SIM, ("ALPHA_USDT",), ws_url=url, sync="none", **options)
+        return url, await Recorder(store, chosen, talk).run()
+
+    url, status = asyncio.run(main(duration=0.3))
+    assert status.failures >= 3
+    assert talk[0] == (Event.UNREACHABLE, f"cannot reach {url}/stream: Connection refused; trying again in 0.1 s")
+    notes = [json.loads(p) for kind, p in kinds(store, "sim/_session") if kind is Kind.NOTE]
+    assert notes[0] == {"note": "unreachable", "url": f"{url}/stream", "why": "Connection refused"}
+    with pytest.raises(ConnectError, match=r"cannot reach ws://127\.0\.0\.1:\d+/stream: Connection refused"):
+        asyncio.run(main(fail_fast=True))
+
+
+@pytest.mark.parametrize(("status", "words"), [(451, "HTTP 451, the venue refuses this region"), (503, "HTTP 503")])
+def test_a_refused_handshake_says_why(store, status, words):
+    async def main():
+        async with Server(simulate(1), protocol_for("sim"), faults=Faults(Refuse("connect", status))) as server:
+            await record(store, server, Talk(), 1, fail_fast=True).run()
+
+    with pytest.raises(ConnectError, match=words):
+        asyncio.run(main())
+
+
+def test_a_server_that_falls_silent_is_found_out(store, monkeypatch):
+    """Recorders that die silently while connected are why this exists: a peer that neither talks nor pongs is left."""
+    monkeypatch.setattr(connection_module, "HEARTBEAT", 0.4)
+    talk = Talk()
+
+    async def mute(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        await reader.read()
+
+    async def main():
+        server = await asyncio.start_server(mute, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        chosen = record_options(SIM, ("ALPHA_USDT",), ws_url=f"ws://127.0.0.1:{port}", sync="none", duration=2.5)
+        status = await Recorder(store, chosen, talk).run()
+        server.close()
+        return status
+
+    status = asyncio.run(main())
+    assert status.sessions >= 2
+    closes = [json.loads(p) for kind, p in kinds(store, "sim/_session") if kind is Kind.CLOSE]
+    assert closes[0]["code"] == 1006
+    assert "No PONG received" in closes[0]["reason"]
+
+
+def test_hostile_frames_are_kept_as_they_are_and_change_nothing_else(store):
+    """Binary where text is due, invalid UTF-8, unknown symbols and streams, junk: recorded raw, never fatal."""
+    from aiohttp import web
+
+    frames = [
+        b"\xff\xfe not utf-8",
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b'{"stream":"alphausdt@depth@100ms","data":{"e":"depthUpdate","U":1e99,"u":[],"b":{},"a":null}}',
+        b'{"stream":"' + b"x" * 5000 + b'","data":{}}',
+        b'{"stream":"\xff\xff@\x00","data":{}}',
+        b'{"stream":"../../etc@passwd","data":{}}',
+        b'{"stream":"zzzusdt@trade","data":{}}',
+        b'{"stream":"alphausdt@brandNew","data":{"x":1}}',
+        b"\x00" * 64,
+    ]
+
+    async def main():
+        async def handle(request):
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            for frame in frames:
+                await socket.send_frame(frame, 1)
+            for frame in frames:
+                await socket.send_bytes(frame)
+            await asyncio.sleep(5)
+            return socket
+
+        app = web.Application()
+        app.router.add_get("/stream", handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        chosen = record_options(
+            SIM, ("ALPHA_USDT",), ws_url=f"ws://127.0.0.1:{runner.addresses[0][1]}", sync="none", duration=1.0
+        )
+        status = await Recorder(store, chosen, Talk()).run()
+        await runner.cleanup()
+        return status
+
+    status = asyncio.run(main())
+    assert (status.sessions, status.records) == (1, 2 * len(frames))
+    found = []
+    for name in ("sim/_session", "sim/ALPHA_USDT"):
+        reader = store.reader(name)
+        found += [
+            (bool(r.flags & Flag.BINARY), r.payload) for r in reader.records() if r.kind == Kind.DATA and r.session == 1
+        ]
+    assert Counter(found) == Counter([(False, f) for f in frames] + [(True, f) for f in frames])
+    streams = store.reader("sim/ALPHA_USDT").streams
+    assert {"depth@100ms", "brandNew"} <= set(streams)
+
+
+def test_a_full_disk_ends_the_run_with_what_was_committed(store, monkeypatch):
+    real, reserved = files.reserve, 0
+
+    def reserve(fd, start, stop, where):
+        nonlocal reserved
+        reserved += stop - start
+        if reserved > 400_000:
+            raise StoreFull(f"{where}: no space left")
+        real(fd, start, stop, where)
+
+    monkeypatch.setattr(files, "reserve", reserve)
+    talk = Talk()
+
+    async def main():
+        async with Server(simulate(1, rate=3000.0), protocol_for("sim")) as server:
+            await record(store, server, talk, 1, duration=20.0).run()
+
+    with pytest.raises(StoreFull, match="no space left"):
+        asyncio.run(main())
+    recorded = [p for kind, p in kinds(store, "sim/ALPHA_USDT") if kind is Kind.DATA]
+    assert len(recorded) > 100
+    monkeypatch.undo()
+    store.writer("sim/ALPHA_USDT").close()  # the lock was let go
+
+
+def test_two_recorders_of_one_feed(store):
+    writer = store.writer("sim/BRAVO_USDT")
+
+    async def main():
+        async with Server(simulate(2), protocol_for("sim")) as server:
+            await record(store, server, Talk(), 2).run()
+
+    with pytest.raises(FeedLocked, match="sim/BRAVO_USDT is being written"):
+        asyncio.run(main())
+    writer.close()
+    store.writer("sim/ALPHA_USDT").close()
+
+
+def test_options_fill_in_what_is_not_said_and_refuse_what_makes_no_sense():
+    chosen = record_options(SIM, ("alphausdt", "ALPHA_USDT", "BRAVOUSDT"), ws_url="ws://127.0.0.1:1234/")
+    assert chosen.symbols == ("ALPHA_USDT", "BRAVO_USDT")
+    assert (chosen.ws_url, chosen.rest_url) == ("ws://127.0.0.1:1234", "http://127.0.0.1:1234")
+    real = record_options(catalog.get("binance"))
+    assert (real.ws_url, real.rest_url) == ("wss://stream.binance.com:9443", "https://api.binance.com")
+    assert real.symbols == catalog.get("binance").default_symbols
+    for bad in ("http://x", "nonsense", "ws://", "ws://host:99999"):
+        with pytest.raises(UsageError, match="expected ws://host"):
+            record_options(SIM, ws_url=bad)
+    with pytest.raises(UsageError, match="expected http://host"):
+        record_options(SIM, rest_url="ws://x")
+    with pytest.raises(UnknownSymbol):
+        record_options(SIM, ("no such thing",))
+
+
+def test_the_verdicts_of_a_recording_are_all_apply(store):
+    async def main():
+        async with Server(simulate(1), protocol_for("sim")) as server:
+            await record(store, server, Talk(), 1).run()
+
+    asyncio.run(main())
+    reader = store.reader("sim/ALPHA_USDT")
+    rules = {stream: SIM.rule(stream) for stream in SIM.default_streams}
+    verdicts = Counter()
+    for one in reader.records():
+        stream = reader.stream_name(one.stream)
+        if one.kind == Kind.DATA and stream in rules:
+            for message in SIM.decoder(stream)(one.payload):
+                verdicts[stream, rules[stream].judge(message)] += 1
+    assert set(verdicts) == {(stream, Verdict.APPLY) for stream in SIM.default_streams}
