@@ -1,4 +1,4 @@
-"""The recorder against the emulator, over real sockets: what is served is recorded, and what goes wrong is on record."""
+"""The recorder against the emulator over real sockets: what is served is recorded; what goes wrong is on record."""
 
 from __future__ import annotations
 
