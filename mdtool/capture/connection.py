@@ -15,6 +15,7 @@ from aiohttp import WSMsgType
 
 from mdtool.capture.backoff import STABLE, Backoff
 from mdtool.errors import ConnectError
+from mdtool.model import Flag
 from mdtool.venues.venue import Connection
 
 CONNECT_TIMEOUT = 15.0
@@ -32,7 +33,10 @@ class FrameSink(Protocol):
         """A connection is open; returns its session number."""
         ...
 
-    def received(self, session: int, payload: bytes, binary: bool) -> None: ...
+    @property
+    def received(self) -> Callable[[int, bytes, int], None]:
+        """Takes a frame: session, payload, flags."""
+        ...
 
     def ping(self, session: int, payload: bytes) -> None: ...
 
@@ -160,9 +164,9 @@ class Link:
             message = await receive()
             kind = message.type
             if kind is text:
-                received(session, message.data, False)
+                received(session, message.data, 0)
             elif kind is binary:
-                received(session, message.data, True)
+                received(session, message.data, Flag.BINARY)
             elif kind is WSMsgType.PING:
                 self._sink.ping(session, message.data)
                 await socket.pong(message.data)

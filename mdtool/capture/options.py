@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -95,11 +95,9 @@ class RecordStatus:
     """Counters of a run, kept as it goes."""
 
     records: int = 0  # frames received and committed
-    payload_bytes: int = 0
+    payload_bytes: int = 0  # appended, as of the last heartbeat
     connections: int = 0  # open now
     sessions: int = 0  # opened in all
     failures: int = 0  # attempts to connect that failed
     snapshots: int = 0
     gaps: int = 0
-    last_ns: int = 0  # receive time of the last frame
-    feeds: dict[str, int] = field(default_factory=dict)  # frames by feed

@@ -39,7 +39,7 @@ class Ports:
         self._clock = clock
         self._writers: dict[str, Writer] = {}
         self._routes: dict[Hashable, tuple[Append, int]] = {}
-        self._route = options.venue.route
+        self.received = self._receiver()
         try:
             for symbol in (SESSION_SYMBOL, *options.symbols):
                 self._open(symbol)
@@ -66,19 +66,29 @@ class Ports:
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def received(self, session: int, payload: bytes, binary: bool) -> None:
-        """Stamp, route, append, commit."""
-        recv_ns = self._now_ns()
-        key = self._route(payload)
-        try:
-            append, stream = self._routes[key]
-        except KeyError:
-            append, stream = self._resolve(key)
-        append(recv_ns, Kind.DATA, stream, session, payload, Flag.BINARY if binary else 0)
-        status = self.status
-        status.records += 1
-        status.payload_bytes += len(payload)
-        status.last_ns = recv_ns
+    def _receiver(self) -> Callable[[int, bytes, int], None]:
+        """The hot path, with everything it touches at hand."""
+        now_ns, route, routes, resolve, status = (
+            self._now_ns,
+            self._venue.route,
+            self._routes,
+            self._resolve,
+            self.status,
+        )
+        data = int(Kind.DATA)
+
+        def received(session: int, payload: bytes, flags: int) -> None:
+            """Stamp, route, append, commit."""
+            recv_ns = now_ns()
+            key = route(payload)
+            try:
+                append, stream = routes[key]
+            except KeyError:
+                append, stream = resolve(key)
+            append(recv_ns, data, stream, session, payload, flags)
+            status.records += 1
+
+        return received
 
     def _resolve(self, key: Hashable) -> tuple[Append, int]:
         place = self._venue.place(key) if key is not None else Place(None, OTHER_STREAM)
@@ -150,6 +160,7 @@ class Ports:
         now_ns = self._now_ns()
         for writer in self._writers.values():
             writer.heartbeat(now_ns)
+        self.status.payload_bytes = sum(writer.appended_bytes for writer in self._writers.values())
 
     def sync(self) -> None:
         """Bring everything to disk as the policy promises. Blocks: for a thread of its own."""

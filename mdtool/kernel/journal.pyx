@@ -145,10 +145,12 @@ cdef class Appender:
     cdef int64_t lowest_ns
     cdef int64_t highest_ns
     cdef bint is_ordered
+    cdef readonly uint64_t appended_bytes  # payload bytes over all chunks
     cdef object make_room
 
     def __cinit__(self, make_room):
         self.make_room = make_room
+        self.appended_bytes = 0
         self.attached = False
 
     def __dealloc__(self):
@@ -255,6 +257,7 @@ cdef class Appender:
         row.crc32c = mdtool_crc32c(
             mdtool_crc32c(0, <const unsigned char *>row, ROW_BYTES), <const unsigned char *>data, length)
         self.used = used + length
+        self.appended_bytes += length
         if self.count == 0:
             self.lowest_ns = self.highest_ns = recv_ns
         elif recv_ns >= self.highest_ns:

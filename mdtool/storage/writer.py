@@ -67,6 +67,11 @@ class Writer:
             number = self._streams[name] = self._registry.add_stream(name)
         return number
 
+    @property
+    def appended_bytes(self) -> int:
+        """Payload bytes this writer has appended."""
+        return self._appender.appended_bytes
+
     def heartbeat(self, now_ns: int) -> None:
         """Say that the writer lives; about once a second."""
         if self._chunk is not None:
