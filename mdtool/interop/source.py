@@ -69,15 +69,17 @@ class Source:
 
     def __iter__(self) -> Iterator[Item]:
         lines = Lines(self.path, self._progress)
+        reading = iter(lines)
         parse = self._form.parser(self._zone)
         untimed: list[Item] = []
+        line = b""
         try:
-            for line in lines:
+            for line in reading:
                 item = parse(line)
                 if item is None:
                     continue
                 if not lines.terminated and item.payload and not is_whole(item.payload):
-                    raise CutShort("its last line is cut")
+                    raise LineError("a whole message")
                 if item.recv_ns == UNTIMED:
                     untimed.append(item)
                     continue
@@ -85,12 +87,26 @@ class Source:
                     yield untimed.pop(0)._replace(recv_ns=item.recv_ns)
                 yield item
         except LineError as error:
-            if lines.terminated:
+            why = None if lines.terminated else _why_cut(reading)
+            if why is None and (lines.terminated or lines.number == 1):
                 self.broken = f"{self.path} line {lines.number}: found {_shown(line)}, expected {error}"
             else:
-                self.broken = f"{self.path} is cut short in line {lines.number}: its last line is {_shown(line)}"
+                self.broken = _cut(self.path, lines.number - 1, why or "its last line is cut")
         except CutShort as error:
-            self.broken = f"{self.path} is cut short behind line {lines.number - (not lines.terminated)}: {error}"
+            self.broken = _cut(self.path, lines.number - (not lines.terminated), str(error))
+
+
+def _why_cut(reading: Iterator[bytes]) -> str | None:
+    """What is wrong behind the last line, if anything is."""
+    try:
+        next(reading, None)
+    except CutShort as error:
+        return str(error)
+    return None
+
+
+def _cut(path: Path, line: int, why: str) -> str:
+    return f"{path} is cut short behind line {line}: {why}"
 
 
 def is_whole(payload: bytes) -> bool:

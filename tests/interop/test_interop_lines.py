@@ -1,0 +1,119 @@
+"""Lines out of plain, gzip and zstd files: cutting the input anywhere loses nothing that stands before the cut."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mdtool.errors import ImportFormatError
+from mdtool.interop import lines as module
+from mdtool.interop.lines import CutShort, Lines
+
+TEXT = b"".join(b"line %d %s\n" % (i, b"x" * (i % 50)) for i in range(3_000))
+
+
+def collect(path: Path) -> tuple[list[bytes], str | None]:
+    found: list[bytes] = []
+    try:
+        for line in Lines(path):
+            found.append(line)
+    except CutShort as error:
+        return found, str(error)
+    return found, None
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_whatever_it_is_packed_with(tmp_path: Path, pack: object) -> None:
+    path = tmp_path / "any.name"
+    path.write_bytes(pack(TEXT))  # type: ignore[operator]
+    assert collect(path) == (TEXT.split(b"\n")[:-1], None)
+
+
+def test_several_members_and_frames_are_one_file(tmp_path: Path) -> None:
+    for pack in (gzip.compress, zstandard.compress):
+        path = tmp_path / "two"
+        path.write_bytes(pack(TEXT[:1000]) + pack(TEXT[1000:]))
+        assert collect(path) == (TEXT.split(b"\n")[:-1], None)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data(), st.sampled_from([gzip.compress, zstandard.compress]))
+def test_a_cut_packed_file_gives_all_that_can_be_unpacked(tmp_path: Path, data: st.DataObject, pack: object) -> None:
+    packed = pack(TEXT)  # type: ignore[operator]
+    cut = data.draw(st.integers(5, len(packed) - 1))
+    path = tmp_path / "cut"
+    path.write_bytes(packed[:cut])
+    found, why = collect(path)
+    assert why is not None
+    assert "ends early" in why
+    text = b"\n".join(found)
+    assert TEXT.startswith(text)  # the last line may be a part of one
+    if pack is gzip.compress and cut > len(packed) * 3 // 4:
+        assert found
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=30), st.integers(1, 16))
+def test_block_boundaries_never_matter(tmp_path: Path, lines: list[bytes], block: int) -> None:
+    path = tmp_path / "blocks"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", block)
+        if not path.read_bytes().startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+            assert collect(path) == (lines, None)
+
+
+def test_damage_inside_is_told(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(TEXT))
+    packed[-6] ^= 0xFF  # the checksum
+    path = tmp_path / "bad"
+    path.write_bytes(packed)
+    found, why = collect(path)
+    assert found == TEXT.split(b"\n")[:-1]
+    assert why is not None
+    assert "damaged" in why
+
+
+def test_a_line_without_its_newline_is_given_and_marked(tmp_path: Path) -> None:
+    path = tmp_path / "open"
+    path.write_bytes(b"one\ntwo")
+    lines = Lines(path)
+    assert list(lines) == [b"one", b"two"]
+    assert (lines.number, lines.terminated) == (2, False)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, pack: object) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(pack(b"one\n" + b"0" * (80 << 20)))  # type: ignore[operator]
+    tracemalloc.start()
+    try:
+        found, why = collect(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found[:1] == [b"one"]
+    assert why == "line 2 is longer than 64 MiB"
+    assert peak < 160 << 20
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(ImportFormatError, match="gone: no such file to import"):
+        list(Lines(tmp_path / "gone"))
+    with pytest.raises(ImportFormatError, match="a directory, expected a file"):
+        list(Lines(tmp_path))
+
+
+def test_progress_reaches_the_files_size(tmp_path: Path) -> None:
+    path = tmp_path / "p.gz"
+    path.write_bytes(gzip.compress(TEXT))
+    seen: list[int] = []
+    list(Lines(path, seen.append))
+    assert seen[-1] == path.stat().st_size
+    assert seen == sorted(seen)
