@@ -32,7 +32,6 @@ class Anchors:
         self.findings: list[UnbridgedSnapshot] = []
         self.notes: list[Note] = []
         self.seen = 0  # whole books
-        self.bridged = 0  # of them, those the updates continue
         self.held: deque[BookUpdate] = deque(maxlen=HELD)  # the run's last updates; the caller appends
         self.pending: list[tuple[BookUpdate, int]] = []  # whole books newer than every update so far
         self._stream = stream
@@ -108,5 +107,4 @@ class Anchors:
             self._misfits.append(_Misfit(snapshot.last_seq, update.first_seq, recv_ns))
         else:
             self._anchored = True
-            self.bridged += 1
         return True

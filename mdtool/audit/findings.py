@@ -147,6 +147,3 @@ class UncleanEnd(Finding):
     @property
     def text(self) -> str:
         return f"epoch {self.epoch} ends without an END record: its writer died"
-
-
-KINDS = (Gap, Duplicate, OutOfOrder, Undecodable, UnbridgedSnapshot, Corrupt, ClockStep, UncleanEnd)
