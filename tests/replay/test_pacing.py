@@ -16,18 +16,24 @@ from mdtool.replay.pacing import Pacer, sleep_until
 EPOCH = 1_723_129_447_123_456_789
 
 
-class Sleeper:
-    """Sleeping moves the manual clock, always a little too far, as the kernel does."""
+class Ticking(ManualClock):
+    """Time passes with every look at the clock: it can be spun on."""
 
-    def __init__(self, clock: ManualClock, oversleep_ns: int = 70_000, spin_ns: int = 50) -> None:
+    def monotonic_ns(self) -> int:
+        self.advance(50)
+        return super().monotonic_ns()
+
+
+class Sleeper:
+    """Sleeping moves the clock, always a little too far, as the kernel does."""
+
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.oversleep_ns = oversleep_ns
-        self.spin_ns = spin_ns
         self.slept: list[float] = []
 
     def __call__(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.clock.advance(round(seconds * SECOND) + self.oversleep_ns if seconds else self.spin_ns)
+        self.clock.advance(round(seconds * SECOND) + 70_000)
 
 
 def test_waits_are_the_recorded_gaps_divided_by_the_speed() -> None:
@@ -43,16 +49,15 @@ def test_waits_are_the_recorded_gaps_divided_by_the_speed() -> None:
 
 
 def test_lateness_does_not_add_up_and_silences_last_as_recorded() -> None:
-    clock = ManualClock()
+    clock = Ticking()
     pacer, sleep = Pacer(1.0, clock), Sleeper(clock)
     gaps = [0, 1_000, 5_000_000, 0, 300 * SECOND, 1, 250_000, 3_000_000_000] * 50
     recv_ns, released = EPOCH, []
     for gap in gaps:
         recv_ns += gap
-        late = pacer.wait(recv_ns, sleep=sleep)
-        released.append((recv_ns - EPOCH, clock.monotonic_ns()))
-        assert 0 <= late < 100
-    assert all(0 <= at - due < 100 for due, at in released)
+        released.append((recv_ns - EPOCH, pacer.wait(recv_ns, sleep=sleep)))
+    assert all(0 <= late < 200 for _, late in released)
+    assert clock.monotonic_ns() == pytest.approx(recv_ns - EPOCH, abs=300)
 
 
 def test_max_speed_never_waits() -> None:
@@ -65,13 +70,13 @@ def test_max_speed_never_waits() -> None:
 
 
 def test_a_replay_that_fell_behind_catches_up() -> None:
-    clock = ManualClock()
+    clock = Ticking()
     pacer, sleep = Pacer(1.0, clock), Sleeper(clock)
     pacer.wait(EPOCH, sleep=sleep)
     clock.advance(3 * SECOND)  # the consumer was busy
-    assert pacer.wait(EPOCH + 1 * SECOND, sleep=sleep) == 2 * SECOND
-    assert pacer.wait(EPOCH + 2 * SECOND, sleep=sleep) == 1 * SECOND
-    assert pacer.wait_ns(EPOCH + 4 * SECOND) == 1 * SECOND
+    assert pacer.wait(EPOCH + 1 * SECOND, sleep=sleep) == pytest.approx(2 * SECOND, abs=300)
+    assert pacer.wait(EPOCH + 2 * SECOND, sleep=sleep) == pytest.approx(1 * SECOND, abs=300)
+    assert pacer.wait_ns(EPOCH + 4 * SECOND) == pytest.approx(1 * SECOND, abs=500)
 
 
 def test_a_clock_set_back_does_not_stop_the_rhythm() -> None:
@@ -121,11 +126,10 @@ def test_a_speed_that_is_none(speed: float) -> None:
 
 
 def test_sleep_until_sleeps_first_and_spins_last() -> None:
-    clock = ManualClock()
+    clock = Ticking()
     sleep = Sleeper(clock)
     assert 5_000_000 <= sleep_until(5_000_000, clock, sleep=sleep) < 5_000_100
-    assert sleep.slept[0] == pytest.approx(0.0048)
-    assert set(sleep.slept[1:]) == {0}
+    assert sleep.slept == [pytest.approx(0.0048, abs=1e-6)]
     assert sleep_until(5_000_000, clock, sleep=sleep) >= 5_000_000  # past: returns at once
 
 

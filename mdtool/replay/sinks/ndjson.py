@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -42,11 +42,20 @@ def is_json_line(payload: bytes) -> bool:
     return b"\n" not in payload and b"\r" not in payload
 
 
+class _Head(NamedTuple):
+    """What stands between the receive time and the payload, and the fields of the records it is for."""
+
+    middle: bytes
+    session: int
+    kind: int
+    flags: int
+
+
 class Ndjson:
     """Encodes records as NDJSON. Keeps what is the same from line to line: one instance serves one replay."""
 
     def __init__(self) -> None:
-        self._middles: dict[tuple[Reader, int, int, int, int], bytes] = {}
+        self._heads: dict[Reader, dict[int, _Head]] = {}  # by stream: that of the last record of it
 
     def __call__(self, records: Sequence[tuple[Reader, Record]]) -> bytes:
         """The lines of `records`, in order, each with its newline."""
@@ -61,22 +70,27 @@ class Ndjson:
     def _embedded(self, records: Sequence[tuple[Reader, Record]]) -> bytes:
         """The lines as they are where every payload is a JSON line, which is nearly always. What can be asked of all
         lines at once (bytes beyond ASCII, line ends) is left to the caller."""
-        middles, validate = self._middles, _validate
+        validate = _validate
         parts: list[bytes] = []
         extend = parts.extend
+        current: Reader | None = None
+        heads: dict[int, _Head] = {}
         for reader, record in records:
-            key = (reader, record.stream, record.session, record.kind, record.flags)
-            if (middle := middles.get(key)) is None:
-                middle = middles[key] = _middle(*key)
+            if reader is not current:
+                current = reader
+                heads = self._heads.setdefault(reader, {})
+            # Compared and not looked up by all four: a tuple to hash costs three times as much.
+            head = heads.get(record.stream)
+            if head is None or record.session != head.session or record.kind != head.kind or record.flags != head.flags:
+                head = heads[record.stream] = _Head(_middle(reader, record), record.session, record.kind, record.flags)
             payload = record.payload
             validate(payload)
-            extend((b'{"recv_ns":%d' % record.recv_ns, middle, payload, b"}\n"))
+            extend((b'{"recv_ns":%d' % record.recv_ns, head.middle, payload, b"}\n"))
         return b"".join(parts)
 
     def _line(self, reader: Reader, record: Record) -> bytes:
         payload = record.payload
-        middle = _middle(reader, record.stream, record.session, record.kind, record.flags)
-        head = b'{"recv_ns":%d' % record.recv_ns + middle
+        head = b'{"recv_ns":%d' % record.recv_ns + _middle(reader, record)
         if is_json_line(payload):
             return head + payload + b"}\n"
         head = head.removesuffix(PAYLOAD)
@@ -86,16 +100,16 @@ class Ndjson:
             return head + b',"payload_b64":"' + b64encode(payload) + b'"}\n'
 
 
-def _middle(reader: Reader, stream: int, session: int, kind: int, flags: int) -> bytes:
+def _middle(reader: Reader, record: Record) -> bytes:
     """What stands between the receive time and a payload that is embedded."""
     text = b',"feed":%b,"stream":%b,"kind":"%b","session":%d' % (
         msgspec.json.encode(reader.feed.name),
-        msgspec.json.encode(reader.stream_name(stream)),
-        _kind_name(kind).encode(),
-        session,
+        msgspec.json.encode(reader.stream_name(record.stream)),
+        _kind_name(record.kind).encode(),
+        record.session,
     )
-    if flags:
-        text += b',"flags":' + msgspec.json.encode([(f.name or "").lower() for f in Flag if f & flags])
+    if record.flags:
+        text += b',"flags":' + msgspec.json.encode([(f.name or "").lower() for f in Flag if f & record.flags])
     return text + PAYLOAD
 
 
