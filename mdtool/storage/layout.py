@@ -56,6 +56,11 @@ class ChunkState(IntEnum):
     TRASHED = 4
 
 
+class FeedState(IntEnum):
+    ACTIVE = 1
+    REMOVED = 2  # no longer part of the store; its slot is never used again
+
+
 class ChunkFlag(IntFlag):
     ORDERED = 1  # no receive time in it steps back
     UNCLEAN = 2  # its writer died; closed by the one that followed
@@ -149,7 +154,7 @@ NEXT_SESSION_AT = 192
 FEED_SLOT = np.dtype(
     [
         ("feed_id", "<u4"),
-        ("state", "<u4"),  # 1: in use
+        ("state", "<u4"),  # FeedState
         ("venue", "S32"),
         ("symbol", "S64"),
         ("live", "<u4"),  # Location of its live chunks
@@ -158,7 +163,13 @@ FEED_SLOT = np.dtype(
         ("size_exp", "<i4"),
         ("chunk_bytes", "<u8"),
         ("created_ns", "<i8"),
-        ("reserved", "V372"),
+        ("live_window_ns", "<i8"),  # closed chunks younger than this are not sealed yet
+        ("retain_ns", "<i8"),  # sealed parts older than this may go; 0: no limit
+        ("retain_bytes", "<u8"),  # the oldest parts beyond this much may go; 0: no limit
+        ("keep_last", "<u4"),  # parts that stay whatever the limits say
+        ("reserved1", "<u4"),
+        ("archive", "S160"),  # URI under which parts are kept; empty: the feed's own directory
+        ("reserved2", "V172"),
         ("crc32c", "<u4"),
     ]
 )

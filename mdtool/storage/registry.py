@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mdtool.errors import StoreError
 from mdtool.kernel.journal import load_acquire, store_release
 from mdtool.model import Scale
 from mdtool.storage import files, layout
-from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.layout import ChunkFlag, ChunkState, FeedState, Location
 from mdtool.storage.table import MappedFile, Table
 
 
@@ -31,6 +33,11 @@ class FeedInfo:
     scale: Scale | None  # learnt while recording; None where nothing has decoded the feed yet
     created_ns: int
     store_id: str
+    live_window_ns: int = 0  # closed chunks younger than this are not sealed yet
+    retain_ns: int = 0  # sealed parts older than this may go; 0: no limit
+    retain_bytes: int = 0  # the oldest parts beyond this much may go; 0: no limit
+    keep_last: int = 0  # parts that stay whatever the limits say
+    archive: str = ""  # URI under which parts are kept; empty: the feed's own directory
 
     @property
     def name(self) -> str:
@@ -160,10 +167,14 @@ class StoreRegistry:
             fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)
 
     def feeds(self) -> list[FeedInfo]:
-        return [self.feed(number) for number in range(len(self._feeds))]
+        """Every feed that has not been removed, in the order they were made known."""
+        slots = (self._feeds.read(number) for number in range(len(self._feeds)))
+        return [self._info(slot) for slot in slots if slot["state"] == FeedState.ACTIVE]
 
-    def feed(self, number: int) -> FeedInfo:
-        slot = self._feeds.read(number)
+    def feed(self, feed_id: int) -> FeedInfo:
+        return self._info(self._feeds.read(feed_id - 1))
+
+    def _info(self, slot: np.void) -> FeedInfo:
         venue, symbol = bytes(slot["venue"]).decode(), bytes(slot["symbol"]).decode()
         return FeedInfo(
             feed_id=int(slot["feed_id"]),
@@ -175,6 +186,11 @@ class StoreRegistry:
             scale=Scale(int(slot["price_exp"]), int(slot["size_exp"])) if slot["scale_known"] else None,
             created_ns=int(slot["created_ns"]),
             store_id=self.store_id,
+            live_window_ns=int(slot["live_window_ns"]),
+            retain_ns=int(slot["retain_ns"]),
+            retain_bytes=int(slot["retain_bytes"]),
+            keep_last=int(slot["keep_last"]),
+            archive=bytes(slot["archive"]).decode("utf-8", "replace"),
         )
 
     def add_feed(self, venue: str, symbol: str, live: Location, chunk_bytes: int, created_ns: int) -> FeedInfo:
@@ -182,7 +198,7 @@ class StoreRegistry:
         number = self._feeds.append(
             {
                 "feed_id": len(self._feeds) + 1,
-                "state": 1,
+                "state": FeedState.ACTIVE,
                 "venue": venue.encode(),
                 "symbol": symbol.encode(),
                 "live": live,
@@ -191,7 +207,7 @@ class StoreRegistry:
             }
         )
         self._file.sync()
-        return self.feed(number)
+        return self.feed(number + 1)
 
     def update_feed(self, feed_id: int, fields: dict[str, object]) -> None:
         self._feeds.update(feed_id - 1, fields)

@@ -139,7 +139,7 @@ class Store:
                 size = chunk_bytes or feed.chunk_bytes
                 if (location, size) != (feed.live, feed.chunk_bytes):
                     self._registry.update_feed(feed.feed_id, {"live": location, "chunk_bytes": size})
-                    feed = self._registry.feed(feed.feed_id - 1)
+                    feed = self._registry.feed(feed.feed_id)
             files.make_directory(feed.directory)
             if not (feed.directory / "feed.bin").exists():
                 FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
