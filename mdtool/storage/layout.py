@@ -169,7 +169,7 @@ FEED_SLOT = np.dtype(
         ("keep_last", "<u4"),  # parts that stay whatever the limits say
         ("reserved1", "<u4"),
         ("archive", "S160"),  # URI under which parts are kept; empty: the feed's own directory
-        ("reserved2", "V172"),
+        ("reserved2", "V180"),
         ("crc32c", "<u4"),
     ]
 )
