@@ -96,7 +96,7 @@ class Anchors:
             )
         if not self.seen:
             self.notes.append(
-                Note("no_snapshot", self._stream, last_ns, "no whole book is recorded: only changes are known")
+                Note("no_snapshot", self._stream, last_ns, "no whole book is in this stretch: only changes are known")
             )
 
     def _settled(self, snapshot: BookUpdate, recv_ns: int, update: BookUpdate) -> bool:

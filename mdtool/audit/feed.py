@@ -13,9 +13,8 @@ from mdtool.audit.offset import OffsetMeter
 from mdtool.audit.report import FeedReport, Note, Reconnect, failed
 from mdtool.audit.stream import Change, StreamAudit
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
-from mdtool.kernel.journal import Record
 from mdtool.model import SESSION_SYMBOL, BookUpdate, Flag, Kind
-from mdtool.storage.reader import ROW_BITS, Reader, WriterStatus
+from mdtool.storage.reader import ROW_BITS, Reader, Record, WriterStatus
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
 

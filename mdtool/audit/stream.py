@@ -17,8 +17,8 @@ from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder, Undecodab
 from mdtool.audit.ledger import Ledger, State
 from mdtool.audit.report import StreamReport
 from mdtool.errors import WireError
-from mdtool.kernel.journal import Record
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Kind, Message, Other, Quote, Trade
+from mdtool.storage.reader import Record
 from mdtool.venues.sequence import Verdict
 from mdtool.venues.venue import Venue
 

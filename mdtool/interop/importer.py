@@ -19,6 +19,7 @@ from typing import Any
 
 from mdtool.errors import ImportFormatError, UsageError
 from mdtool.interop.item import Item
+from mdtool.interop.lines import open_file
 from mdtool.interop.routing import SESSION, Router
 from mdtool.interop.source import Source, first_items, format_of
 from mdtool.model import SESSION_SYMBOL, Flag, Kind
@@ -104,6 +105,8 @@ def import_files(
     files = [Path(path) for path in paths]
     if not files:
         raise UsageError("no file to import")
+    for path in files:
+        open_file(path).close()
     canonical = venue.canonical(symbol) if symbol is not None else None
     forms = [format_of(path, form) for path in files]
     sources = [Source(path, its, zone=zone) for path, its in zip(files, forms, strict=True)]

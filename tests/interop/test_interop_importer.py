@@ -246,7 +246,9 @@ def test_formats_are_told_by_name(store: Store, tmp_path: Path) -> None:
         import_files(store, USDM, [path], form="csv")
     assert import_files(store, USDM, [path], form="hb").records == 1
     with pytest.raises(ImportFormatError, match="no such file to import"):
-        import_file(store, USDM, tmp_path / "gone.hb")
+        import_file(store, USDM, tmp_path / "gone")
+    with pytest.raises(ImportFormatError, match="a directory, expected a file"):
+        import_file(store, USDM, tmp_path)
     with pytest.raises(UsageError, match="no file to import"):
         import_files(store, USDM, [])
 
