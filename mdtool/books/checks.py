@@ -9,7 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from mdtool.books.l2 import L2Book, Level
-from mdtool.kernel.ladder import LadderError, NeedsDigits, decimal
+from mdtool.kernel.ladder import LadderError, decimal
 from mdtool.model import Quote, Side, format_decimal
 
 
@@ -32,12 +32,8 @@ def crossed(book: L2Book) -> list[Finding]:
     bid, ask = book.best_bid(), book.best_ask()
     if bid is None or ask is None or bid[0] < ask[0]:
         return []
-    exponent = book.scale.price_exp
-    return [
-        Finding(
-            Check.CROSSED, f"bid {format_decimal(bid[0], exponent)}", f"below ask {format_decimal(ask[0], exponent)}"
-        )
-    ]
+    shown_bid, shown_ask = (format_decimal(price, book.scale.price_exp) for price, _ in (bid, ask))
+    return [Finding(Check.CROSSED, f"bid {shown_bid}", f"below ask {shown_ask}")]
 
 
 def top(book: L2Book, quote: Quote) -> list[Finding]:
@@ -66,9 +62,7 @@ def stale(last_recv_ns: int, now_ns: int, after_ns: int) -> list[Finding]:
 def _is_level(book: L2Book, level: Level | None, price: str, size: str) -> bool:
     try:
         said = decimal(price, book.scale.price_exp), decimal(size, book.scale.size_exp)
-    except NeedsDigits:  # finer than anything in the book
-        return False
-    except LadderError:
+    except LadderError:  # no number, or finer than anything in the book
         return False
     if level is None:  # how a quote says that a side is empty
         return said[1] == 0

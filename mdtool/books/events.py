@@ -1,7 +1,7 @@
 """Messages to events: rows of model.EVENT.
 
-Rule: mantissas are at the builder's `scale` after the call. It may have widened; rows made before are then at the coarser
-one, and `rescale` expresses them anew.
+Rule: mantissas are at the builder's `scale` after the call. It may have widened; rows made before are then at the
+coarser one, and `rescale` expresses them anew.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class EventBuilder:
 
 
 def rescale(rows: Events, old: Scale, new: Scale) -> Events:
-    """A copy of the rows with mantissas at a finer scale. Raises ValueError for a coarser one, WireError where a mantissa
-    no longer fits an int64."""
+    """A copy of the rows with mantissas at a finer scale. Raises ValueError for a coarser one, WireError where a
+    mantissa no longer fits an int64."""
     copy = rows.copy()
     for field, digits in (("price", old.price_exp - new.price_exp), ("size", old.size_exp - new.size_exp)):
         if digits < 0:

@@ -38,7 +38,8 @@ class _Half:
                 held[key] = size
 
     def replace(self, prices: Iterable[int], sizes: Iterable[int]) -> None:
-        self.sizes = {price * self.sign: size for price, size in zip(prices, sizes, strict=True) if size}
+        levels = {price * self.sign: size for price, size in zip(prices, sizes, strict=True)}
+        self.sizes = {key: size for key, size in levels.items() if size}
         self.keys = sorted(self.sizes)
 
     def best(self) -> Level | None:
@@ -61,8 +62,8 @@ class L2Book:
 
     __slots__ = ("_asks", "_bids", "_scale")
 
-    def __init__(self, scale: Scale = Scale(0, 0)) -> None:
-        self._scale = scale
+    def __init__(self, scale: Scale | None = None) -> None:
+        self._scale = scale or Scale(0, 0)
         self._bids = _Half(1)
         self._asks = _Half(-1)
 

@@ -1,7 +1,7 @@
 """Wire ladders to mantissas, at a scale that widens when a value needs more digits and never rounds.
 
-Rule: what a parser returned before its scale widened is at the old scale; whoever keeps it (a book) compares `scale` and
-rescales.
+Rule: what a parser returned before its scale widened is at the old scale; whoever keeps it (a book) compares `scale`
+and rescales.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """A whole book and the updates after it, joined: the state machine every book is built by.
 
-Rule: the book is only said to be SYNCED while every update since its snapshot is in it, by the venue's own sequence rule.
+Rule: the book is only said to be SYNCED while every update since its snapshot is in it, by the venue's own sequence
+rule.
 
     WAITING --snapshot that bridges--> SYNCED --gap, or an update that does not parse--> DIRTY --snapshot--> SYNCED
 
 1. An update is judged by the rule first, whatever the state; what is late or repeated changes nothing.
 2. Without a whole book it is held. A gap drops what is held before it: no snapshot bridges over a hole.
-3. A snapshot drops the held updates it contains, becomes the book, and takes the rest on top, if the first of them bridges.
-   In captures the snapshot often stands after the update that bridges it; so even the newest update may be the bridge.
+3. A snapshot drops the held updates it contains, becomes the book, and takes the rest on top, if the first of them
+   bridges. In captures the snapshot often stands after the update that bridges it; even the newest may be the bridge.
 4. If none is left, the next update must bridge; a hole before it does not matter if the snapshot reaches over it.
 5. A snapshot older than what is held, or a bridge that fails, asks for another.
 """
@@ -24,8 +25,8 @@ from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message
 from mdtool.venues.sequence import Rule, Verdict
 
-# Updates kept while a snapshot is in flight: 200 s at 100 ms, 100 s of the busiest feed measured (20 a second). Beyond it
-# the oldest go, and a snapshot older than the rest asks for another.
+# Updates kept while a snapshot is in flight: 200 s at 100 ms, 100 s of the busiest feed measured (20 a second). Beyond
+# it the oldest go, and a snapshot older than the rest asks for another.
 MAX_HELD = 2_000
 
 

@@ -33,59 +33,20 @@ _BARE_SYMBOL = re.compile(rb'"s"\s*:\s*"([A-Za-z0-9_.-]{1,64})"')
 _BARE_QUOTE = re.compile(rb'\{\s*"u"\s*:\s*\d+\s*,\s*"s"\s*:')  # spot's bookTicker names no event
 _BARE_HEAD = 256  # bytes in which a bare message has named its event and symbol
 
-# Quote assets, newest last; the longest that fits wins.
-SPOT_QUOTES = [
-    "BTC",
-    "ETH",
-    "BNB",
-    "USDT",
-    "TUSD",
-    "USDC",
-    "FDUSD",
-    "USD1",
-    "USDE",
-    "USDP",
-    "PAX",
-    "BUSD",
-    "XUSD",
-    "BFUSD",
-    "RLUSD",
-    "U",
-    "USDS",
-    "DAI",
-    "XRP",
-    "TRX",
-    "DOGE",
-    "SOL",
-    "DOT",
-    "EUR",
-    "GBP",
-    "AUD",
-    "TRY",
-    "BRL",
-    "RUB",
-    "UAH",
-    "NGN",
-    "ZAR",
-    "PLN",
-    "RON",
-    "ARS",
-    "JPY",
-    "MXN",
-    "COP",
-    "CZK",
-    "IDR",
-    "IDRT",
-    "BIDR",
-    "BKRW",
-    "BVND",
-    "VAI",
-    "UST",
-    "AEUR",
-    "EURI",
-]
-USDM_QUOTES = ["USDT", "USDC", "BUSD", "BTC", "ETH", "USD1", "USDE", "FDUSD", "U"]
-LIQUID = tuple(f"{base}_USDT" for base in ["BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "AVAX", "LINK", "PENGU"])
+# Quote assets, those of the past included; the longest that fits wins.
+# fmt: off
+SPOT_QUOTES = (
+    "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "USDE", "USDP", "USDS", "XUSD", "BFUSD", "RLUSD", "PAX", "UST",
+    "DAI", "U", "BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "SOL", "DOT", "VAI", "EUR", "AEUR", "EURI", "GBP", "AUD",
+    "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "JPY", "MXN", "COP", "CZK", "IDR", "IDRT", "BIDR",
+    "BKRW", "BVND",
+)
+USDM_QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD1", "USDE", "U", "BTC", "ETH")
+LIQUID = (
+    "BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "BNB_USDT", "DOGE_USDT", "ADA_USDT", "AVAX_USDT", "LINK_USDT",
+    "PENGU_USDT",
+)
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +79,7 @@ SPOT = Spec(
     rest_url="https://api.binance.com",
     default_symbols=LIQUID,
     default_streams=("depth@100ms", "trade", "bookTicker"),
-    quotes=tuple(SPOT_QUOTES),
+    quotes=SPOT_QUOTES,
     paths=(("/stream", frozenset()),),
     send_interval=0.25,  # 5 messages a second, of which pongs take a share
     steps=BookSteps(drops_equal=True, overlap=True),
@@ -128,9 +89,9 @@ SPOT = Spec(
     weight_per_minute=6000,
 )
 
-# Era: since 2026-04-23 streams are routed by path, and a socket on the wrong one accepts a subscription and stays silent.
-# Before, "/stream" carried all. `trade` is not in the venue's notice; public clients find it on /public.
-# depth@0ms is not in the documentation either (100, 250, 500 ms are); it is what public recorders use and captures hold.
+# Era: since 2026-04-23 streams are routed by path, and a socket on the wrong one accepts a subscription and stays
+# silent. Before, "/stream" carried all. `trade` is not in the venue's notice; public clients find it on /public.
+# depth@0ms is not in the documentation either (100, 250, 500 ms are); public recorders use it and captures hold it.
 USDM = Spec(
     name="binance-usdm",
     title="Binance USD-M futures",
@@ -138,7 +99,7 @@ USDM = Spec(
     rest_url="https://fapi.binance.com",
     default_symbols=LIQUID,
     default_streams=("depth@0ms", "trade", "bookTicker"),
-    quotes=tuple(USDM_QUOTES),
+    quotes=USDM_QUOTES,
     paths=(("/public/stream", frozenset({"depth", "bookTicker", "trade"})), ("/market/stream", frozenset())),
     send_interval=0.125,  # 10 messages a second
     steps=BookSteps(drops_equal=False, overlap=False),
@@ -170,7 +131,7 @@ SIM = Spec(
 class Binance:
     """A market of Binance. Immutable."""
 
-    trade_streams = ("trade",)
+    trade_streams: tuple[str, ...] = ("trade",)
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -220,7 +181,7 @@ class Binance:
 
     def _connection(self, path: str, symbols: tuple[str, ...], streams: list[str]) -> Connection:
         names = [f"{self.native(symbol).lower()}@{stream}" for symbol in symbols for stream in streams]
-        frames = []
+        frames: list[str] = []
         for start in range(0, len(names), STREAMS_PER_FRAME):
             params = ",".join(f'"{name}"' for name in names[start : start + STREAMS_PER_FRAME])
             frames.append(f'{{"method":"SUBSCRIBE","params":[{params}],"id":{len(frames) + 1}}}')

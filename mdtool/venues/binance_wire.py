@@ -127,7 +127,7 @@ def decoder(head: str, stream: str) -> Decoder:
         return lambda payload: other
     wire, convert = _WIRE[head]
     wrapper = msgspec.defstruct(f"_Combined{wire.__name__}", [("data", wire)], gc=False)
-    combined = msgspec.json.Decoder(wrapper).decode
+    combined: Callable[[bytes], Any] = msgspec.json.Decoder(wrapper).decode
     bare = msgspec.json.Decoder(wire).decode
 
     def decode(payload: bytes) -> tuple[Message]:

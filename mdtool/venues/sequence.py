@@ -81,17 +81,15 @@ class _Chain:
             self.last = last
             self._begin = prev
             return Verdict.APPLY
-        if prev == before or (self._overlap and prev < before < last):
-            self.last = last
-            self._run = 0
-            return Verdict.APPLY
         if last <= before:
             return self._behind(prev, last)
+        self.last = last
+        self._run = 0
+        if prev == before or (self._overlap and prev < before):
+            return Verdict.APPLY
         if prev > before:
             self._holes.append((before, prev))
             del self._holes[:-MAX_HOLES]
-        self.last = last
-        self._run = 0
         return Verdict.GAP
 
     def _behind(self, prev: int, last: int) -> Verdict:
@@ -121,7 +119,7 @@ class BookSteps:
 
 
 class ContiguousRule(_Chain):
-    """Book updates, each following the last one's id. Numbers in comments: the venue's published steps, spot / USD-M."""
+    """Book updates, each following the last one's id. Numbers in comments: the venues' published steps."""
 
     def __init__(self, steps: BookSteps) -> None:
         super().__init__(overlap=steps.overlap)
@@ -130,9 +128,8 @@ class ContiguousRule(_Chain):
     def judge(self, message: Message) -> Verdict:
         if not isinstance(message, BookUpdate) or message.snapshot or message.last_seq == UNKNOWN:
             return Verdict.UNVERIFIABLE
-        return self._advance(
-            message.prev_seq, message.last_seq
-        )  # spot 7: U == previous u + 1; USD-M 6: pu == previous u
+        # Spot 7: U == previous u + 1. USD-M 6: pu == previous u.
+        return self._advance(message.prev_seq, message.last_seq)
 
     def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
         base = snapshot.last_seq
@@ -140,8 +137,8 @@ class ContiguousRule(_Chain):
             return Verdict.UNVERIFIABLE
         if update.last_seq < base or (self._steps.drops_equal and update.last_seq == base):
             return Verdict.STALE  # spot 5: u <= lastUpdateId; USD-M 4: u < lastUpdateId
-        # Spot 6: U <= lastUpdateId + 1, and U - 1 is prev_seq. USD-M 5: U <= lastUpdateId, or the snapshot fell between two
-        # updates, pu <= lastUpdateId < U. As pu < U both are this:
+        # Spot 6: U <= lastUpdateId + 1, and U - 1 is prev_seq. USD-M 5: U <= lastUpdateId, or the snapshot fell between
+        # two updates, pu <= lastUpdateId < U. As pu < U both are this:
         if update.prev_seq <= base:
             return Verdict.APPLY
         return Verdict.GAP  # spot 4: lastUpdateId < U - 1, get the snapshot again; USD-M 5 likewise

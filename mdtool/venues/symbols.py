@@ -1,6 +1,7 @@
 """Symbols: canonical BASE_QUOTE, the venues' own spellings, and the patterns people type.
 
-Rule: `canonical` of a native spelling and `native` of a canonical one are inverse; what cannot be read so is UnknownSymbol.
+Rule: `canonical` of a native spelling and `native` of a canonical one are inverse; what cannot be read so is
+UnknownSymbol.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""mdtool.kernel.ladder in plain Python: the same values, the same errors at the same offsets. One character at a time."""
+"""mdtool.kernel.ladder in plain Python, one character at a time: the same values, the same errors at the same bytes."""
 
 from __future__ import annotations
 

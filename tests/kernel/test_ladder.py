@@ -165,7 +165,7 @@ def test_the_door():
     assert ladder.parse(b'[["5","6"]]', 0, 0, prices, sizes, 1) == 1
     assert (list(prices), list(sizes)) == ([1, 5], [2, 6, 0])
     for at in (1, 3, -1):
-        with pytest.raises(ValueError, match="levels the buffers hold|expected 0 to 2"):
+        with pytest.raises(ValueError, match=r"levels the buffers hold|expected 0 to 2"):
             ladder.parse(two, 0, 0, prices, sizes, at)
     for bad in (
         array("i", [0] * 4),

@@ -1,0 +1,72 @@
+"""Messages as rows of model.EVENT, every field."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdtool.books.events import EventBuilder, rescale
+from mdtool.errors import WireError
+from mdtool.model import EVENT, BookUpdate, EventKind, Other, Quote, Scale, Side, Trade
+
+LEVEL, TRADE, QUOTE, BEGIN, END = (
+    EventKind.LEVEL, EventKind.TRADE, EventKind.QUOTE, EventKind.SNAPSHOT_BEGIN, EventKind.SNAPSHOT_END,
+)  # fmt: skip
+
+
+def told(rows):
+    assert rows.dtype == EVENT
+    fields = ("recv_ns", "venue_ns", "seq", "prev_seq", "price", "size", "order_id", "feed", "kind", "side", "flags")
+    return [tuple(int(row[field]) for field in fields) for row in rows]
+
+
+def test_a_book_update_bids_before_asks():
+    builder = EventBuilder(3, Scale(-2, -3))
+    update = BookUpdate(20, 5, 9, 4, b'[["1.5","2"],["1.4","0"]]', b'[["1.6","0.25"]]')
+    assert told(builder.rows(update, 10)) == [
+        (10, 20, 9, 4, 150, 2000, 0, 3, LEVEL, Side.BID, 0),
+        (10, 20, 9, 4, 140, 0, 0, 3, LEVEL, Side.BID, 0),
+        (10, 20, 9, 4, 160, 250, 0, 3, LEVEL, Side.ASK, 1),
+    ]
+    assert told(builder.rows(BookUpdate(20, 5, 9, 4, b"[]", b"[]"), 10)) == [
+        (10, 20, 9, 4, 0, 0, 0, 3, EventKind.SEQUENCE, 0, 1)
+    ]
+
+
+def test_a_snapshot_stands_between_its_begin_and_end():
+    builder = EventBuilder(1, Scale(0, 0))
+    assert told(builder.rows(BookUpdate(0, 9, 9, -1, b'[["1","2"]]', b"[]", True), 7)) == [
+        (7, 0, 9, -1, 0, 0, 0, 1, BEGIN, 0, 0),
+        (7, 0, 9, -1, 1, 2, 0, 1, LEVEL, Side.BID, 0),
+        (7, 0, 9, -1, 0, 0, 0, 1, END, 0, 1),
+    ]
+    assert [row[8] for row in told(builder.rows(BookUpdate(0, 9, 9, -1, b"[]", b"[]", True), 7))] == [BEGIN, END]
+
+
+def test_trades_and_quotes():
+    builder = EventBuilder(2)
+    assert told(builder.rows(Trade(5, 77, "2.5", "3", Side.ASK), 6)) == [
+        (6, 5, 77, -1, 25, 3, 0, 2, TRADE, Side.ASK, 1)
+    ]
+    assert builder.scale == Scale(-1, 0)
+    # The ask needs more digits than the bid: both are at the scale of the end.
+    assert told(builder.rows(Quote(5, 8, "1", "2", "1.25", "0.5"), 6)) == [
+        (6, 5, 8, -1, 100, 20, 0, 2, QUOTE, Side.BID, 0),
+        (6, 5, 8, -1, 125, 5, 0, 2, QUOTE, Side.ASK, 1),
+    ]
+    assert builder.scale == Scale(-2, -1)
+    assert len(builder.rows(Other("x"), 6)) == 0
+    with pytest.raises(WireError):
+        builder.rows(Trade(5, 77, "-1", "3", Side.ASK), 6)
+
+
+def test_rows_made_before_the_scale_widened_are_expressed_anew():
+    builder = EventBuilder(2)
+    rows = builder.rows(Trade(5, 77, "25", "3", Side.BID), 6)
+    finer = rescale(rows, Scale(0, 0), Scale(-2, -3))
+    assert (int(finer["price"][0]), int(finer["size"][0]), int(rows["price"][0])) == (2500, 3000, 25)
+    assert len(rescale(np.zeros(0, EVENT), Scale(0, 0), Scale(-2, -3))) == 0
+    with pytest.raises(ValueError, match="would round"):
+        rescale(rows, Scale(-1, 0), Scale(0, 0))
+    with pytest.raises(WireError, match="beyond 64 bits"):
+        rescale(rows, Scale(0, 0), Scale(-18, 0))

@@ -1,0 +1,263 @@
+"""Binance's adapter: plans, routing of anything, decoding of every message kind, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdtool.errors import UnknownSymbol, UnknownVenue, UsageError, WireError
+from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
+from mdtool.venues import binance, catalog
+from mdtool.venues.sequence import ContiguousRule, IdRule, RisingRule
+from mdtool.venues.venue import HttpRequest, Place
+
+SPOT, USDM, SIM = (catalog.get(name) for name in ("binance", "binance-usdm", "sim"))
+
+DEPTH = (
+    b'{"stream":"ethusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255308,"s":"ETHUSDT",'
+    b'"U":35346513499,"u":35346513505,"b":[["2683.80000000","3.02920000"]],"a":[]}}'
+)
+USDM_DEPTH = (
+    b'{"stream":"ethusdt@depth@0ms","data":{"e":"depthUpdate","E":1723161256303,"T":1723161256302,"s":"ETHUSDT",'
+    b'"U":5123107832349,"u":5123107837896,"pu":5123107832175,"b":[["200.00","10.229"]],"a":[["1","0"]]}}'
+)
+TRADE = (
+    b'{"stream":"ethusdt@trade","data":{"e":"trade","E":1723161255612,"s":"ETHUSDT","t":1520538925,"p":"2683.80000000",'
+    b'"q":"0.00200000","T":1723161255611,"m":true,"M":true}}'
+)
+AGG_TRADE = (
+    b'{"stream":"nknusdt@aggTrade","data":{"e":"aggTrade","E":1633998516262,"s":"NKNUSDT","a":35081519,"p":"0.35210000",'
+    b'"q":"57.00000000","f":1,"l":2,"T":1633998516262,"m":false,"M":true}}'
+)
+SPOT_QUOTE = b'{"stream":"ethusdt@bookTicker","data":{"u":35346513501,"s":"ETHUSDT","b":"1","B":"2","a":"3","A":"4"}}'
+USDM_QUOTE = (
+    b'{"stream":"ethusdt@bookTicker","data":{"e":"bookTicker","u":5,"s":"ETHUSDT","b":"1","B":"2","a":"3","A":"4",'
+    b'"T":1723161256310,"E":1723161256311}}'
+)
+MESSAGES = [
+    (SPOT, "depth@100ms", DEPTH,
+     BookUpdate(1723161255308000000, 35346513499, 35346513505, 35346513498,
+                msgspec.Raw(b'[["2683.80000000","3.02920000"]]'), msgspec.Raw(b"[]"))),
+    (USDM, "depth@0ms", USDM_DEPTH,
+     BookUpdate(1723161256303000000, 5123107832349, 5123107837896, 5123107832175,
+                msgspec.Raw(b'[["200.00","10.229"]]'), msgspec.Raw(b'[["1","0"]]'))),
+    (SPOT, "trade", TRADE, Trade(1723161255612000000, 1520538925, "2683.80000000", "0.00200000", Side.ASK)),
+    (SPOT, "aggTrade", AGG_TRADE, Trade(1633998516262000000, 35081519, "0.35210000", "57.00000000", Side.BID)),
+    (SPOT, "bookTicker", SPOT_QUOTE, Quote(0, 35346513501, "1", "2", "3", "4")),
+    (USDM, "bookTicker", USDM_QUOTE, Quote(1723161256311000000, 5, "1", "2", "3", "4")),
+]  # fmt: skip
+SNAPSHOT = b'{"lastUpdateId":7,"E":1723161256567,"T":1723161256561,"bids":[["1","2"]],"asks":[]}'
+
+
+@pytest.mark.parametrize(("venue", "stream", "payload", "message"), MESSAGES)
+def test_every_kind_of_message_combined_bare_and_turned_round(venue, stream, payload, message):
+    decode = venue.decoder(stream)
+    outer = json.loads(payload)
+    bare = payload[payload.index(b'"data":') + 7 : -1]
+    turned = b'{"data":' + bare + b',"stream":"' + outer["stream"].encode() + b'"}'
+    spaced = json.dumps(outer, indent=1).encode()
+    assert list(decode(payload)) == [message]
+    assert list(decode(bare)) == [message]
+    assert list(decode(turned)) == [message]
+    (other,) = decode(spaced)
+    if isinstance(message, BookUpdate):
+        assert [json.loads(bytes(side)) for side in (other.bids, other.asks)] == [
+            json.loads(bytes(side)) for side in (message.bids, message.asks)
+        ]
+    else:
+        assert other == message
+    assert venue.place(venue.route(payload)) == Place(venue.canonical(outer["data"]["s"]), stream)
+    assert venue.place(venue.route(bare)) == Place(venue.canonical(outer["data"]["s"]), stream)
+
+
+def test_a_whole_book_and_times_in_microseconds():
+    (book,) = USDM.decoder("snapshot")(SNAPSHOT)
+    assert (book.venue_ns, book.first_seq, book.last_seq, book.prev_seq) == (1723161256567000000, 7, 7, UNKNOWN)
+    assert (bytes(book.bids), bytes(book.asks), book.snapshot) == (b'[["1","2"]]', b"[]", True)
+    (spot,) = SPOT.decoder("snapshot")(b'{"lastUpdateId":7,"bids":[],"asks":[]}')
+    assert (spot.venue_ns, spot.snapshot) == (0, True)
+    (trade,) = SPOT.decoder("trade")(TRADE.replace(b"1723161255612", b"1723161255612345"))
+    assert trade.venue_ns == 1723161255612345000
+    (trade,) = SPOT.decoder("trade")(TRADE.replace(b'"E":1723161255612,', b""))
+    assert trade.venue_ns == 1723161255611000000
+
+
+def test_a_stream_not_known_is_counted_and_not_decoded():
+    for stream in ("kline_1m", "depth20@100ms", "depth5", "markPrice@1s", "ping"):
+        assert list(SPOT.decoder(stream)(b"\xff anything")) == [Other(stream)]
+        assert SPOT.rule(stream) is None and not SPOT.is_book(stream)
+
+
+@pytest.mark.parametrize(
+    ("stream", "payload"),
+    [
+        ("depth@100ms", b""),
+        ("depth@100ms", b"\xff\xfe"),
+        ("depth@100ms", b"null"),
+        ("depth@100ms", b'{"stream":"ethusdt@depth@100ms","data":{}}'),
+        ("depth@100ms", b'{"stream":"ethusdt@depth@100ms"}'),
+        ("depth@100ms", DEPTH[:-1]),
+        ("depth@100ms", DEPTH.replace(b"35346513499", b"-5")),
+        ("depth@100ms", DEPTH.replace(b"35346513505", b"99999999999999999999999")),
+        ("depth@100ms", DEPTH.replace(b"35346513505", b"9223372036854775808")),
+        ("depth@100ms", DEPTH.replace(b"35346513505", b"1.5")),
+        ("depth@100ms", DEPTH.replace(b"35346513505", b"35346513498")),  # u before U
+        ("depth@100ms", DEPTH.replace(b"1723161255308", b"9223372036854775807")),
+        ("depth@100ms", b'{"stream":"x","data":' + b"[" * 100_000),
+        ("depth@100ms", b"[" * 1_000_000),
+        ("trade", TRADE.replace(b'"2683.80000000"', b"2683.8")),
+        ("trade", TRADE.replace(b"true", b'"true"')),
+        ("trade", TRADE.replace(b"2683", b"\xc3\x28")),
+        ("bookTicker", SPOT_QUOTE.replace(b'"A":"4"', b'"A":null')),
+        ("snapshot", b'{"code":-1121,"msg":"Invalid symbol."}'),
+    ],
+)
+def test_what_is_not_as_documented_is_one_wire_error(stream, payload):
+    with pytest.raises(WireError) as caught:
+        SPOT.decoder(stream)(payload)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(MESSAGES), st.data())
+def test_damage_is_a_message_or_a_wire_error_and_always_routed(case, data):
+    venue, stream, payload, _ = case
+    text = bytearray(payload)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    try:
+        venue.decoder(stream)(bytes(text))
+    except WireError:
+        pass
+    place = venue.place(venue.route(bytes(text)))
+    assert place.symbol is None or venue.canonical(place.symbol) == place.symbol
+
+
+@given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda end: b'{"stream":"' + end)))
+def test_any_bytes_have_a_place(payload):
+    key = USDM.route(payload)
+    hash(key)
+    assert isinstance(USDM.place(key), Place)
+
+
+@pytest.mark.parametrize(
+    ("payload", "place"),
+    [
+        (b'{"result":null,"id":1}', Place(None, "session")),
+        (b'{"id":1,"result":null}', Place(None, "session")),
+        (b'{"error":{"code":2,"msg":"x"},"id":1}', Place(None, "session")),
+        (b'{"e":"serverShutdown","E":1770123456789}', Place(None, "session")),
+        (SNAPSHOT, Place(None, "other")),
+        (b"", Place(None, "other")),
+        (b"ping", Place(None, "other")),
+        (b'{"stream":"!ticker@arr","data":[]}', Place(None, "ticker@arr")),
+        (b'{"stream":"ethusdt","data":{}}', Place(None, "other")),
+        (b'{"stream":"ethusdt@","data":{}}', Place(None, "other")),
+        (b'{"stream":"","data":{}}', Place(None, "other")),
+        (b'{"stream":"../../etc@trade","data":{}}', Place(None, "other")),
+        (b'{"stream":"ethusdt@../x","data":{}}', Place(None, "other")),
+        (b'{"stream":"\xff\xfe@trade","data":{}}', Place(None, "other")),
+        (b'{"stream":"foobar@trade","data":{}}', Place(None, "other")),
+        (b'{"stream":"' + b"a" * 100_000 + b'@trade","data":{}}', Place(None, "other")),
+        (b'{"stream":"btcusdt_250926@depth@0ms","data":{}}', Place("BTC_USDT_250926", "depth@0ms")),
+        (b'{"stream":"ethusdt@kline_1m","data":{}}', Place("ETH_USDT", "kline_1m")),
+    ],
+)
+def test_places(payload, place):
+    assert USDM.place(USDM.route(payload)) == place
+
+
+@pytest.mark.parametrize("key", [None, True, False, 5, (), (b"a",), (b"a", b"b", b"c"), ("a", "b"), b"", b"@", "text"])
+def test_no_key_raises(key):
+    assert USDM.place(key).symbol is None
+
+
+def test_plan_of_spot():
+    (connection,) = SPOT.plan(["ETH_USDT", "btcusdt", "ETHUSDT"], SPOT.default_streams)
+    assert connection.path == "/stream"
+    assert connection.symbols == ("ETH_USDT", "BTC_USDT")
+    assert connection.send == (
+        '{"method":"SUBSCRIBE","params":["ethusdt@depth@100ms","ethusdt@trade","ethusdt@bookTicker",'
+        '"btcusdt@depth@100ms","btcusdt@trade","btcusdt@bookTicker"],"id":1}',
+    )
+    assert 1 / connection.send_interval < 5
+
+
+def test_plan_of_usdm_goes_by_path():
+    public, market = USDM.plan(
+        ["ETH_USDT"], ["depth@0ms", "aggTrade", "trade", "markPrice@1s", "bookTicker", "kline_1m"]
+    )
+    assert (public.path, market.path) == ("/public/stream", "/market/stream")
+    assert json.loads(public.send[0])["params"] == ["ethusdt@depth@0ms", "ethusdt@trade", "ethusdt@bookTicker"]
+    assert json.loads(market.send[0])["params"] == ["ethusdt@aggTrade", "ethusdt@markPrice@1s", "ethusdt@kline_1m"]
+    assert 1 / public.send_interval < 10
+
+
+def test_a_large_plan_keeps_the_limits_and_loses_nothing():
+    symbols = [f"S{number}_USDT" for number in range(1000)]
+    connections = SPOT.plan(symbols, SPOT.default_streams)
+    asked = []
+    for connection in connections:
+        frames = [json.loads(frame) for frame in connection.send]
+        assert [frame["id"] for frame in frames] == list(range(1, len(frames) + 1))
+        assert all(len(frame["params"]) <= binance.STREAMS_PER_FRAME for frame in frames)
+        streams = [name for frame in frames for name in frame["params"]]
+        assert len(streams) <= binance.STREAMS_PER_CONNECTION
+        assert {name.partition("@")[0] for name in streams} == {SPOT.native(s).lower() for s in connection.symbols}
+        asked += streams
+    assert sorted(asked) == sorted(f"s{n}usdt@{stream}" for n in range(1000) for stream in SPOT.default_streams)
+
+
+def test_a_plan_of_nonsense():
+    with pytest.raises(UnknownSymbol):
+        SPOT.plan(["NOPE"], ["trade"])
+    for stream in ("", '"', "depth@", "tr ade", 'x","y'):
+        with pytest.raises(UsageError, match="is no stream"):
+            SPOT.plan(["ETH_USDT"], [stream])
+    assert SPOT.plan([], ["trade"]) == () == SPOT.plan(["ETH_USDT"], [])
+
+
+def test_snapshots_and_their_weight():
+    assert SPOT.snapshot_request("ETH_USDT") == HttpRequest("GET", "/api/v3/depth?symbol=ETHUSDT&limit=5000")
+    assert SIM.snapshot_request("ALPHA_USDT") == HttpRequest("GET", "/api/v3/depth?symbol=ALPHAUSDT&limit=5000")
+    assert USDM.snapshot_request("ETH_USDT") == HttpRequest("GET", "/fapi/v1/depth?symbol=ETHUSDT&limit=1000")
+    assert 60 / SPOT.snapshot_weight("ETH_USDT") * 250 <= 6000
+    assert 60 / USDM.snapshot_weight("ETH_USDT") * 20 <= 2400
+
+
+def test_rules_and_defaults():
+    for venue in catalog.VENUES.values():
+        assert [type(venue.rule(stream)) for stream in venue.default_streams] == [ContiguousRule, IdRule, RisingRule]
+        assert isinstance(venue.rule("aggTrade"), IdRule)
+        assert venue.rule("trade") is not venue.rule("trade")
+        assert [venue.is_book(stream) for stream in venue.default_streams] == [True, False, False]
+        assert set(venue.trade_streams) <= set(venue.default_streams)
+        assert all(venue.canonical(venue.native(symbol)) == symbol for symbol in venue.default_symbols)
+    for stream in ("depth", "depth@100ms", "depth@1000ms"):
+        assert SPOT.is_book(stream)
+    assert {"BTC_USDT", "ETH_USDT", "SOL_USDT", "PENGU_USDT"} <= set(SPOT.default_symbols) & set(USDM.default_symbols)
+    assert SIM.default_symbols == ("ALPHA_USDT", "BRAVO_USDT", "CHARLIE_USDT", "DELTA_USDT")
+
+
+def test_the_catalog():
+    assert catalog.names() == ("binance", "binance-usdm", "sim")
+    assert catalog.get("Binance") is SPOT
+    assert all(venue.name == name for name, venue in catalog.VENUES.items())
+    with pytest.raises(UnknownVenue, match=r"^unknown venue 'binanse'; did you mean binance\? There are: binance, "):
+        catalog.get("binanse")
+    with pytest.raises(UnknownVenue, match=r"^unknown venue 'zzz'; there are: binance, binance-usdm, sim$"):
+        catalog.get("zzz")
+
+
+def test_every_adapter_file_is_in_the_catalog():
+    """A file of venues/ is the protocol, shared, or the home of a venue the catalog names."""
+    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "binance_wire"}
+    homes = {type(venue).__module__.rpartition(".")[2] for venue in catalog.VENUES.values()}
+    folder = Path(binance.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} == shared | homes
