@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mdtool.storage.store import FeedInfo, Store
     from mdtool.view.output import Output
 
-SHOWN = 200  # characters of feed names an error may list
-
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -57,19 +55,10 @@ class Run:
         FeedNotFound, saying what is recorded."""
         from mdtool.venues.symbols import match
 
-        infos = {(info.venue, info.symbol): info for info in store.feeds()}
+        infos = {info.name: info for info in store.feeds()}
         if not infos:
             raise FeedNotFound(f"{store.path}: nothing is recorded yet; run: mdtool record, or mdtool import")
-        if not patterns:
-            return list(infos.values())
-        names = list(infos)
-        found: dict[tuple[str, str], FeedInfo] = {}
-        for pattern in patterns:
-            matched = match(pattern, names)
-            if not matched:
-                raise FeedNotFound(_not_recorded(pattern, [info.name for info in infos.values()]))
-            found |= {name: infos[name] for name in matched}
-        return [found[name] for name in names if name in found]
+        return [infos[name] for name in match(patterns, list(infos))] if patterns else list(infos.values())
 
     def one_feed(self, store: Store, pattern: str) -> FeedInfo:
         """The one feed that `pattern` names. Raises as `feeds`, and UsageError where it names several."""
@@ -79,21 +68,33 @@ class Run:
             raise UsageError(f"{pattern} is recorded more than once; name one of {names}")
         return found[0]
 
-    def span(self, readers: Sequence[Reader], from_: str | None, to: str | None) -> Span:
-        """The stretch of receive time two options ask for; `first` and `last` are those of the readers. Raises
+    def freshest_feed(self, store: Store, pattern: str) -> tuple[FeedInfo, tuple[str, ...]]:
+        """Of the feeds that `pattern` names the one that received last, and the names of the others."""
+        found = self.feeds(store, [pattern])
+
+        def last_ns(info: FeedInfo) -> int:
+            with store.reader(info.name, verify=False) as reader:
+                return reader.last_ns or 0
+
+        freshest = max(found, key=last_ns) if len(found) > 1 else found[0]
+        return freshest, tuple(info.name for info in found if info is not freshest)
+
+    def moment(self, readers: Sequence[Reader], text: str | None) -> int | None:
+        """The time an option names, where it is given; `first` and `last` are those of the readers. Raises
         UsageError."""
+        if text is None:
+            return None
         from mdtool.clock import SystemClock
         from mdtool.units import parse_time
 
-        now_ns = SystemClock().now_ns()
         first_ns = min((ns for reader in readers if (ns := reader.first_ns) is not None), default=None)
         last_ns = max((ns for reader in readers if (ns := reader.last_ns) is not None), default=None)
+        return parse_time(text, now_ns=SystemClock().now_ns(), first_ns=first_ns, last_ns=last_ns)
 
-        def parse(text: str | None) -> int | None:
-            return None if text is None else parse_time(text, now_ns=now_ns, first_ns=first_ns, last_ns=last_ns)
-
+    def span(self, readers: Sequence[Reader], from_: str | None, to: str | None) -> Span:
+        """The stretch of receive time two options ask for. Raises UsageError."""
         # The end of a stretch is exclusive, and whoever says "last" means to have the last record.
-        span = Span(parse(from_), None if to == "last" else parse(to))
+        span = Span(self.moment(readers, from_), self.moment(readers, None if to == "last" else to))
         if span.from_ns is not None and span.to_ns is not None and span.from_ns >= span.to_ns:
             raise UsageError(f"--from {from_} is not before --to {to}: there is nothing between them")
         return span
@@ -104,17 +105,3 @@ def current(ctx: typer.Context) -> Run:
     run = ctx.find_object(Run)
     assert run is not None  # the root command has made one
     return run
-
-
-def _not_recorded(pattern: str, recorded: Sequence[str]) -> str:
-    """What is wrong with a name nothing recorded has, and what may have been meant."""
-    from difflib import get_close_matches
-
-    symbols = {name.partition("/")[2]: name for name in recorded}
-    close = get_close_matches(pattern, recorded, 3, 0.7)
-    close += [symbols[symbol] for symbol in get_close_matches(pattern.upper(), symbols, 2, 0.7)]
-    if close:
-        return f"no feed {pattern!r} is recorded; close to it: {', '.join(dict.fromkeys(close))}"
-    shown = ", ".join(name for name in recorded if not name.endswith("/_session")) or ", ".join(recorded)
-    shown = shown if len(shown) <= SHOWN else shown[:SHOWN].rpartition(",")[0] + " ..."
-    return f"no feed {pattern!r} is recorded; there are {shown}"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mdtool.commands.context import current
-from mdtool.commands.options import Verb
-
-if TYPE_CHECKING:
-    from mdtool.view.tree import Argument, Command, Option
+from mdtool.commands.tree import tree
 
 
 def docs(
@@ -33,64 +29,16 @@ def docs(
 def generate() -> dict[str, str]:
     """Path below the project's top folder -> text, of every generated file."""
     import mdtool
-    from mdtool.venues.catalog import VENUES
-    from mdtool.view import completions, manpages
-
-    root = tree()
-    made = {f"man/{name}": text for name, text in manpages.pages(root, mdtool.__version__).items()}
-    scripts = completions.scripts(root, sorted(VENUES))
-    return made | {f"completions/{name}": text for name, text in scripts.items()}
-
-
-def tree() -> Command:
-    """The tree as values, hidden commands left out."""
     from mdtool.commands.main import VERBS, build
+    from mdtool.venues import catalog
+    from mdtool.view import completions, manpages
+    from mdtool.view.tree import Venue
 
-    return _command(build(), ("mdtool",), {verb.name: verb for verb in VERBS})
-
-
-def _command(command: Any, path: tuple[str, ...], verbs: dict[str, Verb]) -> Command:
-    from mdtool.view import tree as values
-
-    verb = verbs.get(path[1]) if len(path) == 2 else None
-    shown = [(name, child) for name, child in getattr(command, "commands", {}).items() if not child.hidden]
-    paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
-    params = [param for param in command.params if not getattr(param, "hidden", False)]
-    return values.Command(
-        path=path,
-        summary=paragraphs[0],
-        description=tuple(paragraphs[1:]),
-        options=(
-            *(_option(param) for param in params if param.param_type_name == "option"),
-            values.Option(flags=("-h", "--help"), metavar=None, help="Show help and exit."),
-        ),
-        arguments=tuple(_argument(param) for param in params if param.param_type_name == "argument"),
-        examples=verb.examples if verb else (),
-        exit_one=verb.exit_one if verb else None,
-        children=tuple(_command(child, (*path, name), verbs) for name, child in shown),
-    )
-
-
-def _option(param: Any) -> Option:
-    from mdtool.view.tree import Option
-
-    default = param.default.value if isinstance(param.default, Enum) else param.default
-    choices = tuple(member.value for member in type(param.default)) if isinstance(param.default, Enum) else ()
-    return Option(
-        flags=(*param.opts, *param.secondary_opts),
-        metavar=None if param.is_flag else param.metavar or "VALUE",
-        help=" ".join((param.help or "").split()),
-        default=None if param.is_flag or default in (None, "", ()) else str(default),
-        choices=choices,
-    )
-
-
-def _argument(param: Any) -> Argument:
-    from mdtool.view.tree import Argument
-
-    return Argument(
-        metavar=param.metavar.strip("[]").removesuffix("..."),
-        help=" ".join((param.help or "").split()),
-        required=param.required,
-        many=param.nargs == -1,
-    )
+    root = tree(build(), ("mdtool",), VERBS)
+    known = [catalog.get(name) for name in catalog.names()]
+    venues = [Venue(venue.name, venue.title, venue.default_symbols, venue.default_streams) for venue in known]
+    pages = manpages.pages(root, venues, mdtool.__version__)
+    scripts = completions.scripts(root, catalog.names())
+    return {f"man/{name}": text for name, text in pages.items()} | {
+        f"completions/{name}": text for name, text in scripts.items()
+    }

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 
 import mdtool
-from mdtool.commands import docs, registry, replay, tail
+from mdtool.commands import audit, bench, book, demo, docs, import_, record, registry, replay, serve, sim, tail
 from mdtool.commands.context import Run
 from mdtool.commands.options import Verb
+from mdtool.commands.tree import tree
 from mdtool.errors import MdtoolError
 from mdtool.view.output import Output, silence_stdout
 
@@ -26,9 +27,17 @@ FAILED = 2
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 VERBS: tuple[Verb, ...] = (
+    Verb("record", record.record, record.EXAMPLES),
+    Verb("import", import_.import_, import_.EXAMPLES),
     Verb("registry", registry.registry, registry.EXAMPLES),
     Verb("tail", tail.tail, tail.EXAMPLES),
     Verb("replay", replay.replay, replay.EXAMPLES),
+    Verb("audit", audit.audit, audit.EXAMPLES, exit_one=audit.FINDINGS),
+    Verb("book", book.book, book.EXAMPLES),
+    Verb("serve", serve.serve, serve.EXAMPLES),
+    Verb("sim", sim.sim, sim.EXAMPLES),
+    Verb("bench", bench.bench, bench.EXAMPLES),
+    Verb("demo", demo.demo, demo.EXAMPLES, exit_one=demo.WRONG),
     Verb("docs", docs.docs, hidden=True),
 )
 
@@ -71,7 +80,6 @@ def root(
 
 def build() -> Any:
     """The whole tree, as the object (of click's kind) that parses a command line."""
-    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     app = typer.Typer(
         name="mdtool",
         callback=root,
@@ -79,17 +87,34 @@ def build() -> Any:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings=settings,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     for verb in VERBS:
         if isinstance(verb.run, typer.Typer):
-            app.add_typer(verb.run, name=verb.name, epilog=verb.epilog, hidden=verb.hidden)
+            app.add_typer(verb.run, name=verb.name, hidden=verb.hidden)
         else:
-            app.command(verb.name, epilog=verb.epilog, hidden=verb.hidden)(verb.run)
+            app.command(verb.name, hidden=verb.hidden)(verb.run)
     command: Any = typer.main.get_command(app)
     # Help lists the verbs as the table does, where typer would put groups last.
     command.commands = {verb.name: command.commands[verb.name] for verb in VERBS}
+    _use_our_help(command)
     return command
+
+
+def _use_our_help(command: Any) -> None:
+    """Have help drawn from the tree, as man pages are."""
+
+    def format_help(ctx: typer.Context, formatter: Any) -> None:
+        from shutil import get_terminal_size
+
+        from mdtool.view.help import help_page
+
+        values = tree(command, tuple(ctx.command_path.split()), VERBS)
+        formatter.write(help_page(values, get_terminal_size().columns))
+
+    command.format_help = format_help
+    for child in getattr(command, "commands", {}).values():
+        _use_our_help(child)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,8 +167,8 @@ def _usage(error: BaseException) -> str:
     path = ctx.command_path if ctx is not None else "mdtool"
     message = message[:1].lower() + message[1:].rstrip(".").replace("Value error, ", "")
     for name in ("--store", "--config", "--verbose", "-v"):
-        if message.endswith((f"option: {name}", f"option '{name}'")):
-            return f"{message}; it goes before the command: mdtool {name} ... {path.split(' ', 1)[-1]}"
+        if message.startswith(f"no such option: {name}"):
+            return f"no such option: {name}; it goes before the command: mdtool {name} ... {path.split(' ', 1)[-1]}"
     return f"{message}; see: {path} --help"
 
 

@@ -21,6 +21,9 @@ Feeds = Annotated[
         help="venue/SYMBOL, a glob such as 'binance*/BTC_*', or a bare symbol in any spelling. None: every feed.",
     ),
 ]
+Venue = Annotated[
+    str, typer.Argument(metavar="VENUE", show_default=False, help="The venue's name, as in binance-usdm.")
+]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"Start here: {TIMES}.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End here, exclusive; as --from.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -34,7 +37,7 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the synt
 class AtEnd(StrEnum):
     """What a served feed does when its records are through."""
 
-    HOLD = "hold"
+    STAY = "stay"
     CLOSE = "close"
 
 
@@ -55,19 +58,10 @@ class Sync(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One command of the tree: what it is called, what runs, and what its help and man page show."""
+    """One command of the tree: what it is called, what runs, and what its help and man page add."""
 
     name: str
     run: Callable[..., Any] | typer.Typer
     examples: tuple[tuple[str, str], ...] = ()  # command line, what it does
     exit_one: str | None = None  # what exit code 1 means, where it can happen
     hidden: bool = False
-
-    @property
-    def epilog(self) -> str | None:
-        """The examples as the end of --help: the marker keeps the lines as they are."""
-        if not self.examples:
-            return None
-        width = max(len(line) for line, _ in self.examples)
-        rows = [f"  {line:<{width}}  {what}" for line, what in self.examples]
-        return "\b\nExamples:\n" + "\n".join(rows)

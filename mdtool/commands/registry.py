@@ -20,7 +20,7 @@ registry = typer.Typer(help="List the feeds of the store, or show what one is ma
 
 @registry.command("list")
 def list_(ctx: typer.Context, feeds: Feeds = None, json: Json = False) -> None:
-    """List feeds: records, bytes, first and last receive time, and whether a writer is at work."""
+    """List feeds: records, bytes, times, and writers at work."""
     from mdtool.commands.tasks.survey import feed_rows
     from mdtool.view.reports import feed_table
 

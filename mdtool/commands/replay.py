@@ -33,7 +33,9 @@ def replay(
     speed: Speed = "max",
     form: Annotated[
         Format,
-        typer.Option("--format", metavar="FORMAT", help="ndjson: a line of JSON each; raw: the payloads, a line each."),
+        typer.Option(
+            "--format", metavar="ndjson|raw", help="ndjson: a line of JSON each; raw: the payloads, a line each."
+        ),
     ] = Format.NDJSON,
 ) -> None:
     """Write records to standard output, in order of receive time.

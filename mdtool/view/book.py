@@ -56,7 +56,7 @@ class BookPicture:
         last = self.trades[0] if self.trades else None
         return {
             "feed": self.feed,
-            "state": self.state,
+            "state": self.state.lower(),
             "note": self.note,
             "as_of_ns": self.as_of_ns,
             "last_seq": self.last_seq,
@@ -69,7 +69,7 @@ class BookPicture:
                 "trade_id": last.trade.trade_id,
                 "price": last.trade.price,
                 "size": last.trade.size,
-                "side": last.trade.side.name.lower(),
+                "side": "buy" if last.trade.side is Side.BID else "sell",
             },
             "records": self.records,
             "updates": self.updates,
@@ -203,11 +203,11 @@ class BookScreen:
         if picture.as_of_ns:
             line.append(f" as of {moment(picture.as_of_ns)} UTC", style="dim")
         line.append(
-            f" {picture.gaps:,} gap{'' if picture.gaps == 1 else 's'}", style="bold red" if picture.gaps else "dim"
+            f"  {picture.gaps:,} gap{'' if picture.gaps == 1 else 's'}", style="bold red" if picture.gaps else "dim"
         )
         if picture.last_seq != UNKNOWN:
             line.append(f"  id {picture.last_seq}", style="dim")
-        return line.append(f"  {picture.records:,} records  {picture.updates:,} updates", style="dim")
+        return line.append(f"  {picture.records:,} records", style="dim")
 
 
 HEADS = ("price", "size", "total")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from mdtool.view.tree import Argument, Command, Option
+from mdtool.view.tree import Argument, Command, Option, Venue
 
 ENVIRONMENT = (
     ("MDTOOL_STORE", "The store, where --store does not say."),
@@ -15,11 +15,14 @@ ENVIRONMENT = (
 PAGES = ("mdtool-store(5)", "mdtool-design(7)")
 
 
-def pages(root: Command, version: str) -> dict[str, str]:
+VENUES_ON = "record"  # the page that lists them
+
+
+def pages(root: Command, venues: Sequence[Venue], version: str) -> dict[str, str]:
     """File name -> text: mdtool.1 and one page for each command of the first level."""
     made = {"mdtool.1": _overview(root, version)}
     for command in root.children:
-        made[f"mdtool-{command.path[1]}.1"] = _command_page(command, root, version)
+        made[f"mdtool-{command.path[1]}.1"] = _command_page(command, venues, version)
     return made
 
 
@@ -35,7 +38,7 @@ def _overview(root: Command, version: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command_page(command: Command, root: Command, version: str) -> str:
+def _command_page(command: Command, venues: Sequence[Venue], version: str) -> str:
     lines = [*_head("-".join(command.path), command.summary, version), ".SH SYNOPSIS"]
     leaves = [entry for entry in command.walk() if not entry.children]
     for index, leaf in enumerate(leaves):
@@ -51,6 +54,8 @@ def _command_page(command: Command, root: Command, version: str) -> str:
     else:
         lines += [".SH ARGUMENTS", *_arguments(command.arguments)] if command.arguments else []
         lines += [".SH OPTIONS", *_options(command.options)]
+    if command.path[1] == VENUES_ON:
+        lines += _venues(venues)
     lines += [*_exit_status(command.exit_one), *_environment()]
     if command.examples:
         lines += [".SH EXAMPLES"]
@@ -89,6 +94,15 @@ def _options(options: tuple[Option, ...]) -> Iterator[str]:
         value = f" \\fI{_escape(option.metavar)}\\fR" if option.metavar else ""
         default = f" Default: {option.default}." if option.default else ""
         yield from (".TP", flags + value, _escape(_sentence(option.help) + default))
+
+
+def _venues(venues: Sequence[Venue]) -> Iterator[str]:
+    yield ".SH VENUES"
+    yield "Of each, what is recorded where no symbol and no stream is named."
+    for venue in venues:
+        symbols, streams = ", ".join(venue.symbols), ", ".join(venue.streams)
+        text = f"{venue.title}. Symbols: {symbols}. Streams: {streams}."
+        yield from (".TP", f"\\fB{_escape(venue.name)}\\fR", _escape(text))
 
 
 def _exit_status(exit_one: str | None) -> Iterator[str]:

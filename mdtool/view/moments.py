@@ -16,3 +16,11 @@ def moment(ns: int | None) -> str:
 def clock(ns: int) -> str:
     """The time of day alone."""
     return moment(ns)[11:]
+
+
+def stretch(first_ns: int | None, last_ns: int | None) -> str:
+    """From when to when, to the second; the day once where it is the same."""
+    if first_ns is None or last_ns is None:
+        return "-"
+    first, last = moment(first_ns)[:19], moment(last_ns)[:19]
+    return f"{first} to {last[11:] if first[:10] == last[:10] else last}"

@@ -72,6 +72,12 @@ class Output:
         text = msgspec.json.format(msgspec.json.encode(value), indent=2)
         self.data(text.decode())
 
+    def command(self, line: str, *, space: bool = False) -> None:
+        """A command line as a heading over what it prints."""
+        from rich.text import Text
+
+        self.console.print(Text(("\n" if space else "") + f"$ {line}", style="bold cyan"), soft_wrap=True)
+
     def show(self, renderable: RenderableType) -> None:
         """A report, drawn. In a file or a pipe without the blanks that fill a terminal's lines."""
         if self.console.is_terminal:

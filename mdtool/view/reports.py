@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mdtool.units import format_size
-from mdtool.view.moments import moment
+from mdtool.view.moments import moment, stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +59,33 @@ class FeedDetails:
     chunks: tuple[ChunkRow, ...]
 
 
+WIDE = 110  # columns from which a table has room for words
+WRAPPED = {"streams", "proven"}  # columns of words, which give way where the screen is narrow
+
+
 def table(*columns: str) -> Table:
     """A table without a frame. A heading that begins with '>' stands on the right, as numbers do."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         right = column.startswith(">")
-        made.add_column(column.lstrip(">"), justify="right" if right else "left", no_wrap=True)
+        made.add_column(column.lstrip(">"), justify="right" if right else "left", no_wrap=column not in WRAPPED)
     return made
 
 
 def feed_table(rows: Sequence[FeedRow]) -> RenderableType:
-    """`registry list`."""
-    made = table("feed", ">records", ">payload", "first (UTC)", "last (UTC)", "writer")
+    """`registry list`. Writers have a column where there is one to speak of."""
+    written = any(row.writer != "gone" for row in rows)
+    made = table("feed", ">records", ">payload", "received (UTC)", *(["writer"] if written else []))
     for row in rows:
-        made.add_row(
+        cells: list[Text | str] = [
             Text(row.feed),
             f"{row.records:,}",
             format_size(row.payload_bytes),
-            moment(row.first_ns),
-            moment(row.last_ns),
-            Text(row.writer, style={"alive": "green", "stale": "yellow"}.get(row.writer, "dim")),
-        )
+            stretch(row.first_ns, row.last_ns),
+        ]
+        if written:
+            cells.append(Text(row.writer, style={"alive": "green", "stale": "yellow"}.get(row.writer, "dim")))
+        made.add_row(*cells)
     return made
 
 
@@ -99,7 +106,7 @@ def feed_page(details: FeedDetails) -> RenderableType:
     streams = table("stream", "kind", ">records", ">payload")
     for stream in details.streams:
         streams.add_row(Text(stream.stream), stream.kind, f"{stream.records:,}", format_size(stream.payload_bytes))
-    chunks = table(">chunk", ">epoch", "state", "where", ">records", ">payload", "first (UTC)", "last (UTC)")
+    chunks = table(">chunk", ">epoch", "state", "where", ">records", ">payload", "received (UTC)")
     for chunk in details.chunks:
         chunks.add_row(
             str(chunk.chunk_id),
@@ -108,10 +115,25 @@ def feed_page(details: FeedDetails) -> RenderableType:
             chunk.location,
             f"{chunk.records:,}",
             format_size(chunk.payload_bytes),
-            moment(chunk.first_ns),
-            moment(chunk.last_ns),
+            stretch(chunk.first_ns, chunk.last_ns),
         )
     return Group(facts, "", streams, "", chunks)
+
+
+def import_table(report: Mapping[str, Any], width: int) -> RenderableType:
+    """`import`, from the report's own JSON; the streams too where `width` columns have room for them."""
+    wide = width >= WIDE
+    made = table("feed", ">records", ">payload", "received (UTC)", *(["streams"] if wide else []))
+    for feed in report["feeds"]:
+        streams = ", ".join(f"{name} {number:,}" for name, number in feed["streams"].items())
+        made.add_row(
+            Text(feed["feed"]),
+            f"{feed['records']:,}",
+            format_size(feed["payload_bytes"]),
+            stretch(feed["first_ns"], feed["last_ns"]),
+            *([Text(streams)] if wide else []),
+        )
+    return made
 
 
 def scale_text(price_exp: int | None, size_exp: int | None) -> str:

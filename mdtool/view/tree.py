@@ -49,3 +49,13 @@ class Command:
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """What the documentation says of a venue."""
+
+    name: str
+    title: str
+    symbols: tuple[str, ...]  # recorded where none is named
+    streams: tuple[str, ...]  # likewise

@@ -10,8 +10,8 @@ import numpy as np
 from mdtool.clock import SECOND, SystemClock
 from mdtool.storage.reader import Reader
 from mdtool.storage.store import FeedInfo, Store
-from mdtool.view.reports import ChunkRow, FeedDetails, FeedRow, StreamRow
 from mdtool.view.records import kind_name
+from mdtool.view.reports import ChunkRow, FeedDetails, FeedRow, StreamRow
 
 WRITER_TTL_NS = 5 * SECOND  # a writer says it lives once a second; five missed are no accident
 

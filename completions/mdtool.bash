@@ -1,0 +1,285 @@
+# bash completion for mdtool. Made from the command tree by: mdtool docs
+
+_mdtool_feeds() {
+    local folder="${store:-${MDTOOL_STORE:-${XDG_DATA_HOME:-$HOME/.local/share}/mdtool}}" path
+    for path in "$folder"/feeds/*/*/; do
+        [[ -d $path ]] || continue
+        path=${path%/}
+        printf "%s\n" "${path#"$folder"/feeds/}"
+    done
+}
+
+_mdtool() {
+    local word previous command store= i
+    word=${COMP_WORDS[COMP_CWORD]}
+    previous=${COMP_WORDS[COMP_CWORD-1]}
+    command=mdtool
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case "$command ${COMP_WORDS[i]}" in
+            "mdtool record" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool sim" | "mdtool bench" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            *)
+                case "${COMP_WORDS[i]}" in
+                    --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
+                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --lines | --live | --port | --rate | --rest | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | -n) ((i += 1)) ;;
+                esac
+                ;;
+        esac
+    done
+    case "$command $previous" in
+        "mdtool --store")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
+            return
+            ;;
+        "mdtool --config")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))
+            return
+            ;;
+        "mdtool record --url")
+            :
+            return
+            ;;
+        "mdtool record --rest")
+            :
+            return
+            ;;
+        "mdtool record --for")
+            :
+            return
+            ;;
+        "mdtool record --streams")
+            :
+            return
+            ;;
+        "mdtool record --live")
+            COMPREPLY=($(compgen -W "disk shm" -- "$word"))
+            return
+            ;;
+        "mdtool record --sync")
+            COMPREPLY=($(compgen -W "none 1s chunk" -- "$word"))
+            return
+            ;;
+        "mdtool record --chunk-size")
+            :
+            return
+            ;;
+        "mdtool import --symbol")
+            :
+            return
+            ;;
+        "mdtool import --format")
+            :
+            return
+            ;;
+        "mdtool tail -n" | "mdtool tail --lines")
+            :
+            return
+            ;;
+        "mdtool replay --from")
+            :
+            return
+            ;;
+        "mdtool replay --to")
+            :
+            return
+            ;;
+        "mdtool replay --speed")
+            :
+            return
+            ;;
+        "mdtool replay --format")
+            COMPREPLY=($(compgen -W "ndjson raw" -- "$word"))
+            return
+            ;;
+        "mdtool audit --from")
+            :
+            return
+            ;;
+        "mdtool audit --to")
+            :
+            return
+            ;;
+        "mdtool book --depth")
+            :
+            return
+            ;;
+        "mdtool book --at")
+            :
+            return
+            ;;
+        "mdtool serve --host")
+            :
+            return
+            ;;
+        "mdtool serve --port")
+            :
+            return
+            ;;
+        "mdtool serve --speed")
+            :
+            return
+            ;;
+        "mdtool serve --from")
+            :
+            return
+            ;;
+        "mdtool serve --to")
+            :
+            return
+            ;;
+        "mdtool serve --at-end")
+            COMPREPLY=($(compgen -W "stay close" -- "$word"))
+            return
+            ;;
+        "mdtool sim --symbols")
+            :
+            return
+            ;;
+        "mdtool sim --host")
+            :
+            return
+            ;;
+        "mdtool sim --port")
+            :
+            return
+            ;;
+        "mdtool sim --seed")
+            :
+            return
+            ;;
+        "mdtool sim --rate")
+            :
+            return
+            ;;
+        "mdtool sim --speed")
+            :
+            return
+            ;;
+        "mdtool sim --for")
+            :
+            return
+            ;;
+        "mdtool bench --data")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))
+            return
+            ;;
+        "mdtool bench --dir")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
+            return
+            ;;
+        "mdtool demo --for")
+            :
+            return
+            ;;
+        "mdtool demo --keep")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
+            return
+            ;;
+        "mdtool demo --seed")
+            :
+            return
+            ;;
+    esac
+    case "$command" in
+        "mdtool")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "record import registry tail replay audit book serve sim bench demo" -- "$word"))
+            fi
+            ;;
+        "mdtool record")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "binance binance-usdm sim" -- "$word")); :
+            fi
+            ;;
+        "mdtool import")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--symbol --format --allow-overlap --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "binance binance-usdm sim" -- "$word")); compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$word"))
+            fi
+            ;;
+        "mdtool registry")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "list show" -- "$word"))
+            fi
+            ;;
+        "mdtool registry list")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool registry show")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool tail")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-n --lines -f --follow --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool replay")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--from --to --speed --format -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool audit")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--from --to --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool book")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--depth --at --once --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool serve")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--host --port --speed --from --to --at-end -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool sim")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--symbols --host --port --seed --rate --speed --for -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool bench")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--quick --data --dir --json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool demo")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--for --keep --seed -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+    esac
+}
+
+complete -F _mdtool mdtool

@@ -1,0 +1,64 @@
+"""`mdtool sim`: a synthetic exchange to record from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mdtool.commands.context import current
+from mdtool.commands.options import Host, Seed, Speed
+
+EXAMPLES = (
+    ("mdtool sim", "four symbols on port 7801"),
+    ("mdtool sim --symbols 20 --rate 200", "twenty, each with 200 order events a second"),
+    ("mdtool sim --symbols ALPHA_USDT,KILO_USDT --seed 7", "two by name, other data"),
+)
+PORT = 7801
+
+
+def sim(
+    ctx: typer.Context,
+    symbols: Annotated[
+        str, typer.Option("--symbols", metavar="N|LIST", help="How many symbols, or which, with commas between.")
+    ] = "4",
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Port to listen on; 0: any.")] = PORT,
+    seed: Seed = 1,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="EVENTS", help="Order events a second, of each symbol.")
+    ] = 50.0,
+    speed: Speed = "1",
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="Close after that much of the exchange's time.")
+    ] = None,
+) -> None:
+    """Run a synthetic exchange: books, trades and quotes of a seed.
+
+    It speaks Binance's protocol, websocket and REST on one port, and is recorded as venue sim.
+    """
+    from mdtool.clock import SystemClock
+    from mdtool.commands.tasks.serving import serve
+    from mdtool.exchange.binance import DIALECTS, BinanceProtocol
+    from mdtool.exchange.server import Server, ServerOptions
+    from mdtool.exchange.simulated import SimulatedSource
+    from mdtool.exchange.simulator import Simulator, symbol_names
+    from mdtool.units import parse_duration, parse_speed
+    from mdtool.venues import catalog
+
+    out = current(ctx).out
+    for_ns = parse_duration(duration) if duration is not None else None
+    if symbols.isdecimal():
+        names = symbol_names(int(symbols[:6]))
+    else:
+        names = tuple(catalog.get("sim").canonical(name) for name in symbols.split(","))
+    simulator = Simulator(names, seed=seed, rate=rate, start_ns=SystemClock().now_ns())
+    source = SimulatedSource(simulator, speed=parse_speed(speed), for_ns=for_ns)
+
+    def ready(server: Server) -> None:
+        shown = " ".join(names) if len(names) <= 6 else f"{len(names)} symbols, {names[0]} to {names[-1]}"
+        out.talk(f"sim: {shown} at {server.url}; record with:")
+        named = "" if symbols == "4" else " " + " ".join(names)
+        out.talk(f"mdtool record sim{named} --url {server.url} --rest {server.rest}")
+
+    serve(Server(source, BinanceProtocol(DIALECTS["sim"]), ServerOptions(host=host, port=port)), ready)

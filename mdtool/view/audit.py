@@ -1,0 +1,133 @@
+"""An audit's report on the screen, drawn from its JSON: what a person reads is what a program gets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from mdtool.units import format_duration
+from mdtool.view.moments import clock, moment, stretch
+from mdtool.view.reports import count, table
+
+SHOWN = 20  # findings of a feed that are written out; --json has more
+STATE_STYLES = {"whole": "green", "broken": "bold red", "unprovable": "yellow", "not_recorded": "dim"}
+Report = Mapping[str, Any]
+
+
+def audit_line(report: Report) -> RenderableType:
+    """A feed of which there is nothing to say but that it is clean."""
+    return _title(report)
+
+
+def audit_page(report: Report) -> RenderableType:
+    """One feed."""
+    parts: list[RenderableType] = [_title(report)]
+    if report["error"]:
+        parts.append(Text(f"  {report['error']}", style="red"))
+        return Group(*parts, "")
+    streams = table("stream", ">records", "messages", "proven")
+    for name, stream in report["streams"].items():
+        intervals = [interval for interval in report["intervals"] if interval["stream"] == name]
+        streams.add_row(Text(name), f"{stream['records']:,}", _messages(stream), _proven(intervals))
+    parts.append(Padding(streams, (0, 0, 0, 2)))
+    parts += _findings(report)
+    parts += [Text.assemble("  note: ", note["text"], style="dim") for note in report["notes"]]
+    parts += [
+        Text(f"  reconnect {clock(reconnect['before_ns'])} to {clock(reconnect['after_ns'])} {reconnect['reason']}")
+        for reconnect in report["reconnects"]
+    ]
+    if (offset := report["recv_minus_venue"]) is not None:
+        parts.append(_offset(offset))
+    return Group(*parts, "")
+
+
+def audit_summary(reports: Sequence[Report]) -> RenderableType:
+    """All of them in a line."""
+    found: Counter[str] = Counter()
+    for report in reports:
+        found.update(report["finding_counts"])
+    failed = sum(report["error"] is not None for report in reports)
+    clean = sum(report["clean"] for report in reports)
+    line = Text(f"{count(len(reports), 'feed')}, {clean} clean", style="bold")
+    if found:
+        line.append(f", {_counts(found)}", style="bold red")
+    if failed:
+        line.append(f", {failed} that could not be audited", style="bold red")
+    return line
+
+
+def _title(report: Report) -> Text:
+    title = Text.assemble((report["feed"], "bold"), "  ")
+    if report["error"]:
+        return title.append("not audited", style="bold red")
+    if report["clean"]:
+        title.append("clean", style="bold green")
+    else:
+        title.append(_counts(report["finding_counts"]), style="bold red")
+    title.append(f"  {count(report['records'], 'record')}", style="dim")
+    for what in ("epoch", "session"):
+        if report[f"{what}s"] > 1:
+            title.append(f", {count(report[f'{what}s'], what)}", style="dim")
+    if report["from_ns"] is not None:
+        title.append(f", {stretch(report['from_ns'], report['to_ns'])}Z", style="dim")
+    return title
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(count(number, kind.replace("_", " ")) for kind, number in counts.items())
+
+
+def _messages(stream: Report) -> Text:
+    """What the records decode to, or what kinds they are where they do not."""
+    names = {"book_update": "update", "other": "other message"}
+    if not stream["decoded"]:
+        return Text(", ".join(f"{number:,} {kind}" for kind, number in stream["kinds"].items()), style="dim")
+    return Text(", ".join(count(number, names.get(what, what)) for what, number in stream["decoded"].items()))
+
+
+def _proven(intervals: Sequence[Report]) -> Text:
+    """The ledger of a stream in a few words."""
+    if not intervals:
+        return Text("-", style="dim")
+    states: dict[str, int] = {}
+    for interval in intervals:
+        states[interval["state"]] = states.get(interval["state"], 0) + interval["to_ns"] - interval["from_ns"]
+    line = Text()
+    for state, ns in states.items():
+        line.append(", " if line else "")
+        line.append(state.replace("_", " "), style=STATE_STYLES.get(state, ""))
+        if len(states) > 1:
+            line.append(f" {format_duration(ns - ns % 1_000_000)}")
+    if len(states) == 1 and state != "whole":
+        line.append(f": {intervals[0]['why']}", style="dim")
+    return line
+
+
+def _findings(report: Report) -> Iterator[Text]:
+    findings = report["findings"]
+    for finding in findings[:SHOWN]:
+        line = Text(f"  {moment(finding['at_ns'])}", style="dim")
+        line.append(f"  {finding['stream']}  " if finding["stream"] else "  ")
+        yield line.append(finding["text"], style="red")
+    left = sum(report["finding_counts"].values()) - min(len(findings), SHOWN)
+    if left > 0:
+        yield Text(f"  and {left:,} more; --json lists them", style="dim")
+
+
+def _offset(offset: Report) -> Text:
+    """Receive time against the venue's clock, said for what it is."""
+    low, middle, high = (_short(offset[key]) for key in ("min_ns", "median_ns", "max_ns"))
+    if offset["median_ns"] >= 0:
+        return Text(f"  received {middle} after the venue's own time (median; {low} to {high})", style="dim")
+    line = Text(f"  received {middle.removeprefix('-')} before the venue's own time (median; {low} to {high}): ", "dim")
+    return line.append("the recorder's clock was behind, these are no latencies", style="yellow")
+
+
+def _short(ns: int) -> str:
+    """A duration to the tenth of a millisecond."""
+    return format_duration(round(ns, -5)) if abs(ns) >= 100_000 else format_duration(ns)

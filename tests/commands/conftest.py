@@ -1,0 +1,85 @@
+"""What tests of commands share: running a command line, and a store with the simulated capture in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mdtool.commands.main import main
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "fixtures"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_line(self) -> str:
+        """The one line on standard error of a command that failed."""
+        assert "Traceback" not in self.err
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+Mdtool = Callable[..., Done]
+
+
+def clean_environment(tmp_path: Path) -> dict[str, str]:
+    """An environment in which nothing of the person who runs the tests shows."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    return kept | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+
+
+@pytest.fixture
+def mdtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Mdtool:
+    """Runs a command line in this process. Output is caught at the descriptors: bulk output passes by sys.stdout."""
+    for name in ("MDTOOL_STORE", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in clean_environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str | Path) -> Done:
+        code = main([str(argument) for argument in arguments])
+        caught = capfdbinary.readouterr()
+        return Done(code, caught.out.decode(), caught.err.decode())
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a command line as a process of its own, in a clean environment."""
+
+    def run(*arguments: str | Path, **more: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mdtool", *map(str, arguments)],
+            env=clean_environment(tmp_path),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **more,  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+@pytest.fixture
+def alpha(tmp_path: Path, mdtool: Mdtool) -> Path:
+    """A store that holds fixtures/sim_alpha.hb."""
+    store = tmp_path / "alpha"
+    assert mdtool("--store", store, "import", "sim", FIXTURES / "sim_alpha.hb").code == 0
+    return store

@@ -1,0 +1,148 @@
+"""What is written about the program agrees with it: generated pages are current, the format's page has the bytes right,
+completions load and complete, the README's first block is what it promises."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdtool.commands.docs import generate
+from mdtool.model import Flag, Kind
+from mdtool.storage import layout
+
+TOP = Path(__file__).parents[1]
+GENERATED = generate()
+PAGES = sorted((TOP / "man").iterdir())
+
+
+@pytest.mark.parametrize("path", GENERATED)
+def test_generated_files_are_current(path: str) -> None:
+    assert (TOP / path).read_text(encoding="utf-8") == GENERATED[path], "run: mdtool docs"
+
+
+def test_nothing_is_left_of_commands_that_are_gone() -> None:
+    written_by_hand = {"man/mdtool-store.5", "man/mdtool-design.7"}
+    there = {str(path.relative_to(TOP)) for folder in ("man", "completions") for path in (TOP / folder).iterdir()}
+    assert there == {*GENERATED, *written_by_hand}
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff here")
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_man_pages_are_sound_roff(path: Path) -> None:
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-P-cbou", "-ww", "-rLL=80n", str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "NAME" in done.stdout
+
+
+def offsets(section: str) -> dict[int, str]:
+    """offset -> what is said there, of the table under a heading of mdtool-store(5)."""
+    text = (TOP / "man" / "mdtool-store.5").read_text(encoding="utf-8")
+    part = re.split(r"^\.S[HS] ", text, flags=re.M)
+    body = next(piece for piece in part if piece.startswith(section))
+    block = re.search(r"^\.nf\n(.*?)^\.fi", body, flags=re.M | re.S)
+    assert block is not None
+    rows = (line.split(None, 1) for line in block[1].splitlines())
+    return {int(first): rest for first, rest in rows if first.isdecimal()}
+
+
+@pytest.mark.parametrize(
+    ("section", "dtype"),
+    [
+        ("ROWS", layout.ROW),
+        ("Feed slot", layout.FEED_SLOT),
+        ("Chunk slot", layout.CHUNK_SLOT),
+    ],
+)
+def test_the_format_page_has_every_field_where_it_is(section: str, dtype: np.dtype) -> None:
+    fields = {dtype.fields[name][1] for name in dtype.names if not name.startswith("reserved")}
+    assert set(offsets(section)) == fields
+
+
+@pytest.mark.parametrize(
+    ("section", "dtype", "more"),
+    [
+        ("registry.bin", layout.STORE_HEADER, {layout.PAGE}),
+        ("feed.bin", layout.FEED_HEADER, {layout.PAGE, layout.CHUNKS_AT}),
+        ("Chunk index", layout.CHUNK_HEADER, {layout.PAGE}),
+    ],
+)
+def test_the_format_page_has_every_header_field(section: str, dtype: np.dtype, more: set[int]) -> None:
+    common = set(offsets("HEADERS"))
+    fields = {dtype.fields[name][1] for name in dtype.names}
+    assert common <= fields
+    assert set(offsets(section)) | common == fields | more
+
+
+def test_the_format_page_has_every_kind_and_flag() -> None:
+    assert {number: text.split()[0] for number, text in offsets("Kinds").items()} == {k.value: k.name for k in Kind}
+    assert {number: text.split()[0] for number, text in offsets("Flags").items()} == {f.value: f.name for f in Flag}
+
+
+def complete(tmp_path: Path, line: str) -> list[str]:
+    """What bash offers at the end of a line, with a store of two feeds."""
+    for feed in ("binance/BTC_USDT", "sim/ALPHA_USDT"):
+        (tmp_path / "store" / "feeds" / feed).mkdir(parents=True)
+    words = line.split(" ")
+    quoted = " ".join(f"'{word}'" for word in words)
+    script = (
+        f"source {TOP}/completions/mdtool.bash; complete -p mdtool >/dev/null || exit 3\n"
+        f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _mdtool; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    environment = {"MDTOOL_STORE": str(tmp_path / "store"), "PATH": "/usr/bin:/bin"}
+    bash = ["bash", "--norc", "-u", "-c", script]
+    done = subprocess.run(bash, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("mdtool re", ["record", "registry", "replay"]),
+        ("mdtool registry ", ["list", "show"]),
+        ("mdtool registry list ", ["binance/BTC_USDT", "sim/ALPHA_USDT"]),
+        ("mdtool book si", ["sim/ALPHA_USDT"]),
+        ("mdtool --store elsewhere book ", []),
+        ("mdtool --store store book a", []),
+        ("mdtool --store store book b", ["binance/BTC_USDT"]),
+        ("mdtool audit --f", ["--from"]),
+        ("mdtool record bin", ["binance", "binance-usdm"]),
+        ("mdtool record binance --live ", ["disk", "shm"]),
+        ("mdtool replay --format r", ["raw"]),
+        ("mdtool replay --from ", []),
+        ("mdtool --", ["--store", "--config", "--verbose", "--version", "--help"]),
+    ],
+)
+def test_bash_completes(tmp_path: Path, line: str, offered: list[str]) -> None:
+    assert complete(tmp_path, line) == offered
+
+
+@pytest.mark.parametrize(("shell", "file"), [("zsh", "_mdtool"), ("fish", "mdtool.fish"), ("bash", "mdtool.bash")])
+def test_completions_parse(shell: str, file: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    subprocess.run([shell, "-n", str(TOP / "completions" / file)], check=True)
+
+
+def test_the_readme_opens_with_two_commands() -> None:
+    text = (TOP / "README.md").read_text(encoding="utf-8")
+    section = text.split("\n## Quick start\n", 1)[1]
+    block = re.search(r"^```(\w*)\n(.*?)^```", section, flags=re.M | re.S)
+    assert block is not None
+    assert block[1] == "sh"
+    commands = [line for line in block[2].splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert len(commands) == 2
+    assert commands[0].endswith("mdtool demo")
+    assert "pytest" in commands[1]
+
+
+@pytest.mark.parametrize("path", ["README.md", *(f"man/{page.name}" for page in PAGES)])
+def test_nothing_written_names_this_machine(path: str) -> None:
+    assert not re.search(r"/tmp/w\b|/work/|/root/", (TOP / path).read_text(encoding="utf-8"))
