@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import struct
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
-from mdtool.bench.measure import Setting, figure, nanoseconds, race, spent
+from mdtool.bench.measure import Contestant, Setting, figure, nanoseconds, race, spent
 from mdtool.bench.report import Figure
 from mdtool.clock import DAY
+from mdtool.kernel.journal import Appender
 from mdtool.model import Kind
 from mdtool.storage.layout import PAGE, ROW
 from mdtool.storage.store import Store
@@ -27,20 +28,23 @@ COUNT = struct.Struct("<Q")
 def bench_append(setting: Setting) -> list[Figure]:
     setting.tell("append")
     count = setting.size(200_000, 2_000)
-    turn = itertools.count()
 
-    def append(clock: bool) -> float:
-        path = setting.directory / f"append{next(turn)}"
-        with Store.create(path) as store, store.writer("bench/A_B", sync="none") as writer:
-            stream = writer.stream("trade")
-            writer.append(RECV_NS, Kind.DATA, stream, 1, PAYLOAD)  # opens the chunk
-            return spent(lambda: _append(writer.append, stream, count, clock), count)
+    def contestant(work: Callable[[Path], float]) -> Contestant:
+        def once() -> float:
+            # Removed after each turn, so that the next gets its pages back: memory a virtual machine touches for the
+            # first time costs several microseconds a page, which says nothing about a recorder that has been running.
+            with tempfile.TemporaryDirectory(dir=setting.directory) as scratch:
+                return work(Path(scratch))
+
+        once()
+        return once
 
     turns = race(
         {
-            "append": lambda: append(False),
-            "clock": lambda: append(True),
-            "plain": lambda: _plain(setting.directory, count),
+            "append": contestant(lambda path: _through_writer(path / "store", count, clock=False)),
+            "clock": contestant(lambda path: _through_writer(path / "store", count, clock=True)),
+            "kernel": lambda: _into_memory(count),
+            "plain": contestant(lambda path: _plain(path, count)),
         },
         setting.repeats,
     )
@@ -51,7 +55,30 @@ def bench_append(setting: Setting) -> list[Figure]:
             "append", "append", "append a 200-byte record", unit, turns["append"], budget=APPEND_NS, against=against
         ),
         figure("append", "append_clock", "the same with the clock read", unit, turns["clock"], against=against),
+        figure(
+            "append", "append_kernel", "the same into memory that is there, no file behind it", unit, turns["kernel"]
+        ),
     ]
+
+
+def _through_writer(path: Path, count: int, clock: bool) -> float:
+    with Store.create(path) as store, store.writer("bench/A_B", sync="none") as writer:
+        stream = writer.stream("trade")
+        writer.append(RECV_NS, Kind.DATA, stream, 1, PAYLOAD)  # opens the chunk
+        return spent(lambda: _append(writer.append, stream, count, clock), count)
+
+
+def _into_memory(count: int) -> float:
+    index = bytearray(b"\1" * (PAGE + (count + 1) * ROW.itemsize))  # ones: zeros get their memory when written to
+    heap = bytearray(b"\1" * (count * len(PAYLOAD)))
+    appender = Appender(_no_room)
+    appender.attach(index, heap, RECV_NS, RECV_NS + DAY)
+    appender.allow(count, len(heap))
+    return spent(lambda: _append(appender.append, 0, count, clock=False), count)
+
+
+def _no_room(recv_ns: int, length: int) -> None:
+    raise AssertionError("the memory was sized for all of it")
 
 
 def _append(append, stream: int, count: int, clock: bool) -> None:  # type: ignore[no-untyped-def]
@@ -68,12 +95,9 @@ def _append(append, stream: int, count: int, clock: bool) -> None:  # type: igno
 
 def _plain(directory: Path, count: int) -> float:
     """The same bytes into the same layout, with what the standard library has."""
-    with tempfile.TemporaryFile(dir=directory) as heap_file, tempfile.TemporaryFile(dir=directory) as index_file:
-        # Written once before, so neither side is timed on the kernel handing out pages.
-        heap_file.write(bytes(count * len(PAYLOAD)))
-        index_file.write(bytes(PAGE + count * ROW.itemsize))
-        heap_file.flush()
-        index_file.flush()
+    with (directory / "heap").open("xb+") as heap_file, (directory / "index").open("xb+") as index_file:
+        heap_file.truncate(count * len(PAYLOAD))
+        index_file.truncate(PAGE + count * ROW.itemsize)
         with mmap.mmap(heap_file.fileno(), 0) as heap, mmap.mmap(index_file.fileno(), 0) as index:
             return spent(lambda: _append_plain(heap, index, count), count)
 

@@ -14,7 +14,7 @@ from mdtool.bench.suite import GROUPS, run
 from mdtool.errors import UsageError
 
 FIGURES = {
-    "append": ["append", "append_clock"],
+    "append": ["append", "append_clock", "append_kernel"],
     "iterate": ["records", "records_unverified", "payloads", "batches"],
     "latency": ["p50", "p99", "p99.9"],
     "decode": ["messages", "megabytes", "level", "envelope", "against_float"],
