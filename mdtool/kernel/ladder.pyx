@@ -7,9 +7,8 @@ Rule: a number is exact or an error that says at which byte; nothing is rounded,
     level  = "[" ws string ws "," ws string ws "]"
     string = '"' digits [ "." digits ] '"'
 
-`walk` is the whole grammar. `quick_level` is a shortcut for a level without blanks and with at most 7 integer and 8
-fraction digits, which is nearly every level there is: eight digits at once in a register. Where it does not apply it says
-so and `slow_level` takes the same bytes.
+`walk_ladder` is the whole grammar. levels.h has a shortcut for nearly every level there is; where it does not apply it
+says so, and `slow_level` takes the same bytes.
 """
 
 from cpython.buffer cimport (
@@ -18,61 +17,26 @@ from cpython.buffer cimport (
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-cdef extern from *:
-    """
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    #define MDTOOL_LITTLE 1
-    #else
-    #define MDTOOL_LITTLE 0  /* the register trick reads the first character from the lowest byte */
-    #endif
-    #define mdtool_first_bit(mask) __builtin_ctzll(mask)
-    #define mdtool_first_byte(mask) (__builtin_ctzll(mask) >> 3)
-    #define MDTOOL_ZEROS 0x3030303030303030ull       /* "00000000" */
-    #define MDTOOL_ABOVE_NINE 0x7676767676767676ull  /* carries a byte of 10 or more into its high bit */
-    #define MDTOOL_HIGH_BITS 0x8080808080808080ull
-    #define MDTOOL_PAIRS 0x000000FF000000FFull
-    #define MDTOOL_LOW_PAIRS 0x000F424000000064ull   /* 100 + (1000000 << 32) */
-    #define MDTOOL_HIGH_PAIRS 0x0000271000000001ull  /* 1 + (10000 << 32) */
+cdef extern from "levels.h":
+    const bint MDTOOL_QUICK
+    const int MDTOOL_QUICK_DIGITS
 
-    #if defined(__SSE2__) && !defined(MDTOOL_NO_SSE2)
-    #include <emmintrin.h>
-    static inline uint64_t mdtool_quotes(const unsigned char *p) {  /* bit i: p[i] is '"', of 48 bytes */
-        const __m128i quote = _mm_set1_epi8('"');
-        uint64_t mask = 0;
-        for (int i = 0; i < 3; i++) {
-            __m128i bytes = _mm_loadu_si128((const __m128i *)(p + 16 * i));
-            mask |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, quote)) << (16 * i);
-        }
-        return mask;
-    }
-    #else
-    static inline uint64_t mdtool_quotes(const unsigned char *p) {
-        const uint64_t low = 0x7f7f7f7f7f7f7f7full;
-        uint64_t mask = 0, bytes;
-        for (int i = 0; i < 6; i++) {
-            memcpy(&bytes, p + 8 * i, 8);
-            bytes ^= 0x2222222222222222ull;
-            bytes = ~(((bytes & low) + low) | bytes | low) >> 7;  /* 1 in each byte that was '"' */
-            mask |= (bytes * 0x0102040810204080ull >> 56) << (8 * i);
-        }
-        return mask;
-    }
-    #endif
-    """
-    uint64_t mdtool_quotes(const unsigned char* p) noexcept nogil
-    const bint MDTOOL_LITTLE
-    const uint64_t MDTOOL_ZEROS, MDTOOL_ABOVE_NINE, MDTOOL_HIGH_BITS
-    const uint64_t MDTOOL_PAIRS, MDTOOL_LOW_PAIRS, MDTOOL_HIGH_PAIRS
-    int mdtool_first_bit(uint64_t mask) noexcept nogil
-    int mdtool_first_byte(uint64_t mask) noexcept nogil
+    cdef enum:
+        MDTOOL_QUICK_BYTES
+
+    ctypedef struct mdtool_form:
+        pass
+
+    mdtool_form mdtool_form_of(int places) noexcept nogil
+    Py_ssize_t mdtool_level(
+        const unsigned char* p, const mdtool_form* price_form, const mdtool_form* size_form, int64_t* price,
+        int64_t* size) noexcept nogil
 
 ctypedef const unsigned char* text_t
 
 cdef enum:
     MAX_TEXT = 64 << 20  # the largest message a connection accepts is far below; a bound, not a promise
     MAX_EXP = 18  # 10**18 is the largest power of ten in an int64
-    QUICK_DIGITS = 8
-    QUICK_BYTES = 64  # 48 in which the four quotes must be, and 16 that the last number's loads may overrun them
 
 cdef enum Fault:
     NONE
@@ -101,13 +65,6 @@ _EXPECTED = {
     NEED_END: "nothing more",
 }
 
-cdef int64_t POW10[MAX_EXP + 1]
-cdef int _power
-POW10[0] = 1
-for _power in range(1, MAX_EXP + 1):
-    POW10[_power] = POW10[_power - 1] * 10
-
-
 class LadderError(ValueError):
     """Text that is no ladder (or number). `offset`: the byte at which it stops being one."""
 
@@ -129,7 +86,7 @@ cdef struct Walk:
     text_t end
     int price_exp
     int size_exp
-    bint quick  # the exponents suit quick_level
+    bint quick  # the exponents suit mdtool_level
     int64_t* prices  # NULL: only measure the exponents
     int64_t* sizes
     Py_ssize_t room  # levels that fit behind the two pointers
@@ -182,12 +139,11 @@ cdef int decimals(text_t end, text_t dot) noexcept nogil:
 
 cdef Fault evaluate(text_t p, text_t end, text_t dot, int exp, int64_t* value) noexcept nogil:
     """The mantissa of a scanned number at 10**exp."""
-    cdef int places = decimals(end, dot)
+    cdef int i, places = decimals(end, dot)
     cdef text_t whole_end = end if dot == NULL else dot
     cdef text_t cut = whole_end
     cdef uint64_t mantissa = 0
     cdef unsigned int digit
-    cdef int i
     if places > 0 and places > -exp:
         return NEED_DIGITS
     if exp > 0:  # the last `exp` integer digits must be zeros
@@ -209,122 +165,6 @@ cdef Fault evaluate(text_t p, text_t end, text_t dot, int exp, int64_t* value) n
         mantissa = mantissa * 10 + digit
     value[0] = <int64_t>mantissa
     return NONE
-
-
-cdef inline uint64_t eight_digits(uint64_t digits) noexcept nogil:
-    """The number of eight digit values, the first in the lowest byte."""
-    digits = digits * 10 + (digits >> 8)
-    digits = (digits & MDTOOL_PAIRS) * MDTOOL_LOW_PAIRS + ((digits >> 16) & MDTOOL_PAIRS) * MDTOOL_HIGH_PAIRS
-    return digits >> 32
-
-
-cdef inline text_t quick_number(text_t p, int places, int64_t* value) noexcept nogil:
-    """The end of the number at `p` and its mantissa at 10**-places; NULL: not for me. Reads up to 17 bytes."""
-    cdef uint64_t digits, others
-    cdef uint64_t dropped
-    cdef int length
-    memcpy(&digits, p, 8)
-    digits ^= MDTOOL_ZEROS
-    others = ((digits + MDTOOL_ABOVE_NINE) | digits) & MDTOOL_HIGH_BITS  # exact up to the first byte that is no digit
-    if others == 0:
-        return NULL
-    length = mdtool_first_byte(others)
-    if length == 0:
-        return NULL
-    value[0] = <int64_t>eight_digits(digits << (64 - 8 * length)) * POW10[places]
-    p += length
-    if p[0] != c'.':
-        return p
-    p += 1
-    memcpy(&digits, p, 8)
-    digits ^= MDTOOL_ZEROS
-    others = ((digits + MDTOOL_ABOVE_NINE) | digits) & MDTOOL_HIGH_BITS
-    if others == 0:
-        length = 8
-    else:
-        length = mdtool_first_byte(others)
-        if length == 0:
-            return NULL
-        digits &= (<uint64_t>1 << (8 * length)) - 1
-    # Two shifts each, as one of 64 bits is undefined.
-    dropped = digits >> (4 * places) >> (4 * places)
-    if dropped != 0:
-        return NULL
-    value[0] += <int64_t>eight_digits(digits << (32 - 4 * places) << (32 - 4 * places))
-    return p + length
-
-
-# A number of at most eight characters with exactly `places` decimals, loaded with its last character in the highest byte.
-cdef struct Form:
-    int places
-    int shortest
-    int shift  # bits by which the integer digits move up over the dot
-    uint64_t whole  # the bytes of the integer digits
-    uint64_t fraction
-    uint64_t dot
-    uint64_t dot_is
-
-
-cdef Form form_of(int places) noexcept nogil:
-    cdef Form form
-    form.places = places
-    form.shortest = places + 2 if places else 1
-    form.shift = 8 if places else 0
-    form.fraction = form.dot = form.dot_is = 0
-    form.whole = ~<uint64_t>0
-    if places > 6:  # no such number in eight characters
-        form.shortest = 9
-    elif places:
-        form.fraction = ~<uint64_t>0 << (64 - 8 * places)
-        form.dot = <uint64_t>0xFF << (56 - 8 * places)
-        form.dot_is = <uint64_t>(c'.' ^ c'0') << (56 - 8 * places)
-        form.whole = ~(form.fraction | form.dot)
-    return form
-
-
-cdef inline bint form_number(text_t p, int length, const Form* form, int64_t* value) noexcept nogil:
-    """Whether the `length` bytes at `p` are a number this way; then its mantissa. Reads 17 bytes."""
-    cdef uint64_t digits, moved
-    if form.shortest <= length <= 8:
-        memcpy(&digits, p, 8)
-        digits = (digits ^ MDTOOL_ZEROS) << (64 - 8 * length)
-        moved = (digits & form.fraction) | ((digits & form.whole) << form.shift)
-        if (digits & form.dot) == form.dot_is and (((moved + MDTOOL_ABOVE_NINE) | moved) & MDTOOL_HIGH_BITS) == 0:
-            value[0] = <int64_t>eight_digits(moved)
-            return True
-    return quick_number(p, form.places, value) == p + length
-
-
-cdef inline Py_ssize_t quick_level(
-    text_t p, const Form* price_form, const Form* size_form, int64_t* price, int64_t* size
-) noexcept nogil:
-    """Bytes of the level at `p`, or 0: not for me. QUICK_BYTES must be readable.
-
-    Where the next level starts comes from the quotes alone, so the processor reads on while it still multiplies.
-    """
-    cdef uint64_t quotes = mdtool_quotes(p)
-    cdef int price_end, size_start, size_end
-    if p[0] != c'[' or p[1] != c'"':
-        return 0
-    quotes &= quotes - 1
-    if quotes == 0:
-        return 0
-    price_end = mdtool_first_bit(quotes)
-    size_start = price_end + 3
-    if p[price_end + 1] != c',' or p[price_end + 2] != c'"':
-        return 0
-    quotes &= quotes - 1
-    quotes &= quotes - 1
-    if quotes == 0:
-        return 0
-    size_end = mdtool_first_bit(quotes)
-    if p[size_end + 1] != c']':
-        return 0
-    if not form_number(p + 2, price_end - 2, price_form, price):
-        return 0
-    if not form_number(p + size_start, size_end - size_start, size_form, size):
-        return 0
-    return size_end + 2
 
 
 cdef Fault number(Walk* walk, text_t* at, int exp, int64_t* value, int* finest) noexcept nogil:
@@ -381,18 +221,15 @@ cdef Fault slow_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noe
 
 
 cdef Fault walk_ladder(Walk* walk) noexcept nogil:
-    cdef text_t p = skip_blanks(walk.start, walk.end)
-    cdef text_t end = walk.end
-    cdef unsigned char tail[2 * QUICK_BYTES]
-    cdef int64_t* prices = walk.prices
+    cdef text_t p = skip_blanks(walk.start, walk.end), end = walk.end
+    cdef unsigned char tail[2 * MDTOOL_QUICK_BYTES]
+    cdef int64_t* prices = walk.prices  # locals, as a store through them could be to `walk` itself
     cdef int64_t* sizes = walk.sizes
-    cdef Form price_form = form_of(-walk.price_exp if walk.quick else 0)
-    cdef Form size_form = form_of(-walk.size_exp if walk.quick else 0)
+    cdef mdtool_form price_form = mdtool_form_of(-walk.price_exp if walk.quick else 0)
+    cdef mdtool_form size_form = mdtool_form_of(-walk.size_exp if walk.quick else 0)
     cdef bint quick = walk.quick
-    cdef Py_ssize_t room = walk.room
-    cdef Py_ssize_t length, levels = 0
-    cdef int64_t price = 0
-    cdef int64_t size = 0
+    cdef Py_ssize_t length, levels = 0, room = walk.room
+    cdef int64_t price = 0, size = 0
     cdef Fault fault = NONE
     walk.count = 0
     walk.moved = 0
@@ -406,14 +243,14 @@ cdef Fault walk_ladder(Walk* walk) noexcept nogil:
         while True:
             length = 0
             if quick:
-                if end - p < QUICK_BYTES and walk.moved == 0:
+                if end - p < MDTOOL_QUICK_BYTES and walk.moved == 0:
                     # The rest goes on in a copy that may be read beyond its end; a NUL there matches nothing.
                     memset(tail, 0, sizeof(tail))
                     memcpy(tail, p, end - p)
                     walk.moved = p - &tail[0]
                     end = walk.end = &tail[0] + (end - p)
                     p = &tail[0]
-                length = quick_level(p, &price_form, &size_form, &price, &size)
+                length = mdtool_level(p, &price_form, &size_form, &price, &size)
             if length:
                 p += length
             else:
@@ -459,6 +296,10 @@ cdef object walk_failure(Fault fault, Walk* walk):
     return failure(fault, at, walk.end + walk.moved, at - walk.start, walk.fault_exp)
 
 
+cdef bint is_quick(int exp) noexcept:
+    return -MDTOOL_QUICK_DIGITS <= exp <= 0
+
+
 cdef int check_exponent(int exp) except -1:
     if exp < -MAX_EXP or exp > MAX_EXP:
         raise ValueError(f"exponent {exp}, expected {-MAX_EXP} to {MAX_EXP}")
@@ -485,8 +326,8 @@ cdef Py_ssize_t check_int64(Py_buffer* view, str name) except -1:
 def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0):
     """Parse the ladder in the bytes-like `text` into prices[at:] and sizes[at:]; the number of levels written.
 
-    `prices` and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, and ValueError for
-    buffers that are none or too small. After an error what stands behind `at` is undefined.
+    `prices` and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, and ValueError
+    for buffers that are none or too small. After an error what stands behind `at` is undefined.
     """
     cdef Py_buffer text_view, price_view, size_view
     cdef Py_ssize_t room
@@ -508,7 +349,7 @@ def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0):
                 walk.end = walk.start + text_view.len
                 walk.price_exp = price_exp
                 walk.size_exp = size_exp
-                walk.quick = MDTOOL_LITTLE and -QUICK_DIGITS <= price_exp <= 0 and -QUICK_DIGITS <= size_exp <= 0
+                walk.quick = MDTOOL_QUICK and is_quick(price_exp) and is_quick(size_exp)
                 walk.prices = <int64_t*>price_view.buf + at
                 walk.sizes = <int64_t*>size_view.buf + at
                 walk.room = room - at
