@@ -36,8 +36,9 @@ def import_(
 ) -> None:
     """Import captures of other tools, byte for byte.
 
-    Receive times are kept as they are in the file. Formats: .hb (receive time in ns and the message), .cf (cryptofeed's, with connects, frames sent and REST answers)
-    and .pat (pyalgotrade's). A damaged or cut file keeps what came before.
+    Receive times are kept as they are in the file. Formats: .hb (receive time in ns and the message), .cf
+    (cryptofeed's, with connects, frames sent and REST answers) and .pat (pyalgotrade's). A damaged or cut file keeps
+    what came before.
     """
     from mdtool.interop.importer import import_files
     from mdtool.storage.store import Store
