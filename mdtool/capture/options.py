@@ -84,6 +84,7 @@ class Event(Enum):
     SNAPSHOT = "snapshot"
     SNAPSHOT_FAILED = "snapshot failed"
     GAP = "gap"
+    STORE_FULL = "store full"
     STOPPING = "stopping"
 
 

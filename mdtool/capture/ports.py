@@ -162,9 +162,10 @@ class Ports:
             writer.heartbeat(now_ns)
         self.status.payload_bytes = sum(writer.appended_bytes for writer in self._writers.values())
 
-    def sync(self) -> None:
-        """Bring everything to disk as the policy promises. Blocks: for a thread of its own."""
+    def maintain(self) -> None:
+        """Prepare room ahead and bring to disk what the policy promises. Blocks: for a thread of its own."""
         for writer in list(self._writers.values()):
+            writer.prepare()
             writer.sync()
 
     def end(self, reason: str) -> None:

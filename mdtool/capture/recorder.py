@@ -20,6 +20,7 @@ from mdtool.capture.ports import Ports
 from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.watcher import Watcher
 from mdtool.clock import SECOND, Clock, SystemClock
+from mdtool.errors import StoreFull
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection
 
@@ -127,7 +128,11 @@ class Recorder:
             if abs(now_offset_ns - offset_ns) > CLOCK_STEP_NS:
                 self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})
                 offset_ns = now_offset_ns
-            await asyncio.to_thread(self._ports.sync)
+            try:
+                await asyncio.to_thread(self._ports.maintain)
+            except StoreFull as error:
+                # Early: what is reserved still takes records. The append that finds no room ends the run.
+                self._notify(Event.STORE_FULL, str(error))
             await asyncio.sleep(max(0.0, TICK - (time.monotonic() - began)))
 
 

@@ -28,6 +28,11 @@ cdef extern from "atomic.h" nogil:
     uint64_t mdtool_load_acquire(const uint64_t *p)
 
 
+cdef extern from "atomic.h" nogil:
+    int MADV_POPULATE_WRITE
+    int madvise(void *address, size_t length, int advice)
+
+
 cdef packed struct Row:
     int64_t recv_ns
     uint64_t offset
@@ -117,6 +122,22 @@ def load_acquire(buffer, Py_ssize_t offset):
     PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
     try:
         return mdtool_load_acquire(aligned_word(&view, offset))
+    finally:
+        PyBuffer_Release(&view)
+
+
+def populate(buffer, Py_ssize_t start, Py_ssize_t stop):
+    """Fault the pages of [start, stop) of a shared mapping in for writing, all at once and without the GIL; False where
+    the kernel cannot (before 5.14). `start` is a multiple of the page size."""
+    cdef Py_buffer view
+    cdef int failed
+    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    try:
+        if not 0 <= start <= stop <= view.len:
+            raise IndexError(f"[{start}, {stop}) is outside a buffer of {view.len} bytes")
+        with nogil:
+            failed = madvise(<char *>view.buf + start, stop - start, MADV_POPULATE_WRITE)
+        return not failed
     finally:
         PyBuffer_Release(&view)
 

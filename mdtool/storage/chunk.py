@@ -1,4 +1,4 @@
-"""One live chunk: its two files, created, backed with storage as they fill, closed, and copied out of shared memory."""
+"""A chunk as files: where they are, mapped for reading, and copied out of shared memory."""
 
 from __future__ import annotations
 
@@ -9,122 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdtool.errors import ChunkUnavailable, CorruptStore
-from mdtool.kernel.journal import Appender, Journal, load_acquire, store_release
+from mdtool.kernel.journal import Journal, load_acquire
 from mdtool.storage import files, layout
-from mdtool.storage.layout import ChunkState, Location
+from mdtool.storage.layout import Location
 from mdtool.storage.registry import ChunkInfo, FeedInfo
 
-# A row for each 128 bytes of heap: the captures at hand average 200 to 500 bytes a message, so the heap fills first.
-HEAP_BYTES_PER_ROW = 128
-# Storage is reserved ahead of the writer in steps that double between these: an idle feed costs two pages, a busy one
-# reserves seldom.
-FIRST_STEP = 16 * 1024
-LARGEST_STEP = 4 * 1024 * 1024
+
+def chunk_directory(feed: FeedInfo, location: Location) -> Path:
+    """Where a feed's live chunks are."""
+    if location == Location.SHM:
+        return layout.shm_directory(feed.store_id, feed.feed_id)
+    return feed.directory / "live"
 
 
 def chunk_paths(feed: FeedInfo, chunk_id: int, location: Location) -> tuple[Path, Path]:
     """Where a live chunk's index and heap are."""
-    directory = (
-        layout.shm_directory(feed.store_id, feed.feed_id) if location == Location.SHM else feed.directory / "live"
-    )
-    name = layout.chunk_name(chunk_id)
+    directory, name = chunk_directory(feed, location), layout.chunk_name(chunk_id)
     return directory / f"{name}.idx", directory / f"{name}.dat"
-
-
-class Region:
-    """A file mapped whole and sparse, backed with storage from its start up to `reserved`."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self.path = path
-        self.fd = files.create(path, size)
-        try:
-            mapping = files.map_file(self.fd, writable=True)
-        except BaseException:
-            os.close(self.fd)
-            raise
-        assert isinstance(mapping, mmap.mmap)  # size is never 0 here
-        self.map = mapping
-        self.size = size
-        self.reserved = 0
-        self._step = FIRST_STEP
-
-    def back(self, upto: int) -> None:
-        """Reserve storage to at least `upto`, and a step beyond while the file has it. Raises StoreFull."""
-        stop = min(self.size, max(upto, self.reserved + self._step))
-        files.reserve(self.fd, self.reserved, stop, self.path)
-        files.populate(self.map, self.reserved, stop)
-        self.reserved = stop
-        self._step = min(self._step * 2, LARGEST_STEP)
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-class LiveChunk:
-    """The chunk a writer appends to. Created exclusively: raises FileExistsError rather than open what is there."""
-
-    def __init__(
-        self, feed: FeedInfo, chunk_id: int, epoch: int, location: Location, heap_bytes: int, created_ns: int
-    ) -> None:
-        self.feed = feed
-        self.chunk_id = chunk_id
-        self.location = location
-        index_path, heap_path = chunk_paths(feed, chunk_id, location)
-        files.make_directory(index_path.parent)
-        self.row_capacity = max(64, heap_bytes // HEAP_BYTES_PER_ROW)
-        self.index = Region(index_path, layout.PAGE + self.row_capacity * layout.ROW.itemsize)
-        try:
-            self.heap = Region(heap_path, max(heap_bytes, mmap.PAGESIZE))
-        except BaseException:
-            self.index.close()
-            raise
-        self.index.back(layout.PAGE)
-        self.index.map[: layout.PAGE] = layout.sealed(
-            layout.CHUNK_HEADER,
-            magic=layout.CHUNK_MAGIC,
-            version=layout.VERSION,
-            header_bytes=layout.PAGE,
-            store_id=uuid.UUID(feed.store_id).bytes,
-            feed_id=feed.feed_id,
-            chunk_id=chunk_id,
-            epoch=epoch,
-            row_capacity=self.row_capacity,
-            heap_capacity=self.heap.size,
-            created_ns=created_ns,
-            state=ChunkState.LIVE,
-            heartbeat_ns=created_ns,
-        )
-
-    def make_room(self, appender: Appender, length: int) -> bool:
-        """Let the appender put one more record of `length` bytes; False when the chunk is full."""
-        rows, used = appender.count_committed + 1, appender.heap_used + length
-        if rows > self.row_capacity or used > self.heap.size:
-            return False
-        index_bytes = layout.PAGE + rows * layout.ROW.itemsize
-        if index_bytes > self.index.reserved:
-            self.index.back(index_bytes)
-        if used > self.heap.reserved:
-            self.heap.back(used)
-        appender.allow((self.index.reserved - layout.PAGE) // layout.ROW.itemsize, self.heap.reserved)
-        return True
-
-    def heartbeat(self, now_ns: int) -> None:
-        store_release(self.index.map, layout.HEARTBEAT_AT, now_ns)
-
-    def sync(self) -> None:
-        """Heap before index: a row that survives a power loss then has its payload, or its CRC says it has not."""
-        os.fdatasync(self.heap.fd)
-        os.fdatasync(self.index.fd)
-
-    def mark_closed(self, now_ns: int) -> None:
-        store_release(self.index.map, layout.CLOSED_NS_AT, now_ns)
-        store_release(self.index.map, layout.STATE_AT, ChunkState.CLOSED)
-
-    def close(self) -> None:
-        self.heap.close()
-        self.index.close()
 
 
 @dataclass(frozen=True, slots=True)

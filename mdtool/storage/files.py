@@ -11,7 +11,6 @@ from mdtool.errors import StoreError, StoreFull
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
-MADV_POPULATE_WRITE = 23  # Linux 5.14: fault pages in one go rather than one by one on the hot path
 
 
 def make_directory(path: Path) -> None:
@@ -59,15 +58,6 @@ def reserve(fd: int, start: int, stop: int, where: Path) -> None:
                 f"{where}: no space left for {stop - start:,} more bytes; free some and start again"
             ) from None
         raise StoreError(f"{where}: cannot reserve space: {error.strerror}") from None
-
-
-def populate(mapping: mmap.mmap, start: int, stop: int) -> None:
-    """Fault [start, stop) in for writing at once: one by one on the hot path the faults cost more than the appends."""
-    page_start = start - start % mmap.PAGESIZE
-    try:
-        mapping.madvise(MADV_POPULATE_WRITE, page_start, stop - page_start)
-    except OSError:
-        pass  # a kernel before 5.14: the pages fault in as they are written
 
 
 def sync_directory(path: Path) -> None:

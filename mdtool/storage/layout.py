@@ -87,6 +87,8 @@ CHUNK_HEADER = _page(
         ("row_capacity", "<u8", 56),
         ("heap_capacity", "<u8", 64),
         ("created_ns", "<i8", 72),
+        ("index_reserved", "<u8", 80),  # bytes backed with storage when the chunk was preallocated, else 0
+        ("heap_reserved", "<u8", 88),
         ("crc32c", "<u4", CRC_AT),
         ("state", "<u8", 128),
         ("closed_ns", "<i8", 136),
@@ -223,6 +225,9 @@ def header(dtype: np.dtype[Any], magic: bytes, data: bytes, where: str) -> np.vo
 def chunk_name(chunk_id: int) -> str:
     """File name of a chunk, without suffix; `.idx` and `.dat` stand behind it."""
     return f"{chunk_id:08d}"
+
+
+NEXT_CHUNK = "next"  # name a preallocated chunk waits under, in the directory it will live in
 
 
 def feed_directory(store: Path, venue: str, symbol: str) -> Path:

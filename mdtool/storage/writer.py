@@ -14,17 +14,19 @@ import threading
 from types import TracebackType
 from typing import Literal
 
-from mdtool.clock import DAY, Clock, day_start
+from mdtool.clock import DAY, SECOND, Clock, day_start
 from mdtool.errors import ChunkUnavailable, FeedLocked, StoreError, StoreFull
 from mdtool.kernel.journal import Appender
 from mdtool.model import Kind
 from mdtool.storage import chunk, files
-from mdtool.storage.chunk import LiveChunk
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.live import LiveChunk, discard_next, preallocate
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
 
 Sync = Literal["none", "1s", "chunk"]
 MAX_ORPHANS = 1000
+MOST_AHEAD = 64 * 1024 * 1024  # bytes prepared ahead of the writer at most
+BEFORE_MIDNIGHT = 10 * 60 * SECOND
 SESSION_STREAM = "session"  # stream of OPEN, CLOSE, SENT, NOTE and END records
 
 
@@ -41,6 +43,9 @@ class Writer:
         self.feed = feed
         self.sync_policy = sync_policy
         self._clock = clock
+        self._making_room = threading.Lock()  # rolling, against the worker that prepares room
+        self._day_ns = 0
+        self._prepared_bytes = 0  # appended_bytes when the worker last looked
         self._finishing = threading.Lock()  # sync() runs in a thread; close() must not pull files from under it
         self._lock_fd = _lock(feed)
         self._chunk: LiveChunk | None = None
@@ -77,6 +82,24 @@ class Writer:
         if self._chunk is not None:
             self._chunk.heartbeat(now_ns)
 
+    def prepare(self) -> None:
+        """Have storage ready before the hot path needs it: as much as twice what came since the last call, and the next
+        chunk once this one is half full or its day is about to end. About once a second, from a worker's thread."""
+        appended, appender = self._appender.appended_bytes, self._appender
+        fresh, self._prepared_bytes = appended - self._prepared_bytes, appended
+        with self._making_room:
+            live = self._chunk
+            if live is None or not fresh:
+                return
+            ahead = appender.heap_used + min(2 * fresh, MOST_AHEAD)
+            rows_ahead = appender.count_committed * ahead // max(1, appender.heap_used) + 1
+            live.back(appender, rows_ahead, min(ahead, live.heap.size))
+            half_full = 2 * ahead > live.heap.size or 2 * rows_ahead > live.row_capacity
+            chunk_id = self._next_chunk_id
+        now_ns = self._clock.now_ns()
+        if half_full or self._day_ns + DAY - now_ns < BEFORE_MIDNIGHT:
+            preallocate(self.feed, chunk_id, now_ns)
+
     def sync(self) -> None:
         """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread."""
         with self._finishing:
@@ -96,7 +119,9 @@ class Writer:
         if self._lock_fd < 0:
             return
         try:
-            self._close_chunk()
+            with self._making_room:
+                self._close_chunk()
+            discard_next(self.feed, self.feed.live)  # a later writer may want another size
             with self._finishing:
                 self._finish_closed()
                 if self.sync_policy != "none":
@@ -115,11 +140,13 @@ class Writer:
         self.close()
 
     def _make_room(self, recv_ns: int, length: int) -> None:
-        live = self._chunk
-        if live is not None and self._day_ns <= recv_ns < self._day_ns + DAY and live.make_room(self._appender, length):
-            return
-        self._close_chunk()
-        self._open_chunk(recv_ns, length)
+        with self._making_room:
+            live = self._chunk
+            same_day = self._day_ns <= recv_ns < self._day_ns + DAY
+            if live is not None and same_day and live.make_room(self._appender, length):
+                return
+            self._close_chunk()
+            self._open_chunk(recv_ns, length)
 
     def _open_chunk(self, recv_ns: int, length: int) -> None:
         now_ns = self._clock.now_ns()
@@ -147,8 +174,9 @@ class Writer:
         # left for verify to report, and the next name is taken.
         for _ in range(MAX_ORPHANS):
             chunk_id, self._next_chunk_id = self._next_chunk_id, self._next_chunk_id + 1
+            wanted = (self.feed, chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
             with contextlib.suppress(FileExistsError):
-                return LiveChunk(self.feed, chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
+                return LiveChunk.adopt(*wanted) or LiveChunk.create(*wanted)
         raise StoreError(f"{self.feed.directory}: {MAX_ORPHANS} unregistered chunks in a row; run: mdtool verify")
 
     def _close_chunk(self) -> None:
