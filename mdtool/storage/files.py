@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import uuid
 from pathlib import Path
 
 from mdtool.errors import StoreError, StoreFull
@@ -84,3 +85,12 @@ def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
     finally:
         aside.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def boot_id() -> bytes:
+    """16 bytes that change with each boot of the machine: shared memory of another boot is gone. Zeros where the kernel
+    does not tell."""
+    try:
+        return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()).bytes
+    except (OSError, ValueError):
+        return bytes(16)

@@ -38,6 +38,8 @@ assert ROW.itemsize == 32
 CRC_AT = 124  # header CRC, over the bytes before it; what follows it changes while the file is in use
 COMMITTED_AT = 256
 STREAMS_AT = 320  # feed.bin only: number of interned stream names, on a cache line of its own
+NAMES_AT = 1024  # chunk index only: the feed's stream names as the writer knew them (names.py)
+SETTINGS_AT = 1024  # feed.bin only: a copy of the feed's slot in registry.bin
 
 
 class Location(IntEnum):
@@ -131,7 +133,8 @@ CHUNK_SLOT = np.dtype(
         ("max_ns", "<i8"),
         ("created_ns", "<i8"),
         ("closed_ns", "<i8"),
-        ("reserved", "V44"),
+        ("boot", "V16"),  # boot id of the machine while the chunk is in shared memory, which ends with it
+        ("reserved", "V28"),
         ("crc32c", "<u4"),
     ]
 )
@@ -176,6 +179,24 @@ FEED_SLOT = np.dtype(
     ]
 )
 assert FEED_SLOT.itemsize == 512
+
+# cursors/<name>: two slots, a page apart, written in turn; the whole one with the higher generation counts.
+CURSOR_SLOT = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "<u4"),
+        ("feed_id", "<u4"),
+        ("generation", "<u8"),
+        ("position", "<u8"),  # the next record its owner wants; 0: the first that is kept
+        ("updated_ns", "<i8"),
+        ("lease_until_ns", "<i8"),  # until then retention keeps what stands from the position on; 0: no lease
+        ("reserved", "V12"),
+        ("crc32c", "<u4"),
+    ]
+)
+assert CURSOR_SLOT.itemsize == 64
+CURSOR_MAGIC = b"MDTCURSR"
+CURSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,62}")
 
 VENUE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 SYMBOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,62}")

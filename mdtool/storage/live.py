@@ -19,6 +19,7 @@ from mdtool.kernel.journal import Appender, populate, store_release
 from mdtool.storage import files, layout
 from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.layout import ChunkState, Location
+from mdtool.storage.names import add_name
 from mdtool.storage.registry import FeedInfo
 
 # A row for each 128 bytes of heap: the captures at hand average 200 to 500 bytes a message, so the heap fills first.
@@ -183,7 +184,12 @@ class LiveChunk:
         os.fdatasync(self.heap.fd)
         os.fdatasync(self.index.fd)
 
+    def know_stream(self, number: int, name: str) -> None:
+        """Keep a stream's name in the chunk itself, as far as its page has room."""
+        add_name(self.index.map, number, name)
+
     def mark_closed(self, now_ns: int) -> None:
+        self.heartbeat(now_ns)
         store_release(self.index.map, layout.CLOSED_NS_AT, now_ns)
         store_release(self.index.map, layout.STATE_AT, ChunkState.CLOSED)
 

@@ -7,7 +7,6 @@ writing what an earlier one wrote.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -15,12 +14,13 @@ from types import TracebackType
 from typing import Literal
 
 from mdtool.clock import DAY, SECOND, Clock, day_start
-from mdtool.errors import ChunkUnavailable, FeedLocked, StoreError, StoreFull
+from mdtool.errors import ChunkUnavailable, StoreError, StoreFull
 from mdtool.kernel.journal import Appender
 from mdtool.model import Kind
 from mdtool.storage import chunk, files
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.live import LiveChunk, discard_next, preallocate
+from mdtool.storage.locks import lock_writer
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
 
 Sync = Literal["none", "1s", "chunk"]
@@ -47,7 +47,7 @@ class Writer:
         self._day_ns = 0
         self._prepared_bytes = 0  # appended_bytes when the worker last looked
         self._finishing = threading.Lock()  # sync() runs in a thread; close() must not pull files from under it
-        self._lock_fd = _lock(feed)
+        self._lock_fd = lock_writer(feed)
         self._chunk: LiveChunk | None = None
         self._entry = -1  # the live chunk's number in the chunk table
         self._synced = (0, 0)  # chunk id and rows brought to disk by the last sync
@@ -70,6 +70,8 @@ class Writer:
         number = self._streams.get(name)
         if number is None:
             number = self._streams[name] = self._registry.add_stream(name)
+            if self._chunk is not None:
+                self._chunk.know_stream(number, name)
         return number
 
     @property
@@ -152,6 +154,8 @@ class Writer:
         now_ns = self._clock.now_ns()
         heap_bytes = max(self.feed.chunk_bytes, length)
         fresh = self._create_chunk(heap_bytes, now_ns)
+        for name, number in self._streams.items():
+            fresh.know_stream(number, name)
         self._day_ns = day_start(recv_ns)
         self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
         if not fresh.make_room(self._appender, length):
@@ -165,6 +169,7 @@ class Writer:
                 "created_ns": now_ns,
                 "min_ns": recv_ns,
                 "max_ns": recv_ns,
+                "boot": files.boot_id() if fresh.location == Location.SHM else bytes(16),
             }
         )
         self._chunk = fresh
@@ -250,19 +255,3 @@ def _figures(feed: FeedInfo, info: ChunkInfo) -> dict[str, object]:
         "max_ns": int(times.max()) if len(rows) else info.max_ns,
         "closed_ns": opened.heartbeat_ns,
     }
-
-
-def _lock(feed: FeedInfo) -> int:
-    """The feed's writer lock. Raises FeedLocked naming the process that holds it."""
-    path = feed.directory / "writer.lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(fd)
-        raise FeedLocked(
-            f"{feed.name} is being written by another process (pid {holder}): stop it first, or record other symbols"
-        ) from None
-    os.pwrite(fd, f"{os.getpid():<12}\n".encode(), 0)
-    return fd
