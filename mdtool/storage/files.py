@@ -36,8 +36,9 @@ def create(path: Path, size: int) -> int:
 
 
 def open_existing(path: Path, *, writable: bool = False) -> int:
-    """An existing file; a symbolic link is refused."""
-    return os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """An existing file; a symbolic link is refused, and a pipe in its place is not waited for."""
+    access = os.O_RDWR if writable else os.O_RDONLY
+    return os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def map_file(fd: int, *, writable: bool = False) -> mmap.mmap | bytes:

@@ -10,7 +10,9 @@ from typing import Literal
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedNotFound, NotAStore, StoreError
 from mdtool.model import Scale
+from mdtool.storage import cursor as cursors
 from mdtool.storage import files, layout
+from mdtool.storage.cursor import Cursor, CursorInfo
 from mdtool.storage.layout import Location
 from mdtool.storage.reader import Reader
 from mdtool.storage.registry import FeedInfo, FeedRegistry, StoreRegistry, is_registry
@@ -79,6 +81,20 @@ class Store:
     def reader(self, name: str, *, verify: bool = True) -> Reader:
         """A reader at the feed's beginning. `verify`: check each record's CRC as it is read."""
         return Reader(self.feed(name), verify=verify)
+
+    def cursor(self, feed: str, name: str, *, create: bool = True, durable: bool = False) -> Cursor:
+        """The named position `name` in a feed, owned until closed; at the feed's beginning if it is new. `durable`:
+        each commit survives a power loss, at the price of a disk sync. Raises FeedNotFound, and StoreError while
+        another process has it (or there is none and `create` is False)."""
+        return Cursor(self.feed(feed), name, create=create, durable=durable)
+
+    def cursors(self, feed: str) -> list[CursorInfo]:
+        """The cursors of a feed, by name, without touching them."""
+        return cursors.cursors(self.feed(feed))
+
+    def remove_cursor(self, feed: str, name: str) -> None:
+        """Forget a cursor. Raises StoreError where there is none, or while a process has it."""
+        cursors.remove(self.feed(feed), name)
 
     def writer(
         self,
