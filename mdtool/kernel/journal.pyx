@@ -142,6 +142,49 @@ def populate(buffer, Py_ssize_t start, Py_ssize_t stop):
         PyBuffer_Release(&view)
 
 
+def fill_crcs(rows, heap):
+    """Give each of a writable run of bare rows the CRC of itself and its payload in `heap`: rows made of a part's
+    columns. Raises IndexError where a payload lies outside."""
+    cdef Py_buffer row_view
+    cdef Py_buffer heap_view
+    cdef Row *row
+    cdef Py_ssize_t number, count
+    PyObject_GetBuffer(rows, &row_view, PyBUF_WRITABLE)
+    try:
+        PyObject_GetBuffer(heap, &heap_view, PyBUF_SIMPLE)
+        try:
+            count = row_view.len // ROW_BYTES
+            for number in range(count):
+                row = <Row *>row_view.buf + number
+                if row.length > <uint64_t>heap_view.len or row.offset > <uint64_t>heap_view.len - row.length:
+                    raise IndexError(f"row {number} lies outside a heap of {heap_view.len} bytes")
+                row.crc32c = row_crc(row, <const unsigned char *>heap_view.buf + row.offset)
+        finally:
+            PyBuffer_Release(&heap_view)
+    finally:
+        PyBuffer_Release(&row_view)
+
+
+def first_torn(slots, Py_ssize_t size):
+    """The first of many slots of `size` bytes whose last four are not the CRC-32C of the others, or None."""
+    cdef Py_buffer view
+    cdef Py_ssize_t number
+    cdef const unsigned char *slot
+    cdef uint32_t said
+    PyObject_GetBuffer(slots, &view, PyBUF_SIMPLE)
+    try:
+        if size < 4 or view.len % size:
+            raise ValueError(f"{view.len} bytes are no slots of {size}")
+        for number in range(view.len // size):
+            slot = <const unsigned char *>view.buf + number * size
+            memcpy(&said, slot + size - 4, 4)
+            if mdtool_crc32c(0, slot, size - 4) != said:
+                return number
+        return None
+    finally:
+        PyBuffer_Release(&view)
+
+
 @cython.final
 cdef class Appender:
     """The one writer of a journal.
