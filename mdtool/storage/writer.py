@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from types import TracebackType
 from typing import Literal
@@ -20,7 +19,7 @@ from mdtool.model import Kind
 from mdtool.storage import chunk, files
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.live import LiveChunk, discard_next, preallocate
-from mdtool.storage.locks import lock_writer
+from mdtool.storage.locks import lock_writer, unlock_writer
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
 
 Sync = Literal["none", "1s", "chunk"]
@@ -62,7 +61,7 @@ class Writer:
             self._next_chunk_id = last.chunk_id + 1 if last else 1
             self._close_what_the_dead_left()
         except BaseException:
-            os.close(self._lock_fd)
+            unlock_writer(self._lock_fd)
             raise
 
     def stream(self, name: str) -> int:
@@ -130,8 +129,8 @@ class Writer:
                     self._registry.sync()
         finally:
             self._registry.close()
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+            lock_fd, self._lock_fd = self._lock_fd, -1
+            unlock_writer(lock_fd)
 
     def __enter__(self) -> Writer:
         return self
