@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from mdtool.units import format_duration
@@ -108,12 +109,18 @@ def _proven(intervals: Sequence[Report]) -> Text:
     return line
 
 
-def _findings(report: Report) -> Iterator[Text]:
+def _findings(report: Report) -> Iterator[RenderableType]:
     findings = report["findings"]
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for finding in findings[:SHOWN]:
-        line = Text(f"  {moment(finding['at_ns'])}", style="dim")
-        line.append(f"  {finding['stream']}  " if finding["stream"] else "  ")
-        yield line.append(finding["text"], style="red")
+        grid.add_row(
+            Text(moment(finding["at_ns"]), style="dim"), Text(finding["stream"]), Text(finding["text"], style="red")
+        )
+    if findings:
+        yield Padding(grid, (0, 0, 0, 2))
     left = sum(report["finding_counts"].values()) - min(len(findings), SHOWN)
     if left > 0:
         yield Text(f"  and {left:,} more; --json lists them", style="dim")

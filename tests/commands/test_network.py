@@ -1,0 +1,209 @@
+"""record, sim, serve and demo, over loopback sockets, as processes of their own where signals are the point."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
+    """Ends a process; its exit code and what it said."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    return process.returncode, err
+
+
+@contextmanager
+def serving(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
+    """The line an exchange says its URL in, and the command line that records it."""
+    assert process.stderr is not None
+    try:
+        yield process.stderr.readline().rstrip(), process.stderr.readline().rstrip()
+    finally:
+        if process.poll() is None:
+            stop(process)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_record_what_sim_says_and_serve_it_again(start: Start, mdtool, tmp_path: Path) -> None:
+    """sim -> record -> serve -> record: the second recording is the first one's messages, byte for byte."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    with serving(start("sim", "--port", "0", "--symbols", "2")) as (said, command):
+        assert re.fullmatch(r"sim: ALPHA_USDT BRAVO_USDT at ws://127\.0\.0\.1:\d+; record with:", said)
+        done = mdtool("--store", first, *command.split()[1:], "--for", "2s")
+        assert done.code == 0
+        assert re.search(r"^recorded [\d,]+ messages, .*, in 1 session; 2 snapshots, 0 gaps$", done.err, re.M)
+    assert mdtool("--store", first, "audit").code == 0
+    served = start("--store", first, "serve", "sim/*", "--port", "0", "--speed", "10", "--at-end", "close")
+    with serving(served) as (said, command):
+        assert said.startswith("serving sim ALPHA_USDT BRAVO_USDT at ws://")
+        # With the stream named as it was recorded: played in a tenth of its time, then the exchange closes.
+        done = mdtool("--store", second, *command.split()[1:], "--for", "4s")
+        assert done.code == 0
+        served.wait(20)
+    for symbol in ("ALPHA_USDT", "BRAVO_USDT"):
+        assert data(mdtool, second, symbol) == data(mdtool, first, symbol)
+    assert mdtool("--store", second, "audit", "sim/ALPHA_USDT", "sim/BRAVO_USDT").code == 0
+
+
+def data(mdtool, store: Path, symbol: str) -> list[object]:
+    """What was received of a symbol: the streams and payloads in order."""
+    rows = map(json.loads, mdtool("--store", store, "replay", f"sim/{symbol}").out.splitlines())
+    found = [(row["stream"], row["payload"]) for row in rows if row["kind"] == "data"]
+    assert len(found) > 20
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "why"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 0, "terminated")]
+)
+def test_a_signal_stops_recording_gracefully(
+    start: Start, mdtool, tmp_path: Path, number: int, code: int, why: str
+) -> None:
+    store = tmp_path / "store"
+    with serving(start("sim", "--port", "0", "--symbols", "1")) as (_, command):
+        recorder = start("--store", store, *command.split()[1:])
+        assert recorder.stderr is not None
+        assert recorder.stderr.readline().startswith("connected to ws://")
+        time.sleep(0.5)
+        found, err = stop(recorder, number)
+    assert found == code
+    assert f"stopping: {why}\n" in err
+    last = json.loads(mdtool("--store", store, "tail", "-n", "1", "--json", "sim/ALPHA_USDT").out)
+    assert (last["kind"], last["payload"]) == ("end", {"reason": why})
+    assert mdtool("--store", store, "audit").code == 0
+
+
+def test_a_killed_recorder_leaves_what_it_committed(start: Start, mdtool, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with serving(start("sim", "--port", "0", "--symbols", "1")) as (_, command):
+        recorder = start("--store", store, *command.split()[1:])
+        assert recorder.stderr is not None
+        recorder.stderr.readline()
+        time.sleep(0.7)
+        recorder.kill()
+        recorder.communicate(timeout=20)
+        before = mdtool("--store", store, "replay", "sim/ALPHA_USDT").out.splitlines()
+        assert len(before) > 5
+        assert mdtool("--store", store, *command.split()[1:], "--for", "1s").code == 0
+    after = mdtool("--store", store, "replay", "sim/ALPHA_USDT").out.splitlines()
+    assert after[: len(before)] == before
+    (row,) = json.loads(mdtool("--store", store, "registry", "list", "sim/ALPHA_USDT", "--json").out)
+    assert row["epochs"] == 2
+
+
+def test_no_exchange_there(mdtool, tmp_path: Path, closed_port: int) -> None:
+    url = f"ws://127.0.0.1:{closed_port}"
+    done = mdtool("--store", tmp_path / "store", "record", "sim", "--url", url, "--for", "1s")
+    assert done.code == 0
+    first = done.err.splitlines()[0]
+    assert re.fullmatch(rf"cannot reach {url}/stream: .*refused.*; trying again in [\d.]+ s", first)
+
+
+def test_no_exchange_there_and_no_patience(mdtool, tmp_path: Path, closed_port: int) -> None:
+    url = f"ws://127.0.0.1:{closed_port}"
+    done = mdtool("--store", tmp_path / "store", "record", "sim", "--url", url, "--fail-fast")
+    assert done.code == 2
+    assert done.error_line.startswith(f"mdtool: cannot reach {url}/stream: ")
+
+
+@pytest.mark.parametrize("command", [["sim"], ["serve", "ALPHA_USDT"]])
+def test_a_port_in_use(mdtool, alpha: Path, taken_port: int, command: list[str]) -> None:
+    done = mdtool("--store", alpha, *command, "--port", str(taken_port))
+    assert done.code == 2
+    assert done.error_line == (
+        f"mdtool: cannot serve on 127.0.0.1:{taken_port}: the port is in use; choose another with --port, or 0 for any"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["record"], "mdtool: missing argument 'VENUE'; see: mdtool record --help"),
+        (["record", "nasdaq"], "mdtool: unknown venue 'nasdaq'; there are: "),
+        (["record", "binnance"], "mdtool: unknown venue 'binnance'; did you mean binance? There are: "),
+        (["record", "sim", "€"], "mdtool: sim: '€' is no symbol; expected"),
+        (["record", "sim", "--for", "soon"], "mdtool: no duration: 'soon'; expected"),
+        (
+            ["record", "sim", "--url", "example"],
+            "mdtool: URL 'example': expected ws://host[:port] or wss://host[:port]",
+        ),
+        (["record", "sim", "--rest", "ws://x"], "mdtool: URL 'ws://x': expected http://host[:port]"),
+        (["record", "sim", "--chunk-size", "much"], "mdtool: no size: 'much'; expected"),
+        (["record", "sim", "--live", "tape"], "mdtool: invalid value for '--live': 'tape' is not one of 'disk', 'shm'"),
+        (["record", "sim", "--sync", "2s"], "mdtool: invalid value for '--sync': '2s' is not one of "),
+        (["sim", "--symbols", "0"], "mdtool: a simulated exchange needs symbols"),
+        (["sim", "--symbols", "€"], "mdtool: sim: '€' is no symbol"),
+        (["sim", "--rate", "-1"], "mdtool: a simulated exchange needs a rate above 0"),
+        (["sim", "--speed", "fast"], "mdtool: no speed: 'fast'; expected"),
+        (["sim", "--port", "70000"], "mdtool: cannot serve on port 70000: expected 0 to 65535"),
+        (["sim", "--host", "256.1.1.1", "--port", "0"], "mdtool: cannot serve on 256.1.1.1:0: "),
+        (["serve", "nothing"], "mdtool: nothing: no such feed; "),
+        (["serve", "--speed", "fast"], "mdtool: no speed: 'fast'; expected"),
+        (["serve", "--at-end", "explode"], "mdtool: invalid value for '--at-end': 'explode' is not one of "),
+        (["demo", "--for", "soon"], "mdtool: no duration: 'soon'; expected"),
+        (["bench", "speed"], "mdtool: no benchmark called 'speed'; there are: "),
+        (["bench", "append", "--dir", "/nowhere"], "mdtool: /nowhere: no such directory to measure in"),
+        (["import"], "mdtool: missing argument 'VENUE'; see: mdtool import --help"),
+        (["import", "sim"], "mdtool: missing argument 'FILE'; see: mdtool import --help"),
+        (["import", "nasdaq", "x.hb"], "mdtool: unknown venue 'nasdaq'; there are: "),
+    ],
+)
+def test_bad_input_is_one_line(mdtool, alpha: Path, arguments: list[str], line: str) -> None:
+    done = mdtool("--store", alpha, *arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.error_line.startswith(line)
+
+
+def test_recording_what_another_process_records(start: Start, mdtool, tmp_path: Path) -> None:
+    with serving(start("sim", "--port", "0", "--symbols", "1")) as (_, command):
+        recorder = start("--store", tmp_path / "store", *command.split()[1:])
+        assert recorder.stderr is not None
+        recorder.stderr.readline()
+        done = mdtool("--store", tmp_path / "store", *command.split()[1:], "--for", "1s")
+        stop(recorder)
+    assert done.code == 2
+    assert re.match(r"mdtool: sim/\w+ is being written by another process \(pid \d+\)", done.error_line)
+
+
+def test_demo_ends_well_and_may_be_kept(mdtool, tmp_path: Path) -> None:
+    done = mdtool("demo", "--for", "2s", "--keep", tmp_path / "kept", "--seed", "3")
+    assert done.code == 0
+    assert done.err == f"the store is kept: mdtool --store {tmp_path / 'kept'} registry list\n"
+    assert re.search(r"^At id \d+ this is the exchange's own book, on all \d+ levels\.$", done.out, re.M)
+    assert "5 feeds, 5 clean\n" in done.out
+    assert mdtool("--store", tmp_path / "kept", "audit").code == 0
+
+
+def test_bench_prints_figures_beside_their_budgets(mdtool) -> None:
+    done = mdtool("bench", "append", "--quick")
+    assert (done.code, done.err) == (0, "")
+    assert re.search(r"^  append a 200-byte record +[\d,.]+ ns/record +<= 150 ", done.out, re.M)
+    report = json.loads(mdtool("bench", "append", "--quick", "--json").out)
+    assert {figure["group"] for figure in report["figures"]} == {"append"}
