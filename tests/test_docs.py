@@ -58,6 +58,7 @@ def offsets(section: str) -> dict[int, str]:
         ("ROWS", layout.ROW),
         ("Feed slot", layout.FEED_SLOT),
         ("Chunk slot", layout.CHUNK_SLOT),
+        ("Cursor slot", layout.CURSOR_SLOT),
     ],
 )
 def test_the_format_page_has_every_field_where_it_is(section: str, dtype: np.dtype) -> None:
@@ -69,8 +70,8 @@ def test_the_format_page_has_every_field_where_it_is(section: str, dtype: np.dty
     ("section", "dtype", "more"),
     [
         ("registry.bin", layout.STORE_HEADER, {layout.PAGE}),
-        ("feed.bin", layout.FEED_HEADER, {layout.PAGE, layout.CHUNKS_AT}),
-        ("Chunk index", layout.CHUNK_HEADER, {layout.PAGE}),
+        ("feed.bin", layout.FEED_HEADER, {layout.SETTINGS_AT, layout.PAGE, layout.CHUNKS_AT}),
+        ("Chunk index", layout.CHUNK_HEADER, {layout.NAMES_AT, layout.PAGE}),
     ],
 )
 def test_the_format_page_has_every_header_field(section: str, dtype: np.dtype, more: set[int]) -> None:
