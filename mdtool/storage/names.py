@@ -25,6 +25,7 @@ class Names:
 
     by_id: Mapping[int, str]
     whole: bool
+    end: int = layout.PAGE  # where the next one goes
 
 
 def add_name(page: mmap | bytearray, number: int, name: str) -> bool:
@@ -49,9 +50,9 @@ def names_in(page: bytes | mmap) -> Names:
     for _ in range(count):
         entry = _entry(page, at)
         if entry is None:
-            return Names(found, False)
+            return Names(found, False, at)
         found[entry[0]], at = entry[1], entry[2]
-    return Names(found, _entry(page, at) is None)  # a whole one behind the count: the count is wrong
+    return Names(found, _entry(page, at) is None, at)  # a whole one behind the count: the count is wrong
 
 
 def _entry(page: bytes | mmap, at: int) -> tuple[int, str, int] | None:

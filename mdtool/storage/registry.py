@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mdtool.errors import StoreError
 from mdtool.kernel.journal import load_acquire, store_release
@@ -108,6 +109,10 @@ class FeedRegistry:
     def chunks(self) -> list[ChunkInfo]:
         return [self.chunk(number) for number in range(self.chunk_count)]
 
+    def table(self) -> npt.NDArray[np.void]:
+        """The whole chunk table at once: an array of layout.CHUNK_SLOT, a copy. Raises as `chunk`."""
+        return self._chunks.array()
+
     def add_chunk(self, fields: dict[str, object]) -> int:
         return self._chunks.append(fields)
 
@@ -175,23 +180,7 @@ class StoreRegistry:
         return self._info(self._feeds.read(feed_id - 1))
 
     def _info(self, slot: np.void) -> FeedInfo:
-        venue, symbol = bytes(slot["venue"]).decode(), bytes(slot["symbol"]).decode()
-        return FeedInfo(
-            feed_id=int(slot["feed_id"]),
-            venue=venue,
-            symbol=symbol,
-            directory=layout.feed_directory(self._root, venue, symbol),
-            live=Location(int(slot["live"])),
-            chunk_bytes=int(slot["chunk_bytes"]),
-            scale=Scale(int(slot["price_exp"]), int(slot["size_exp"])) if slot["scale_known"] else None,
-            created_ns=int(slot["created_ns"]),
-            store_id=self.store_id,
-            live_window_ns=int(slot["live_window_ns"]),
-            retain_ns=int(slot["retain_ns"]),
-            retain_bytes=int(slot["retain_bytes"]),
-            keep_last=int(slot["keep_last"]),
-            archive=bytes(slot["archive"]).decode("utf-8", "replace"),
-        )
+        return feed_info(slot, self._root, self.store_id)
 
     def add_feed(self, venue: str, symbol: str, live: Location, chunk_bytes: int, created_ns: int) -> FeedInfo:
         """A new entry. The caller holds the lock and has seen that there is none."""
@@ -221,6 +210,27 @@ class StoreRegistry:
 
     def close(self) -> None:
         self._file.close()
+
+
+def feed_info(slot: np.void, root: Path, store_id: str) -> FeedInfo:
+    """A feed slot of the store in `root`, as a value."""
+    venue, symbol = bytes(slot["venue"]).decode(), bytes(slot["symbol"]).decode()
+    return FeedInfo(
+        feed_id=int(slot["feed_id"]),
+        venue=venue,
+        symbol=symbol,
+        directory=layout.feed_directory(root, venue, symbol),
+        live=Location(int(slot["live"])),
+        chunk_bytes=int(slot["chunk_bytes"]),
+        scale=Scale(int(slot["price_exp"]), int(slot["size_exp"])) if slot["scale_known"] else None,
+        created_ns=int(slot["created_ns"]),
+        store_id=store_id,
+        live_window_ns=int(slot["live_window_ns"]),
+        retain_ns=int(slot["retain_ns"]),
+        retain_bytes=int(slot["retain_bytes"]),
+        keep_last=int(slot["keep_last"]),
+        archive=bytes(slot["archive"]).decode("utf-8", "replace"),
+    )
 
 
 def is_registry(path: Path) -> bool:

@@ -1,0 +1,394 @@
+"""Every byte of a store that can prove itself is asked to; every registry is held against the files it names.
+
+Rule: only looks. What it finds are values; whatever the bytes, nothing is raised for them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mdtool.errors import UsageError
+from mdtool.storage import cursor, layout
+from mdtool.storage.chunk import chunk_directory, chunk_paths
+from mdtool.storage.evidence import (
+    Bytes,
+    ChunkEvidence,
+    FeedEvidence,
+    Progress,
+    TableEvidence,
+    examine_chunk,
+    examine_feed,
+    head_of,
+    load,
+    no_progress,
+    read_table,
+)
+from mdtool.storage.findings import Checked, Finding, What
+from mdtool.storage.inspection import (
+    BLANK_IN_FEED,
+    BLANK_IN_STORE,
+    Slot,
+    chunk_findings,
+    stray,
+    temporary,
+    unnamed_streams,
+)
+from mdtool.storage.layout import ChunkState, FeedState, Location
+from mdtool.storage.locks import is_written
+from mdtool.storage.registry import FeedInfo, feed_info
+
+REGISTRY = "registry.bin"
+REBUILD = "run: mdtool registry verify --rebuild"
+STORE_NAMES = {REGISTRY, "feeds", "trash", "repaired", "lost+found"}
+FEED_NAMES = {"feed.bin", "writer.lock", "maintenance.lock", "live", "cursors", "trash", "repaired"}
+DAY_FOLDER = re.compile(r"date=\d{4}-\d{2}-\d{2}")
+CHUNK_FILE = re.compile(r"(\d{8,12})\.(idx|dat)")
+MOVED = 5  # looks at a chunk that its writer was moving to disk
+
+
+def verify(
+    path: Path,
+    names: Collection[str] | None = None,
+    *,
+    registries_only: bool = False,
+    progress: Progress = no_progress,
+) -> Checked:
+    """Check the store in `path`: all of it, or the feeds called `names`.
+
+    `registries_only`: the registries against themselves and each other, without reading chunks and parts.
+    `progress(records, payload_bytes)` is called as it goes. Raises UsageError where there is no such feed.
+    """
+    checked = Checked()
+    store = examine_store(path)
+    if names is not None and (unknown := set(names) - {feed.name for feed in store.feeds}):
+        raise UsageError(f"{path}: no feed {sorted(unknown)[0]!r} in its registry or below feeds/")
+    if names is None:
+        checked.findings += store_findings(store)
+    highest = 0
+    for feed in store.feeds:
+        if names is None or feed.name in names:
+            highest = max(highest, _Feed(feed, store, checked, progress).check(registries_only))
+    if names is None and highest >= store.next_session and store.head is not None:
+        checked.findings.append(
+            Finding("", str(store.file.path), What.FIGURES, f"next session {store.next_session}",
+                    f"more than {highest}, which records carry", REBUILD)
+        )  # fmt: skip
+    return checked
+
+
+class StoreEvidence:
+    """What registry.bin says, and which feeds are there whatever it says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: Bytes = load(path / REGISTRY)
+        self.head, why = head_of(self.file.data, layout.STORE_HEADER, layout.STORE_MAGIC)
+        self.why = self.file.error or why
+        self.table: TableEvidence = read_table(
+            self.file.path, self.file.data, layout.FEED_SLOT, layout.PAGE, layout.COMMITTED_AT, in_use=True
+        )
+        self.next_session = int.from_bytes(
+            self.file.data[layout.NEXT_SESSION_AT : layout.NEXT_SESSION_AT + 8], "little"
+        )
+        self.store_id = bytes(self.head["store_id"]).hex() if self.head is not None else ""
+        self.registered: dict[int, FeedInfo] = {}  # by number of the slot, active ones
+        self.nonsense: list[int] = []  # slots that prove themselves and say what cannot be
+        for number, slot in enumerate(self.table.slots):
+            if slot is not None:
+                self._take(number, slot)
+        self.directories = feed_directories(path)
+        if not self.store_id:
+            self.store_id = _store_id_of(self.directories)
+        known = {feed.name for feed in self.registered.values()}
+        self.strays = [directory for directory in self.directories if name_of(directory) not in known]
+        guessed = (guess(directory, self.store_id) for directory in self.strays)
+        self.feeds = sorted([*self.registered.values(), *guessed], key=lambda feed: feed.name)
+
+    def _take(self, number: int, slot: np.void) -> None:
+        try:
+            feed = feed_info(slot, self.path, self.store_id)
+            layout.check_name(feed.venue, feed.symbol)
+            state = FeedState(int(slot["state"]))
+        except (ValueError, UsageError):
+            self.nonsense.append(number)
+            return
+        if state == FeedState.ACTIVE and feed.name not in {other.name for other in self.registered.values()}:
+            self.registered[number] = feed
+        elif state == FeedState.ACTIVE or feed.feed_id != number + 1:
+            self.nonsense.append(number)
+
+
+def examine_store(path: Path) -> StoreEvidence:
+    return StoreEvidence(path)
+
+
+def name_of(directory: Path) -> str:
+    return f"{directory.parent.name}/{directory.name}"
+
+
+def feed_directories(path: Path) -> list[Path]:
+    """Every directory that can be a feed's."""
+    found = []
+    for directory in sorted(path.glob("feeds/*/*")):
+        try:
+            layout.check_name(directory.parent.name, directory.name)
+        except UsageError:
+            continue
+        if directory.is_dir() and not directory.is_symlink():
+            found.append(directory)
+    return found
+
+
+def guess(directory: Path, store_id: str) -> FeedInfo:
+    """A feed no registry knows, from what its own files say; feed id 0 where they do not."""
+    seen = examine_feed(directory, in_use=True)
+    if seen.settings is not None:
+        try:
+            info = feed_info(seen.settings, directory.parents[2], store_id)
+            if info.name == name_of(directory):
+                return info
+        except ValueError:
+            pass
+    feed_id, heap_bytes = int(seen.head["feed_id"]) if seen.head is not None else 0, 0
+    shm = any(
+        slot is not None and (good := Slot.of(slot)) is not None and good.location == Location.SHM
+        for slot in seen.chunks.slots
+    )
+    for index in sorted(directory.glob("live/[0-9]*.idx")):
+        head, _ = head_of(load(index).data, layout.CHUNK_HEADER, layout.CHUNK_MAGIC)
+        if head is not None:
+            feed_id, heap_bytes = feed_id or int(head["feed_id"]), int(head["heap_capacity"])
+    return FeedInfo(
+        feed_id,
+        directory.parent.name,
+        directory.name,
+        directory,
+        Location.SHM if shm else Location.DISK,
+        max(4096, heap_bytes) if heap_bytes else 64 << 20,
+        None,
+        int(seen.head["created_ns"]) if seen.head is not None else 0,
+        store_id,
+    )
+
+
+def _store_id_of(directories: list[Path]) -> str:
+    """The store's id as its feeds say, where its registry does not."""
+    for directory in directories:
+        paths = [(directory / "feed.bin", layout.FEED_HEADER, layout.FEED_MAGIC)]
+        paths += [(p, layout.CHUNK_HEADER, layout.CHUNK_MAGIC) for p in sorted(directory.glob("live/[0-9]*.idx"))]
+        for path, dtype, magic in paths:
+            head, _ = head_of(load(path).data, dtype, magic)
+            if head is not None:
+                return bytes(head["store_id"]).hex()
+    return ""
+
+
+def store_findings(store: StoreEvidence) -> Iterator[Finding]:
+    """What is wrong with registry.bin and with what lies beside it."""
+    where = str(store.file.path)
+
+    def finding(what: What, found: str, expected: str, at: str = where, todo: str = REBUILD) -> Finding:
+        return Finding("", at, what, found, expected, todo)
+
+    if store.file.error is not None:
+        yield finding(What.MISSING, store.why, "the store's registry")
+    elif store.head is None:
+        yield finding(What.HEADER, store.why, "the head of a store's registry")
+    else:
+        if (at := stray(bytes(store.file.data[: layout.PAGE]), BLANK_IN_STORE)) is not None:
+            yield finding(What.HEADER, f"byte {at} is set", "0")
+        if store.next_session >> 32:
+            yield finding(What.COUNT, f"next session {store.next_session}", "32 bits")
+    if store.file.error is None:
+        for number in store.table.damaged:
+            yield finding(What.HEADER, "its checksum does not hold", "a feed", f"{where} slot {number}")
+        for number in store.nonsense:
+            yield finding(What.HEADER, "it says what cannot be", "a feed", f"{where} slot {number}")
+        if store.table.count != len(store.table.slots):
+            yield finding(What.COUNT, f"{store.table.count:,} feeds counted", f"{len(store.table.slots):,}")
+        if store.table.behind:
+            yield finding(What.COUNT, f"{store.table.behind} whole feed slots behind the count", "none")
+    for directory in store.strays:
+        yield finding(What.ORPHAN, "a feed that the registry does not name", "its entry", str(directory))
+    for entry in sorted(store.path.iterdir()) if store.path.is_dir() else []:
+        if entry.name not in STORE_NAMES:
+            yield foreign("", entry)
+
+
+def foreign(feed: str, path: Path) -> Finding:
+    if temporary(path):
+        todo = f"run: mdtool repair {feed}" if feed else "look at it, then remove it"
+        return Finding(feed, str(path), What.UNFINISHED, "a file half written by a process that died", "none", todo)
+    return Finding(feed, str(path), What.FOREIGN, "no file of a store", "none", "look at it, then move it away")
+
+
+class _Feed:
+    """The check of one feed."""
+
+    def __init__(self, feed: FeedInfo, store: StoreEvidence, checked: Checked, progress: Progress) -> None:
+        self.feed = feed
+        self.store = store
+        self.checked = checked
+        self.progress = progress
+        self.repair = f"run: mdtool repair {feed.name}"
+        self.in_use = is_written(feed.directory)
+        self.seen: FeedEvidence = examine_feed(feed.directory, in_use=self.in_use)
+        self.slots = [Slot.of(slot) if slot is not None else None for slot in self.seen.chunks.slots]
+        self.highest_session = 0
+
+    def add(self, where: Path | str, what: What, found: str, expected: str, todo: str = "") -> None:
+        self.checked.findings.append(Finding(self.feed.name, str(where), what, found, expected, todo or self.repair))
+
+    def check(self, registries_only: bool) -> int:
+        """All of it; returns the highest session its records carry."""
+        self.checked.feeds += 1
+        self.registry()
+        if not registries_only:
+            for number, slot in enumerate(self.slots):
+                if slot is not None and slot.has_files:
+                    self.chunk(number, slot)
+            self.directory()
+        self.cursors()
+        return self.highest_session
+
+    def registry(self) -> None:
+        seen, path = self.seen, self.seen.path
+        if seen.file.error is not None:
+            empty = seen.file.missing and not any(self.feed.directory.glob("live/[0-9]*"))
+            if not (empty and not self.feed.directory.exists()):
+                self.add(path, What.MISSING, seen.why, "the feed's registry", REBUILD)
+            return
+        if seen.head is None:
+            self.add(path, What.HEADER, seen.why, "the head of a feed's registry", REBUILD)
+        elif bytes(seen.head["store_id"]).hex() != self.feed.store_id or int(seen.head["feed_id"]) != self.feed.feed_id:
+            self.add(path, What.HEADER, "belongs to another feed or store", f"feed {self.feed.feed_id}", REBUILD)
+        if (at := stray(bytes(seen.file.data[: layout.PAGE]), BLANK_IN_FEED)) is not None:
+            self.add(path, What.HEADER, f"byte {at} is set", "0", REBUILD)
+        if seen.settings is None or feed_info(seen.settings, self.store.path, self.feed.store_id) != self.feed:
+            copy = bytes(seen.file.data[layout.SETTINGS_AT : layout.SETTINGS_AT + layout.FEED_SLOT.itemsize])
+            if any(copy):
+                self.add(path, What.FIGURES, "its copy of the settings", "those of registry.bin", REBUILD)
+        for number in seen.chunks.damaged:
+            self.add(f"{path} slot {number}", What.HEADER, "its checksum does not hold", "a chunk", REBUILD)
+        for number, (raw, slot) in enumerate(zip(seen.chunks.slots, self.slots, strict=True)):
+            if raw is not None and slot is None:
+                self.add(f"{path} slot {number}", What.HEADER, "it says what cannot be", "a chunk", REBUILD)
+        for number, name in enumerate(seen.streams):
+            if name is None:
+                self.add(f"{path} stream {number}", What.HEADER, "its checksum does not hold", "a name", REBUILD)
+        counts = (
+            ("chunks", seen.chunks.count, len(seen.chunks.slots)),
+            ("streams", seen.streams_count, len(seen.streams)),
+        )
+        for what, count, there in counts:
+            if count != there:
+                self.add(path, What.COUNT, f"{count:,} {what} counted", f"{there:,}", REBUILD)
+        for what, behind in (("chunk", seen.chunks.behind), ("stream", seen.streams_behind)):
+            if behind:
+                self.add(path, What.COUNT, f"{behind} whole {what} slots behind the count", "none", REBUILD)
+        last: Slot | None = None
+        for number, slot in enumerate(self.slots):
+            if slot is None:
+                continue
+            if last is not None and (slot.chunk_id <= last.chunk_id or slot.epoch < last.epoch):
+                found = f"chunk {slot.chunk_id} of epoch {slot.epoch}"
+                self.add(f"{path} slot {number}", What.FIGURES, found, f"a later one than {last.chunk_id}", REBUILD)
+            last = slot
+
+    def chunk(self, number: int, slot: Slot) -> None:
+        self.checked.chunks += 1
+        for attempt in range(MOVED):
+            found = examine_chunk(
+                self.feed.store_id, self.feed.feed_id, slot.chunk_id,
+                chunk_paths(self.feed, slot.chunk_id, slot.location),
+                claimed=None if slot.state == ChunkState.LIVE else slot.rows,
+                in_use=self.in_use,
+                progress=self.progress if not attempt else no_progress,
+            )  # fmt: skip
+            if not self.in_use:
+                break
+            # A writer closes a chunk, or moves it to disk, while it is looked at.
+            now = Slot.of(raw) if (raw := self._slot_now(number)) is not None else None
+            if now is None or now == slot:
+                break
+            slot = now
+            if not slot.has_files:
+                return
+            time.sleep(0.01)
+        rows = found.good
+        self.checked.records += len(rows)
+        self.checked.payload_bytes += int(rows["length"].sum(dtype="u8")) if len(rows) else 0
+        if len(rows):
+            self.highest_session = max(self.highest_session, int(rows["session"].max()))
+        streams = examine_feed(self.feed.directory, in_use=True).streams if self.in_use else self.seen.streams
+        self.checked.findings += chunk_findings(self.feed, slot, found, in_use=self.in_use, streams=streams)
+        if (stream := unnamed_streams(found, len(streams))) is not None:
+            self.add(
+                found.index.path,
+                What.FIGURES,
+                f"records of stream {stream}",
+                f"{len(streams)} streams, as feed.bin says",
+                REBUILD,
+            )
+
+    def _slot_now(self, number: int) -> np.void | None:
+        slots = examine_feed(self.feed.directory, in_use=True).chunks.slots
+        return slots[number] if number < len(slots) else None
+
+    def directory(self) -> None:
+        """What lies in the feed's directories and is named by nobody."""
+        slots = {slot.chunk_id: slot for slot in self.slots if slot is not None}
+        last = max(slots, default=0)
+        for location in (Location.DISK, Location.SHM):
+            folder = chunk_directory(self.feed, location)
+            for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+                named = CHUNK_FILE.fullmatch(entry.name)
+                if named is None:
+                    waiting = entry.name.startswith((f"{layout.NEXT_CHUNK}.", f".{layout.NEXT_CHUNK}."))
+                    if not waiting and not (self.in_use and temporary(entry)):
+                        self.checked.findings.append(foreign(self.feed.name, entry))
+                    continue
+                slot = slots.get(int(named[1]))
+                if slot is not None and slot.has_files and slot.location == location:
+                    continue
+                if self.in_use and (slot is None or slot.has_files) and int(named[1]) >= last:
+                    continue  # being made, or on its way to disk
+                if slot is not None:
+                    self.add(entry, What.UNFINISHED, f"left where chunk {slot.chunk_id} is not any more", "none")
+                elif entry.suffix == ".idx" or not entry.with_suffix(".idx").exists():
+                    self.add(
+                        entry, What.ORPHAN, orphan_text(self.feed, int(named[1]), location), "an entry of feed.bin"
+                    )
+        for entry in sorted(self.feed.directory.iterdir()) if self.feed.directory.is_dir() else []:
+            if entry.name not in FEED_NAMES and not DAY_FOLDER.fullmatch(entry.name):
+                self.checked.findings.append(foreign(self.feed.name, entry))
+
+    def cursors(self) -> None:
+        slots = {slot.chunk_id: slot for slot in self.slots if slot is not None}
+        for info in cursor.cursors(self.feed):
+            where = self.feed.directory / cursor.DIRECTORY / info.name
+            chunk_id, row = info.position >> 32, info.position & 0xFFFFFFFF
+            slot = slots.get(chunk_id)
+            if info.damaged:
+                self.add(where, What.CURSOR, "neither of its slots is whole", "a cursor of this feed")
+            elif not info.position:
+                continue
+            elif slot is None or slot.state == ChunkState.TRASHED:
+                self.add(where, What.CURSOR, f"stands in chunk {chunk_id}", "a chunk that is kept")
+            elif slot.state != ChunkState.LIVE and row > slot.rows:
+                self.add(where, What.CURSOR, f"stands at row {row:,} of chunk {chunk_id}", f"at most {slot.rows:,}")
+
+
+def orphan_text(feed: FeedInfo, chunk_id: int, location: Location) -> str:
+    found: ChunkEvidence = examine_chunk(
+        feed.store_id, feed.feed_id, chunk_id, chunk_paths(feed, chunk_id, location), claimed=None, in_use=False
+    )
+    if not found.identity:
+        return "a chunk file that is not of this feed"
+    records = len(found.good)
+    return f"a chunk with {records:,} records that nothing names" if records else "a chunk without records"
