@@ -51,6 +51,9 @@ class _Head(NamedTuple):
     flags: int
 
 
+NO_HEAD = _Head(b"", -1, -1, -1)  # of no record
+
+
 class Ndjson:
     """Encodes records as NDJSON. Keeps what is the same from line to line: one instance serves one replay."""
 
@@ -80,12 +83,13 @@ class Ndjson:
                 current = reader
                 heads = self._heads.setdefault(reader, {})
             # Compared and not looked up by all four: a tuple to hash costs three times as much.
-            head = heads.get(record.stream)
-            if head is None or record.session != head.session or record.kind != head.kind or record.flags != head.flags:
-                head = heads[record.stream] = _Head(_middle(reader, record), record.session, record.kind, record.flags)
+            middle, session, kind, flags = heads.get(record.stream, NO_HEAD)
+            if record.session != session or record.kind != kind or record.flags != flags:
+                middle = _middle(reader, record)
+                heads[record.stream] = _Head(middle, record.session, record.kind, record.flags)
             payload = record.payload
             validate(payload)
-            extend((b'{"recv_ns":%d' % record.recv_ns, head.middle, payload, b"}\n"))
+            extend((b'{"recv_ns":%d' % record.recv_ns, middle, payload, b"}\n"))
         return b"".join(parts)
 
     def _line(self, reader: Reader, record: Record) -> bytes:
