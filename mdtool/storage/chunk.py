@@ -8,6 +8,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mdtool.errors import ChunkUnavailable, CorruptStore
 from mdtool.kernel.journal import Journal, load_acquire
 from mdtool.storage import files, layout
@@ -28,6 +31,30 @@ def chunk_paths(feed: FeedInfo, chunk_id: int, location: Location) -> tuple[Path
     return directory / f"{name}.idx", directory / f"{name}.dat"
 
 
+Heap = mmap.mmap | bytes | memoryview
+Rows = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows of a chunk that are read in one go: all of a live one, or what one row group of a part has of it.
+
+    `start`: row of the chunk that is the journal's row 0. `proven`: what it was read from has been checked, so that a
+    record's CRC would be compared with itself."""
+
+    start: int
+    journal: Journal
+    index: mmap.mmap | Rows
+    heap: Heap
+    proven: bool = False
+
+    def rows(self, first: int, stop: int) -> Rows:
+        """Rows [first, stop) of the chunk as an array of layout.ROW, a view."""
+        if isinstance(self.index, mmap.mmap):
+            return index_rows(self.index, stop)[first:]
+        return self.index[first - self.start : stop - self.start]
+
+
 @dataclass(frozen=True, slots=True)
 class OpenChunk:
     """A chunk mapped for reading."""
@@ -36,10 +63,30 @@ class OpenChunk:
     index: mmap.mmap
     heap: mmap.mmap | bytes
     journal: Journal
+    whole: Run
+
+    @property
+    def committed(self) -> int:
+        """Rows that may be read now."""
+        return self.journal.committed
+
+    def run(self, row: int) -> Run:
+        """The run that `row` is in."""
+        return self.whole
+
+    def times(self, count: int) -> npt.NDArray[np.int64]:
+        """Receive times of the first `count` rows."""
+        times: npt.NDArray[np.int64] = index_rows(self.index, count)["recv_ns"]
+        return times
 
     @property
     def heartbeat_ns(self) -> int:
         return load_acquire(self.index, layout.HEARTBEAT_AT)
+
+
+def index_rows(index: mmap.mmap | bytes, count: int) -> Rows:
+    """The first `count` rows of an index as an array, without copying."""
+    return np.frombuffer(index, layout.ROW, count, layout.PAGE)
 
 
 def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
@@ -73,7 +120,8 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
             f"{index_path} row {row}: crc {found:08x}, expected {expected:08x}; run: mdtool verify {feed.name}"
         )
 
-    return OpenChunk(info, index, heap, Journal(index, heap, info.chunk_id << 32, True, fault))
+    journal = Journal(index, heap, info.chunk_id << 32, True, fault)
+    return OpenChunk(info, index, heap, journal, Run(0, journal, index, heap))
 
 
 def _unavailable(feed: FeedInfo, info: ChunkInfo, path: Path, error: OSError) -> str:

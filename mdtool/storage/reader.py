@@ -3,14 +3,13 @@ write, repair or truncate, and no reader is ever waited for."""
 
 from __future__ import annotations
 
-import mmap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import chain, islice
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +17,22 @@ import numpy.typing as npt
 from mdtool.errors import ChunkUnavailable, CorruptStore
 from mdtool.kernel.journal import Cursor, Journal, Record
 from mdtool.storage import layout
-from mdtool.storage.chunk import OpenChunk, open_chunk
-from mdtool.storage.layout import ChunkFlag, ChunkState
+from mdtool.storage.chunk import Heap, OpenChunk, Rows, Run, index_rows, open_chunk
+from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
+
+if TYPE_CHECKING:
+    from mdtool.storage.part import PartChunk, PartShelf
 
 __all__ = ["Batch", "Reader", "Record", "WriterStatus", "index_rows"]
 
-Rows = npt.NDArray[np.void]
 Wait = Literal["sleep", "spin", "hybrid"]
 
 ROW_BITS = 32  # a position is chunk id << 32 | row
 SPIN_NS = 100_000  # a hybrid wait spins this long after the last record before it sleeps
 NAP = 50e-6  # what a hybrid wait sleeps; with the kernel's timer slack about 100 us
 LONGEST_SLEEP = 0.02  # a sleeping wait doubles from 1 ms up to this: at most 20 ms late, 50 wake-ups a second
+EARLIEST = -(1 << 63)
 REOPEN = 5  # tries at a chunk that was moved between reading the registry and opening it
 
 
@@ -42,21 +44,16 @@ class WriterStatus(Enum):
     GONE = "gone"  # it closed its chunk, or there never was one
 
 
-def index_rows(index: mmap.mmap | bytes, count: int) -> Rows:
-    """The first `count` rows of an index as an array, without copying."""
-    return np.frombuffer(index, layout.ROW, count, layout.PAGE)
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A run of records of one chunk. `rows`: array of layout.ROW, a view of the mapping; `position` is that of its
-    first row."""
+    """A run of records of one chunk. `rows`: array of layout.ROW, a view of the mapping or made of a part's columns;
+    `position` is that of its first row."""
 
     rows: Rows
     position: int
     streams: list[str]
     _journal: Journal
-    _heap: mmap.mmap | bytes
+    _heap: Heap
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -68,7 +65,7 @@ class Batch:
         return bytes(self._heap[start : start + int(row["length"])])
 
     def records(self) -> Iterator[Record]:
-        start = self.position & ((1 << ROW_BITS) - 1)
+        start = self.position - self._journal.base_position
         return self._journal.records(start, start + len(self.rows), False)
 
 
@@ -84,7 +81,10 @@ class Reader:
         self._registry = _registry(feed)
         self._entry = 0  # number of the current chunk in the chunk table
         self._row = 0
-        self._open: tuple[int, OpenChunk] | None = None
+        self._open: tuple[int, OpenChunk | PartChunk] | None = None
+        self._shelf: PartShelf | None = None  # opens parts, once one is needed
+        self._live: Journal | None = None  # that the cursor reads; None while it reads a part
+        self._run_start = 0  # row of the chunk that is the cursor's row 0
         self._cursor: Cursor | None = None
 
     # -- what there is ------------------------------------------------------------------------------------------
@@ -110,29 +110,37 @@ class Reader:
         """Whether a record was received at or after `ns`, from the mapping alone."""
         return any(
             figures.rows and figures.max_ns >= ns
-            for figures in (self._current_figures(entry) for entry in reversed(range(self._chunk_count)))
+            for figures in map(self._current_figures, reversed(self._entries_until(ns).tolist()))
         )
 
     @property
     def first_ns(self) -> int | None:
         """Receive time of the first record; None where there is none."""
-        return next((figures.min_ns for figures in self.chunks() if figures.rows), None)
+        figures = map(self._current_figures, self._entries_until(EARLIEST).tolist())
+        return next((one.min_ns for one in figures if one.rows), None)
 
     @property
     def last_ns(self) -> int | None:
         """Highest receive time as of now; None where there is none."""
-        return max((figures.max_ns for figures in self.chunks() if figures.rows), default=None)
+        figures = map(self._current_figures, self._entries_until(EARLIEST, latest_only=True).tolist())
+        return max((one.max_ns for one in figures if one.rows), default=None)
 
     def count(self) -> int:
         """Records committed as of now."""
-        return sum(figures.rows for figures in self.chunks())
+        table = self._table()
+        kept, live = table["state"] != ChunkState.TRASHED, table["state"] == ChunkState.LIVE
+        figures = map(self._current_figures, np.flatnonzero(live).tolist())
+        return int(table["rows"][kept & ~live].sum()) + sum(one.rows for one in figures)
 
     def writer_status(self, ttl_ns: int, now_ns: int) -> WriterStatus:
         """Whether a writer is at work: it says so about once a second."""
         latest = self.latest_chunk()
         if latest is None or latest.state != ChunkState.LIVE:
             return WriterStatus.GONE
-        heartbeat_ns = self._chunk(self._chunk_count - 1).heartbeat_ns
+        opened = self._chunk(self._chunk_count - 1)
+        if not isinstance(opened, OpenChunk):
+            return WriterStatus.GONE  # closed and sealed since it was looked at
+        heartbeat_ns = opened.heartbeat_ns
         return WriterStatus.ALIVE if now_ns - heartbeat_ns <= ttl_ns else WriterStatus.STALE
 
     # -- where it stands ----------------------------------------------------------------------------------------
@@ -152,10 +160,9 @@ class Reader:
             self._entry, self._row = 0, 0
             return
         chunk_id, row = position >> ROW_BITS, position & ((1 << ROW_BITS) - 1)
-        for entry in reversed(range(self._chunk_count)):
-            if self._registered(entry).chunk_id == chunk_id:
-                self._entry, self._row = entry, row
-                return
+        for entry in np.flatnonzero(self._table()["chunk_id"] == chunk_id).tolist():
+            self._entry, self._row = entry, row
+            return
         raise CorruptStore(f"{self.feed.name}: position {position} is in chunk {chunk_id}, which is not kept any more")
 
     def to_start(self) -> None:
@@ -166,15 +173,15 @@ class Reader:
         """Behind the last record committed as of now."""
         self._forget()
         self._entry = max(0, self._chunk_count - 1)
-        self._row = self._chunk(self._entry).journal.committed if self._chunk_count else 0
+        self._row = self._chunk(self._entry).committed if self._chunk_count else 0
 
     def seek(self, ns: int) -> None:
         """Stand at the first record received at or after `ns` (the end, where there is none)."""
-        for entry in range(self._chunk_count):
+        for entry in self._entries_until(ns).tolist():
             figures = self._current_figures(entry)
             if not figures.rows or figures.max_ns < ns:
                 continue
-            times = index_rows(self._chunk(entry).index, figures.rows)["recv_ns"]
+            times = self._chunk(entry).times(figures.rows)
             self._forget()
             self._entry = entry
             if figures.flags & ChunkFlag.ORDERED:
@@ -192,11 +199,11 @@ class Reader:
 
     def poll(self, limit: int = 4096) -> list[Record]:
         """What is there now, at most `limit` records, advancing; empty when there is nothing. Never waits."""
-        if self._open is not None and self._cursor is not None and self._open[0] == self._entry:
-            # Caught up with a live chunk: one load tells, which is what a spinning reader does most of the time.
-            row = self._cursor.next_row
-            if self._open[1].journal.committed == row and self._chunk_count == self._entry + 1:
-                return []
+        # Caught up with a live chunk: one load tells, which is what a spinning reader does most of the time.
+        live, cursor = self._live, self._cursor
+        caught_up = live is not None and cursor is not None and live.committed == cursor.next_row
+        if caught_up and self._chunk_count == self._entry + 1:
+            return []
         return list(islice(self.records(), limit))
 
     def follow(self, *, wait: Wait = "sleep", stop: Callable[[], bool] | None = None) -> Iterator[Record]:
@@ -224,14 +231,14 @@ class Reader:
     def batches(self) -> Iterator[Batch]:
         """The same records as `records()`, a run of one chunk at a time as array views."""
         while (opened := self._next_chunk()) is not None:
-            committed = opened.journal.committed
-            if self._row < committed:
-                start, self._row = self._row, committed
-                if self.verify and (bad := opened.journal.check(start, committed)) is not None:
-                    opened.journal.record(bad)  # raises, naming the row
-                rows = index_rows(opened.index, committed)[start:]
-                position = opened.journal.base_position + start
-                yield Batch(rows, position, self.streams, opened.journal, opened.heap)
+            run, start = opened.run(self._row), self._row
+            stop = run.start + run.journal.committed
+            if start < stop:
+                self._row = stop
+                if self._checks(run) and (bad := run.journal.check(start - run.start, stop - run.start)) is not None:
+                    run.journal.record(bad)  # raises, naming the row
+                position = run.journal.base_position + start - run.start
+                yield Batch(run.rows(start, stop), position, self.streams, run.journal, run.heap)
             if not self._advance(opened):
                 return
 
@@ -253,6 +260,8 @@ class Reader:
         if info.state != ChunkState.LIVE:
             return info
         opened = self._chunk(entry)
+        if not isinstance(opened, OpenChunk):
+            return self._registered(entry)  # closed and sealed since the entry was read
         rows = index_rows(opened.index, opened.journal.committed)
         if not len(rows):
             return info
@@ -263,58 +272,93 @@ class Reader:
             len(rows), heap_bytes, int(times.min()), int(times.max()), info.created_ns, info.closed_ns,
         )  # fmt: skip
 
-    def _chunk(self, entry: int) -> OpenChunk:
-        """The chunk mapped; the last one asked for is kept."""
+    def _table(self) -> Rows:
+        """The chunk table as it stands, in one piece; the rows and times of a live chunk are not in it."""
+        count = self._chunk_count
+        if self._registry is None or not count:
+            return np.zeros(0, layout.CHUNK_SLOT)
+        return self._registry.table()
+
+    def _entries_until(self, ns: int, *, latest_only: bool = False) -> npt.NDArray[np.intp]:
+        """Entries that may hold a record received at or after `ns`, in order; `latest_only`: those that may hold the
+        latest. A feed of 10,000 parts is asked as one array, and not a slot at a time."""
+        table = self._table()
+        live = table["state"] == ChunkState.LIVE
+        closed = ~live & (table["state"] != ChunkState.TRASHED) & (table["rows"] > 0)
+        if latest_only and closed.any():
+            closed &= table["max_ns"] == table["max_ns"][closed].max()
+        return np.flatnonzero(live | (closed & (table["max_ns"] >= ns)))
+
+    def _checks(self, run: Run) -> bool:
+        return self.verify and not run.proven
+
+    def _opened(self, info: ChunkInfo) -> OpenChunk | PartChunk:
+        if info.location != Location.PART:
+            return open_chunk(self.feed, info)
+        if self._shelf is None:
+            from mdtool.storage.part import PartShelf  # and with it pyarrow, which takes its time
+
+            self._shelf = PartShelf(self.feed, verify=self.verify)
+        return self._shelf.chunk(info, self.streams)
+
+    def _chunk(self, entry: int) -> OpenChunk | PartChunk:
+        """The chunk opened; the last one asked for is kept."""
         if self._open is None or self._open[0] != entry:
             for attempt in range(REOPEN):
                 try:
-                    self._open = (entry, open_chunk(self.feed, self._registered(entry)))
+                    self._open = (entry, self._opened(self._registered(entry)))
                     break
                 except ChunkUnavailable:
                     if attempt == REOPEN - 1:
                         raise
-                    time.sleep(0.001)  # being moved from shared memory to disk: the registry will say where to
+                    time.sleep(0.001)  # being moved to disk, or into a part: the registry will say where to
         assert self._open is not None  # the loop has set it or raised
         return self._open[1]
 
     def _settle(self) -> None:
         """Take over how far the last cursor was consumed."""
         if self._cursor is not None:
-            self._row = self._cursor.next_row
+            self._row = self._run_start + self._cursor.next_row
 
     def _forget(self) -> None:
-        self._cursor = None
+        self._cursor = self._live = None
 
-    def _next_chunk(self) -> OpenChunk | None:
+    def _next_chunk(self) -> OpenChunk | PartChunk | None:
         self._settle()
-        self._cursor = None
+        self._forget()
         return self._chunk(self._entry) if self._entry < self._chunk_count else None
 
-    def _advance(self, opened: OpenChunk) -> bool:
+    def _advance(self, opened: OpenChunk | PartChunk) -> bool:
         """Move on to the next chunk if there is one and this one is read to its end."""
+        if not isinstance(opened, OpenChunk) and self._row < opened.committed:
+            return True  # the part's next row group
         if self._chunk_count <= self._entry + 1:
             return False
         # A later chunk exists, so this one's count is final; it may have grown since it was last loaded.
-        if self._row >= opened.journal.committed:
+        if self._row >= opened.committed:
             self._entry, self._row = self._entry + 1, 0
         return True
 
     def _cursors(self) -> Iterator[Cursor]:
         while (opened := self._next_chunk()) is not None:
-            cursor = opened.journal.records(self._row, opened.journal.committed, self.verify)
-            self._cursor = cursor
+            run = opened.run(self._row)
+            cursor = run.journal.records(self._row - run.start, run.journal.committed, self._checks(run))
+            self._cursor, self._run_start = cursor, run.start
+            self._live = run.journal if isinstance(opened, OpenChunk) else None
             yield cursor
             if self._cursor is not cursor:
                 return  # moved by seek() and the like: this iteration is over
-            self._row = cursor.next_row
+            self._row = run.start + cursor.next_row
             if not self._advance(opened):
                 return
-            self._cursor = None
+            self._forget()
 
     def close(self) -> None:
         """Let go of the feed. Records already read stay readable."""
         self._open = None
-        self._cursor = None
+        self._forget()
+        if self._shelf is not None:
+            self._shelf.close()
         if self._registry is not None:
             self._registry.close()
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mdtool.errors import CorruptStore, StoreError
-from mdtool.kernel.journal import load_acquire, store_release
+from mdtool.kernel.journal import first_torn, load_acquire, store_release
 from mdtool.storage import files, layout
 
 GROW_BYTES = 64 * 1024  # a registry grows by this much at a time: 512 chunks, or 128 feeds
@@ -105,6 +106,15 @@ class Table:
         raise CorruptStore(
             f"{self._file.path} slot {number}: its checksum does not hold; run: mdtool registry verify --rebuild"
         )
+
+    def array(self) -> npt.NDArray[np.void]:
+        """Every slot as of now, copied. Raises CorruptStore as `read`."""
+        count = len(self)
+        stop = self._at + count * self._dtype.itemsize
+        slots = np.frombuffer(self._file.upto(stop)[:stop], self._dtype, count, self._at).copy()
+        while (torn := first_torn(slots, self._dtype.itemsize)) is not None:
+            slots[torn] = self.read(torn)
+        return slots
 
     def append(self, fields: dict[str, object], limit: int | None = None) -> int:
         """Publish a new slot; returns its number."""
