@@ -48,11 +48,13 @@ cdef enum:
     ROW_BYTES = 32
     HEADER_BYTES = 4096
     COMMITTED_AT = 256  # alone on its cache line
+    TIMES_AT = 320  # lowest and highest recv_ns, and whether one ever stepped back
 
 # storage/layout.py owns the format; a test holds these equal to it.
 ROW_SIZE = ROW_BYTES
 HEADER_SIZE = HEADER_BYTES
 COMMITTED_OFFSET = COMMITTED_AT
+TIMES_OFFSET = TIMES_AT
 
 mdtool_crc_init()
 
@@ -142,12 +144,13 @@ def populate(buffer, Py_ssize_t start, Py_ssize_t stop):
         PyBuffer_Release(&view)
 
 
-def fill_crcs(rows, heap):
-    """Give each of a writable run of bare rows the CRC of itself and its payload in `heap`: rows made of a part's
-    columns. Raises IndexError where a payload lies outside."""
+def fill_crcs(rows, heap, uint64_t heap_start=0):
+    """Give each of a writable run of bare rows the CRC of itself and its payload in `heap`, whose first byte is at
+    offset `heap_start`: rows made of a part's columns. Raises IndexError where a payload lies outside."""
     cdef Py_buffer row_view
     cdef Py_buffer heap_view
     cdef Row *row
+    cdef uint64_t at
     cdef Py_ssize_t number, count
     PyObject_GetBuffer(rows, &row_view, PyBUF_WRITABLE)
     try:
@@ -156,9 +159,11 @@ def fill_crcs(rows, heap):
             count = row_view.len // ROW_BYTES
             for number in range(count):
                 row = <Row *>row_view.buf + number
-                if row.length > <uint64_t>heap_view.len or row.offset > <uint64_t>heap_view.len - row.length:
+                at = row.offset - heap_start
+                if (row.offset < heap_start or row.length > <uint64_t>heap_view.len
+                        or at > <uint64_t>heap_view.len - row.length):
                     raise IndexError(f"row {number} lies outside a heap of {heap_view.len} bytes")
-                row.crc32c = row_crc(row, <const unsigned char *>heap_view.buf + row.offset)
+                row.crc32c = row_crc(row, <const unsigned char *>heap_view.buf + at)
         finally:
             PyBuffer_Release(&heap_view)
     finally:
@@ -186,6 +191,30 @@ def first_torn(slots, Py_ssize_t size):
 
 
 @cython.final
+cdef class Word:
+    """An aligned u64 in a shared mapping that another process publishes: `value` is an acquire-load, made cheap for who
+    polls it."""
+
+    cdef Py_buffer view
+    cdef bint held
+    cdef uint64_t *word
+
+    def __cinit__(self, buffer, Py_ssize_t offset):
+        self.held = False
+        PyObject_GetBuffer(buffer, &self.view, PyBUF_SIMPLE)
+        self.held = True
+        self.word = aligned_word(&self.view, offset)
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    @property
+    def value(self):
+        return mdtool_load_acquire(self.word)
+
+
+@cython.final
 cdef class Appender:
     """The one writer of a journal.
 
@@ -200,6 +229,7 @@ cdef class Appender:
     cdef Row *rows
     cdef char *heap
     cdef uint64_t *committed_word
+    cdef int64_t *times          # lowest, highest, disordered: in the header, so that readers need not scan
     cdef uint64_t count          # rows committed
     cdef uint64_t used           # heap bytes used
     cdef uint64_t rows_allowed   # rows and bytes that are backed by storage
@@ -247,6 +277,7 @@ cdef class Appender:
         self.rows = <Row *>(<char *>index_view.buf + HEADER_BYTES)
         self.heap = <char *>heap_view.buf
         self.committed_word = <uint64_t *>(<char *>index_view.buf + COMMITTED_AT)
+        self.times = <int64_t *>(<char *>index_view.buf + TIMES_AT)
         self.count = self.used = 0
         self.since_ns, self.until_ns = since_ns, until_ns
         self.lowest_ns = self.highest_ns = 0
@@ -324,12 +355,15 @@ cdef class Appender:
         self.appended_bytes += length
         if self.count == 0:
             self.lowest_ns = self.highest_ns = recv_ns
+            self.times[0] = self.times[1] = recv_ns
         elif recv_ns >= self.highest_ns:
             self.highest_ns = recv_ns
+            self.times[1] = recv_ns
         else:
             self.is_ordered = False
+            self.times[2] = 1
             if recv_ns < self.lowest_ns:
-                self.lowest_ns = recv_ns
+                self.lowest_ns = self.times[0] = recv_ns
         self.count += 1
         mdtool_store_release(self.committed_word, self.count)
         return 0
@@ -362,6 +396,11 @@ cdef class Record:
     def payload(self):
         """The bytes received, exact."""
         return PyBytes_FromStringAndSize(self.data, self.length)
+
+    @property
+    def tag(self):
+        """Stream, kind, flags and session as one integer: equal tags, equal all four."""
+        return (<uint64_t>self.session << 32) | (<uint64_t>self.flags << 24) | (<uint64_t>self.kind << 16) | self.stream
 
     @property
     def position(self):
@@ -489,6 +528,24 @@ cdef class Cursor:
         self.next_row = start
         self.stop = stop
         self.verify = verify
+
+    def take(self, Py_ssize_t limit):
+        """At most `limit` more records of those committed by now, beyond the run's end too; [] when there is none. An
+        error about the first is raised; one about a later is left for the next call, so that none before it is lost."""
+        cdef uint64_t committed = self.journal.load_committed()
+        cdef list taken = []
+        while self.next_row < committed and limit > 0:
+            try:
+                taken.append(self.journal.make(self.next_row, self.verify))
+            except Exception:
+                if taken:
+                    break
+                raise
+            self.next_row += 1
+            limit -= 1
+        if self.next_row > self.stop:
+            self.stop = self.next_row
+        return taken
 
     def __iter__(self):
         return self
