@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,12 @@ class OpenChunk:
     @property
     def heartbeat_ns(self) -> int:
         return load_acquire(self.index, layout.HEARTBEAT_AT)
+
+    @property
+    def time_range(self) -> tuple[int, int, bool]:
+        """Lowest and highest receive time as of the last commit, and whether none stepped back."""
+        low, high, disordered = struct.unpack_from("<qqQ", self.index, layout.TIMES_AT)
+        return low, high, not disordered
 
 
 def index_rows(index: mmap.mmap | bytes, count: int) -> Rows:

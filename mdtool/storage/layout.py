@@ -37,6 +37,7 @@ assert ROW.itemsize == 32
 # Offsets shared by all three files: a count that others poll stands alone on its cache line.
 CRC_AT = 124  # header CRC, over the bytes before it; what follows it changes while the file is in use
 COMMITTED_AT = 256
+TIMES_AT = 320  # chunks only
 STREAMS_AT = 320  # feed.bin only: number of interned stream names, on a cache line of its own
 NAMES_AT = 1024  # chunk index only: the feed's stream names as the writer knew them (names.py)
 SETTINGS_AT = 1024  # feed.bin only: a copy of the feed's slot in registry.bin
@@ -96,6 +97,9 @@ CHUNK_HEADER = _page(
         ("closed_ns", "<i8", 136),
         ("heartbeat_ns", "<i8", 192),
         ("committed", "<u8", COMMITTED_AT),
+        ("min_ns", "<i8", TIMES_AT),  # lowest and highest receive time, as of the last commit
+        ("max_ns", "<i8", TIMES_AT + 8),
+        ("disordered", "<u8", TIMES_AT + 16),  # 1: a receive time stepped back
     ]
 )
 CHUNK_MAGIC = b"MDTCHUNK"

@@ -5,43 +5,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mdtool.errors import ChunkUnavailable, CorruptStore
 from mdtool.kernel.journal import Cursor, Journal, Record
-from mdtool.storage import layout
+from mdtool.model import Kind
+from mdtool.storage import layout, presence
 from mdtool.storage.chunk import Heap, OpenChunk, Rows, Run, index_rows, open_chunk
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.locks import holder
+from mdtool.storage.presence import Disconnect, Signs, WriterStatus
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
+from mdtool.storage.waits import Wait, Waiting
 
 if TYPE_CHECKING:
     from mdtool.storage.part import PartChunk, PartShelf
 
-__all__ = ["Batch", "Reader", "Record", "WriterStatus", "index_rows"]
-
-Wait = Literal["sleep", "spin", "hybrid"]
+__all__ = ["Batch", "Disconnect", "Reader", "Record", "WriterStatus", "index_rows"]
 
 ROW_BITS = 32  # a position is chunk id << 32 | row
-SPIN_NS = 100_000  # a hybrid wait spins this long after the last record before it sleeps
-NAP = 50e-6  # what a hybrid wait sleeps; with the kernel's timer slack about 100 us
-LONGEST_SLEEP = 0.02  # a sleeping wait doubles from 1 ms up to this: at most 20 ms late, 50 wake-ups a second
 EARLIEST = -(1 << 63)
 REOPEN = 5  # tries at a chunk that was moved between reading the registry and opening it
-
-
-class WriterStatus(Enum):
-    """Whether the feed has a writer, by what it left behind."""
-
-    ALIVE = "alive"  # its heartbeat is younger than the ttl
-    STALE = "stale"  # it has not closed its chunk, and its heartbeat is old: died or hangs
-    GONE = "gone"  # it closed its chunk, or there never was one
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +71,10 @@ class Reader:
         self._registry = _registry(feed)
         self._entry = 0  # number of the current chunk in the chunk table
         self._row = 0
+        self.missed = 0  # records that retention removed before this reader came to them
+        self._underway = False  # it has read, or was told where to stand: what is removed from there on is missed
         self._open: tuple[int, OpenChunk | PartChunk] | None = None
+        self._peeked: tuple[int, OpenChunk | PartChunk] | None = None
         self._shelf: PartShelf | None = None  # opens parts, once one is needed
         self._live: Journal | None = None  # that the cursor reads; None while it reads a part
         self._run_start = 0  # row of the chunk that is the cursor's row 0
@@ -99,12 +92,14 @@ class Reader:
         return names[number] if number < len(names) else f"#{number}"
 
     def chunks(self) -> list[ChunkInfo]:
-        """The feed's chunks in order, live ones with their figures as of now."""
-        return [self._current_figures(entry) for entry in range(self._chunk_count)]
+        """The chunks that are kept, in order, live ones with their figures as of now."""
+        kept = np.flatnonzero(self._table()["state"] != ChunkState.TRASHED).tolist()
+        return [self._current_figures(entry) for entry in kept]
 
     def latest_chunk(self) -> ChunkInfo | None:
-        """The newest chunk, from the mapping alone; None where nothing was recorded."""
-        return self._current_figures(self._chunk_count - 1) if self._chunk_count else None
+        """The newest chunk, from the mapping alone; None where nothing was recorded, or nothing of it is kept."""
+        latest = self._current_figures(self._chunk_count - 1) if self._chunk_count else None
+        return latest if latest is not None and latest.state != ChunkState.TRASHED else None
 
     def has_data_since(self, ns: int) -> bool:
         """Whether a record was received at or after `ns`, from the mapping alone."""
@@ -133,15 +128,22 @@ class Reader:
         return int(table["rows"][kept & ~live].sum()) + sum(one.rows for one in figures)
 
     def writer_status(self, ttl_ns: int, now_ns: int) -> WriterStatus:
-        """Whether a writer is at work: it says so about once a second."""
-        latest = self.latest_chunk()
-        if latest is None or latest.state != ChunkState.LIVE:
-            return WriterStatus.GONE
-        opened = self._chunk(self._chunk_count - 1)
-        if not isinstance(opened, OpenChunk):
-            return WriterStatus.GONE  # closed and sealed since it was looked at
-        heartbeat_ns = opened.heartbeat_ns
-        return WriterStatus.ALIVE if now_ns - heartbeat_ns <= ttl_ns else WriterStatus.STALE
+        """Whether a writer is at work: ALIVE while one holds the feed and has said within `ttl_ns` that it lives (it
+        does about once a second), STALE where it died or hangs, GONE where it gave the feed back or never was."""
+        return presence.status(self._signs(), ttl_ns, now_ns)
+
+    def detect_disconnect(self, ttl_ns: int, now_ns: int) -> Disconnect | None:
+        """Why the feed is not being written, None while it is. Asks nobody and takes no lock: the writer, or one that
+        is about to start, is not disturbed."""
+        return presence.disconnect(self._signs(), ttl_ns, now_ns)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more as of now and the record before the position is END: the writer stopped of its
+        own will. Another may start later."""
+        position = self.position
+        last = self._last_record()
+        return last is not None and last.kind == Kind.END and position == last.position + 1
 
     # -- where it stands ----------------------------------------------------------------------------------------
 
@@ -149,31 +151,46 @@ class Reader:
     def position(self) -> int:
         """The next record to be read: chunk id << 32 | row. Stays valid for as long as the chunk is kept."""
         self._settle()
-        if self._entry < self._chunk_count:
+        count = self._chunk_count
+        if self._entry < count:
             return (self._registered(self._entry).chunk_id << ROW_BITS) | self._row
-        return 0
+        if not count:
+            return 0
+        last = self._registered(count - 1)  # and it is not kept: this is behind it
+        return (last.chunk_id << ROW_BITS) | last.rows
 
     def move_to(self, position: int) -> None:
-        """Stand at a position another reader (or this one) had. Raises CorruptStore where its chunk is gone."""
-        self._forget()
+        """Stand at a position another reader (or this one) had; 0 is the start. Raises CorruptStore where the record
+        there is not kept any more."""
         if position == 0:
-            self._entry, self._row = 0, 0
+            self.to_start()
             return
         chunk_id, row = position >> ROW_BITS, position & ((1 << ROW_BITS) - 1)
-        for entry in np.flatnonzero(self._table()["chunk_id"] == chunk_id).tolist():
-            self._entry, self._row = entry, row
+        table = self._table()
+        for entry in np.flatnonzero(table["chunk_id"] == chunk_id).tolist():
+            if table["state"][entry] == ChunkState.TRASHED:
+                if row < table["rows"][entry]:
+                    break
+                entry, row = entry + 1, 0  # all of it had been read
+            self._stand(entry, row)
             return
         raise CorruptStore(f"{self.feed.name}: position {position} is in chunk {chunk_id}, which is not kept any more")
 
     def to_start(self) -> None:
-        self._forget()
-        self._entry, self._row = 0, 0
+        """At the first record that is kept."""
+        self._stand(0, 0)
+        self._underway = False
 
     def to_end(self) -> None:
         """Behind the last record committed as of now."""
-        self._forget()
-        self._entry = max(0, self._chunk_count - 1)
-        self._row = self._chunk(self._entry).committed if self._chunk_count else 0
+        count = self._chunk_count
+        last = self._registered(count - 1) if count else None
+        if last is None or last.state == ChunkState.TRASHED:
+            self._stand(count, 0)
+        elif last.state == ChunkState.LIVE:
+            self._stand(count - 1, self._chunk(count - 1).committed)
+        else:
+            self._stand(count - 1, last.rows)
 
     def seek(self, ns: int) -> None:
         """Stand at the first record received at or after `ns` (the end, where there is none)."""
@@ -182,12 +199,9 @@ class Reader:
             if not figures.rows or figures.max_ns < ns:
                 continue
             times = self._chunk(entry).times(figures.rows)
-            self._forget()
-            self._entry = entry
-            if figures.flags & ChunkFlag.ORDERED:
-                self._row = int(np.searchsorted(times, ns, "left"))
-            else:  # live, or the clock stepped back: the first that is late enough
-                self._row = int(np.argmax(times >= ns))
+            # Live, or the clock stepped back: the first that is late enough.
+            ordered = figures.flags & ChunkFlag.ORDERED
+            self._stand(entry, int(np.searchsorted(times, ns, "left") if ordered else np.argmax(times >= ns)))
             return
         self.to_end()
 
@@ -199,34 +213,32 @@ class Reader:
 
     def poll(self, limit: int = 4096) -> list[Record]:
         """What is there now, at most `limit` records, advancing; empty when there is nothing. Never waits."""
-        # Caught up with a live chunk: one load tells, which is what a spinning reader does most of the time.
-        live, cursor = self._live, self._cursor
-        caught_up = live is not None and cursor is not None and live.committed == cursor.next_row
-        if caught_up and self._chunk_count == self._entry + 1:
-            return []
+        # At a live chunk, which is where a spinning reader is, the cursor goes on with what has been committed since.
+        cursor, registry = self._cursor, self._registry
+        if self._live is not None and cursor is not None and registry is not None:
+            records = cursor.take(limit)
+            if records or registry.chunk_total.value == self._entry + 1:
+                return records
         return list(islice(self.records(), limit))
 
-    def follow(self, *, wait: Wait = "sleep", stop: Callable[[], bool] | None = None) -> Iterator[Record]:
-        """Every record from the position on, waiting for more at the end; ends when `stop()` is true there.
+    def follow(
+        self, *, wait: Wait = "sleep", stop: Callable[[], bool] | None = None, until_end: bool = False
+    ) -> Iterator[Record]:
+        """Every record from the position on, waiting for more at the end. Ends there when `stop()` is true, or
+        (`until_end`) when the last record is END.
 
         `wait`: "spin" sees a record within a microsecond and keeps a core busy; "hybrid" spins for 100 us after each
         record and then naps; "sleep" costs next to nothing and is up to 20 ms late.
         """
-        quiet_since = time.monotonic_ns()
-        pause = 0.001
+        waiting = Waiting(wait)
         while True:
-            batch = self.poll()
-            if batch:
+            if batch := self.poll():
                 yield from batch
-                quiet_since, pause = time.monotonic_ns(), 0.001
-                continue
-            if stop is not None and stop():
+                waiting.busy()
+            elif (stop is not None and stop()) or (until_end and self.ended):
                 return
-            if wait == "sleep":
-                time.sleep(pause)
-                pause = min(pause * 2, LONGEST_SLEEP)
-            elif wait == "hybrid" and time.monotonic_ns() - quiet_since > SPIN_NS:
-                time.sleep(NAP)
+            else:
+                waiting.idle()
 
     def batches(self) -> Iterator[Batch]:
         """The same records as `records()`, a run of one chunk at a time as array views."""
@@ -259,18 +271,22 @@ class Reader:
         info = self._registered(entry)
         if info.state != ChunkState.LIVE:
             return info
-        opened = self._chunk(entry)
+        opened = self._peek(entry)
         if not isinstance(opened, OpenChunk):
             return self._registered(entry)  # closed and sealed since the entry was read
-        rows = index_rows(opened.index, opened.journal.committed)
-        if not len(rows):
+        rows = opened.journal.committed
+        if not rows:
             return info
-        times: Any = rows["recv_ns"]
-        heap_bytes = int(rows[-1]["offset"]) + int(rows[-1]["length"])
-        return ChunkInfo(
-            info.chunk_id, info.epoch, info.state, info.location, info.flags, info.part,
-            len(rows), heap_bytes, int(times.min()), int(times.max()), info.created_ns, info.closed_ns,
-        )  # fmt: skip
+        last = index_rows(opened.index, rows)[-1]
+        min_ns, max_ns, ordered = opened.time_range  # after the count: if they say ordered now, those rows are
+        return replace(
+            info,
+            flags=info.flags | ChunkFlag.ORDERED if ordered else info.flags,
+            rows=rows,
+            heap_bytes=int(last["offset"]) + int(last["length"]),
+            min_ns=min_ns,
+            max_ns=max_ns,
+        )
 
     def _table(self) -> Rows:
         """The chunk table as it stands, in one piece; the rows and times of a live chunk are not in it."""
@@ -304,16 +320,56 @@ class Reader:
     def _chunk(self, entry: int) -> OpenChunk | PartChunk:
         """The chunk opened; the last one asked for is kept."""
         if self._open is None or self._open[0] != entry:
-            for attempt in range(REOPEN):
-                try:
-                    self._open = (entry, self._opened(self._registered(entry)))
-                    break
-                except ChunkUnavailable:
-                    if attempt == REOPEN - 1:
-                        raise
-                    time.sleep(0.001)  # being moved to disk, or into a part: the registry will say where to
-        assert self._open is not None  # the loop has set it or raised
+            self._open = (entry, self._reopened(entry))
         return self._open[1]
+
+    def _peek(self, entry: int) -> OpenChunk | PartChunk:
+        """The chunk opened, without letting go of the one being read: that may be unlinked by now."""
+        if self._open is None or self._open[0] == entry:
+            return self._chunk(entry)
+        if self._peeked is None or self._peeked[0] != entry:
+            self._peeked = (entry, self._reopened(entry))
+        return self._peeked[1]
+
+    def _reopened(self, entry: int) -> OpenChunk | PartChunk:
+        for _ in range(REOPEN - 1):
+            try:
+                return self._opened(self._registered(entry))
+            except ChunkUnavailable:
+                time.sleep(0.001)  # being moved to disk, or into a part: the registry will say where to
+        return self._opened(self._registered(entry))
+
+    def _last_record(self) -> Record | None:
+        """The feed's last record as of now; None where there is none, or it is not kept."""
+        for entry in reversed(range(self._chunk_count)):
+            info = self._registered(entry)
+            if info.state == ChunkState.TRASHED:
+                return None
+            if info.state != ChunkState.LIVE and not info.rows:
+                continue
+            opened = self._peek(entry)
+            if count := opened.committed:
+                run = opened.run(count - 1)
+                return run.journal.record(count - 1 - run.start, False)
+        return None
+
+    def _signs(self) -> Signs:
+        while True:
+            lock, entry = holder(self.feed.directory), self._chunk_count - 1
+            latest = self._registered(entry) if entry >= 0 else None
+            heartbeat_ns, missing, last = None, None, None
+            mapped = self._open[1] if self._open is not None and self._open[0] == entry else None
+            if latest is not None and latest.state == ChunkState.LIVE:
+                opened = mapped
+                try:
+                    opened = self._reopened(entry)  # anew, even where it is mapped: its file may be gone
+                except ChunkUnavailable as error:
+                    missing = str(error)
+                heartbeat_ns = opened.heartbeat_ns if isinstance(opened, OpenChunk) else None
+            if missing is None or mapped is not None:
+                last = self._last_record()
+            if lock == holder(self.feed.directory):  # else a writer came or went while this looked
+                return Signs(self.feed.name, lock, latest, heartbeat_ns, missing, last)
 
     def _settle(self) -> None:
         """Take over how far the last cursor was consumed."""
@@ -323,10 +379,35 @@ class Reader:
     def _forget(self) -> None:
         self._cursor = self._live = None
 
+    def _stand(self, entry: int, row: int) -> None:
+        self._forget()
+        self._entry, self._row, self._underway = entry, row, True
+
     def _next_chunk(self) -> OpenChunk | PartChunk | None:
         self._settle()
         self._forget()
-        return self._chunk(self._entry) if self._entry < self._chunk_count else None
+        while self._entry < self._chunk_count:
+            if self._open is None or self._open[0] != self._entry:
+                if self._registered(self._entry).state == ChunkState.TRASHED:
+                    self._pass_what_is_gone()
+                    continue
+                try:
+                    self._chunk(self._entry)
+                except ChunkUnavailable:
+                    if self._registered(self._entry).state != ChunkState.TRASHED:
+                        raise
+                    continue
+            self._underway = True
+            return self._chunk(self._entry)
+        return None
+
+    def _pass_what_is_gone(self) -> None:
+        table = self._table()[self._entry :]
+        kept = np.flatnonzero(table["state"] != ChunkState.TRASHED)
+        gone = int(kept[0]) if len(kept) else len(table)
+        if self._underway:
+            self.missed += int(table["rows"][:gone].sum()) - self._row
+        self._entry, self._row = self._entry + gone, 0
 
     def _advance(self, opened: OpenChunk | PartChunk) -> bool:
         """Move on to the next chunk if there is one and this one is read to its end."""
@@ -355,7 +436,7 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the feed. Records already read stay readable."""
-        self._open = None
+        self._open = self._peeked = None
         self._forget()
         if self._shelf is not None:
             self._shelf.close()

@@ -70,6 +70,7 @@ class FeedRegistry:
         self._file = MappedFile(path, layout.FEED_HEADER, layout.FEED_MAGIC, writable=writable)
         self._chunks = Table(self._file, layout.CHUNK_SLOT, layout.CHUNKS_AT, layout.COMMITTED_AT)
         self._streams = Table(self._file, layout.STREAM_SLOT, layout.PAGE, layout.STREAMS_AT)
+        self.chunk_total = self._chunks.count
         self._names: list[str] = []
         self.path = path
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdtool.errors import CorruptStore, StoreError
-from mdtool.kernel.journal import first_torn, load_acquire, store_release
+from mdtool.kernel.journal import Word, first_torn, store_release
 from mdtool.storage import files, layout
 
 GROW_BYTES = 64 * 1024  # a registry grows by this much at a time: 512 chunks, or 128 feeds
@@ -86,9 +86,10 @@ class Table:
         self._dtype = dtype
         self._at = at
         self._count_at = count_at
+        self.count = Word(file.upto(layout.PAGE), count_at)  # number of slots, as of when it is asked
 
     def __len__(self) -> int:
-        return load_acquire(self._file.upto(layout.PAGE), self._count_at)
+        return self.count.value
 
     def _span(self, number: int) -> tuple[int, int]:
         start = self._at + number * self._dtype.itemsize
@@ -112,7 +113,7 @@ class Table:
         count = len(self)
         stop = self._at + count * self._dtype.itemsize
         slots = np.frombuffer(self._file.upto(stop)[:stop], self._dtype, count, self._at).copy()
-        while (torn := first_torn(slots, self._dtype.itemsize)) is not None:
+        while (torn := first_torn(slots.data, self._dtype.itemsize)) is not None:
             slots[torn] = self.read(torn)
         return slots
 

@@ -7,6 +7,7 @@ import struct
 ROW = struct.Struct("<qQIIHBBI")
 HEADER = 4096
 COMMITTED_AT = 256
+TIMES_AT = 320
 
 
 def crc32c(data: bytes, crc: int = 0) -> int:
@@ -33,6 +34,11 @@ class ReferenceAppender:
         self.index[at : at + ROW.size] = row
         self.used += len(payload)
         self.count += 1
+        low, high, disordered = struct.unpack_from("<qqQ", self.index, TIMES_AT)
+        if self.count == 1:
+            low = high = recv_ns
+        times = (min(low, recv_ns), max(high, recv_ns), disordered or recv_ns < high)
+        struct.pack_into("<qqQ", self.index, TIMES_AT, *times)
         self.index[COMMITTED_AT : COMMITTED_AT + 8] = struct.pack("<Q", self.count)
 
 

@@ -8,7 +8,7 @@ import mmap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_reference import COMMITTED_AT, HEADER, ROW, ReferenceAppender, read
+from journal_reference import COMMITTED_AT, HEADER, ROW, TIMES_AT, ReferenceAppender, read
 from journal_reference import crc32c as crc32c_reference
 
 from mdtool.kernel import journal
@@ -65,6 +65,7 @@ def test_the_kernel_and_the_layout_mean_the_same_bytes():
     assert journal.ROW_SIZE == layout.ROW.itemsize == ROW.size
     assert journal.HEADER_SIZE == layout.PAGE == HEADER
     assert journal.COMMITTED_OFFSET == layout.COMMITTED_AT == COMMITTED_AT
+    assert journal.TIMES_OFFSET == layout.TIMES_AT == TIMES_AT
 
 
 @given(st.lists(record, max_size=20))
@@ -194,3 +195,37 @@ def test_release_and_acquire_refuse_what_is_not_an_aligned_word():
             journal.store_release(buffer, offset, 1)
         with pytest.raises(error):
             journal.load_acquire(buffer, offset)
+
+
+def test_take_goes_on_with_what_is_committed_since_and_drops_nothing_before_damage():
+    index, heap = bytearray(HEADER + 8 * ROW.size), bytearray(80)
+    writer = appender(index, heap)
+    found = journal.Journal(index, heap)
+    cursor = found.records(0, 0)
+    assert cursor.take(10) == []
+    for number in range(5):
+        writer.append(number, 1, 2, 3, b"%d" % number, 4)
+    assert [one.payload for one in cursor.take(2)] == [b"0", b"1"]
+    assert [one.payload for one in cursor.take(0)] == []
+    heap[4] ^= 1
+    assert [one.payload for one in cursor.take(10)] == [b"2", b"3"]
+    for _ in range(2):
+        with pytest.raises(journal.CrcError) as error:
+            cursor.take(10)
+        assert (error.value.row, cursor.next_row) == (4, 4)
+    heap[4] ^= 1
+    (last,) = cursor.take(10)
+    assert (last.payload, cursor.next_row, list(cursor)) == (b"4", 5, [])
+    assert last.tag == 3 << 32 | 4 << 24 | 1 << 16 | 2
+    writer.detach()
+
+
+def test_a_word_follows_what_is_published():
+    buffer = mmap.mmap(-1, 4096)
+    word = journal.Word(buffer, 256)
+    journal.store_release(buffer, 256, 2**63 + 1)
+    assert word.value == 2**63 + 1
+    with pytest.raises(IndexError):
+        journal.Word(buffer, 4096)
+    with pytest.raises(ValueError, match="aligned"):
+        journal.Word(buffer, 1)
