@@ -8,11 +8,13 @@ Prices and sizes are int64 mantissas with a decimal exponent: value = mantissa *
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+RATE_EXP = -18  # of a funding rate: not the feed's scale, as a rate is neither a price nor a size
 UNKNOWN = -1  # a sequence number the venue does not give
 NO_TIME = 0  # a venue time the message does not carry
 SESSION_SYMBOL = "_session"  # the feed of what belongs to no symbol
@@ -57,6 +59,10 @@ class EventKind(IntEnum):
     ORDER_DELETE = 8
     ORDER_EXECUTE = 9
     SEQUENCE = 10  # an update without levels: only the sequence advances
+    MARK = 11  # `price` is the mark price
+    FUNDING = 12  # `size` is the rate at 10**RATE_EXP, signed; `seq` the time it is next paid, ns, UNKNOWN if not said
+    LIQUIDATION = 13  # a forced order: `side` is the side it trades on
+    STATUS = 14  # `size` is 1 where the instrument trades, 0 where it does not
 
 
 class EventFlag(IntFlag):
@@ -102,20 +108,72 @@ def format_decimal(mantissa: int, exponent: int) -> str:
     return f"{sign}{digits[:exponent]}.{digits[exponent:]}"
 
 
-class BookUpdate(msgspec.Struct, frozen=True, gc=False):
-    """A change of the book, or the whole of it. Ladders are wire text: `[["price","size"],...]`.
+def order_number(order_id: int | str) -> int:
+    """The u64 an order id has in EVENT: the number itself where it is one that fits (decimal text too), else the first
+    eight bytes, little-endian, of the BLAKE2b digest of its text. Of a billion ids in a feed two share such a digest
+    with a probability of 3 %: exact ids are in the messages."""
+    text = str(order_id)
+    if text.isascii() and text.isdigit() and len(text) <= 20 and (number := int(text)) < 2**64:
+        return number
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+# How a row of a wire ladder names its price and size: None for `["price","size"]` and nothing else; two indexes into a
+# row of scalars, the others ignored; or two keys of an object. Numbers are strings or bare, except in None.
+Shape = tuple[int, int] | tuple[str, str] | None
+
+
+class Update(msgspec.Struct, frozen=True, gc=False):
+    """A change of the book, or the whole of it (`snapshot`).
 
     `prev_seq` is the id this update claims to follow: the venue's own field where it has one, else first_seq - 1.
-    Ids are UNKNOWN where the venue gives none.
+    Ids are UNKNOWN where the venue gives none. `in_stream`: the whole book came as a message of the stream itself and
+    replaces all before it; else (REST) it has to be bridged. `checksum` is of the book after it, as the venue says.
     """
 
     venue_ns: int
     first_seq: int
     last_seq: int
     prev_seq: int
+
+
+class BookUpdate(Update, frozen=True, gc=False):
+    """An Update by price level (L2). Ladders are wire text, `[["price","size"],...]` or of another `shape`."""
+
     bids: Any  # bytes-like (bytes or msgspec.Raw)
     asks: Any
     snapshot: bool = False
+    in_stream: bool = False
+    checksum: int | None = None
+    shape: Shape = None
+
+
+class Action(IntEnum):
+    """What happens to an order."""
+
+    ADD = 1  # it stands in the book now, with price and size
+    MODIFY = 2  # its size (or price) is now this
+    DELETE = 3  # it is gone
+    EXECUTE = 4  # `size` of it was executed
+
+
+class Order(NamedTuple):
+    """One step of an order's life. `price` and `size` are decimal text, "" where the venue does not say."""
+
+    action: Action
+    order_id: int | str
+    side: Side
+    price: str
+    size: str
+
+
+class OrderUpdate(Update, frozen=True, gc=False):
+    """An Update by order (L3): the steps in their order. A snapshot's are all ADD. None: only the sequence advances."""
+
+    orders: tuple[Order, ...]
+    snapshot: bool = False
+    in_stream: bool = False
+    checksum: int | None = None
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
@@ -139,10 +197,37 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     ask_size: str
 
 
+class Funding(msgspec.Struct, frozen=True, gc=False):
+    """What a perpetual is marked at and pays. Decimal text, "" where the message does not say; the rate may be signed."""
+
+    venue_ns: int
+    mark_price: str = ""
+    index_price: str = ""
+    rate: str = ""
+    next_ns: int = NO_TIME  # when the rate is paid
+
+
+class Liquidation(msgspec.Struct, frozen=True, gc=False):
+    """A forced order, `side` the side it trades on: BID closes a short position."""
+
+    venue_ns: int
+    price: str
+    size: str
+    side: Side
+
+
+class Status(msgspec.Struct, frozen=True, gc=False):
+    """The instrument's or the venue's state in the venue's own word; `trading` what it means, None where not clear."""
+
+    venue_ns: int
+    status: str
+    trading: bool | None = None
+
+
 class Other(msgspec.Struct, frozen=True, gc=False):
     """A message that is recorded and not decoded; `what` names it, for counting."""
 
     what: str
 
 
-Message = BookUpdate | Trade | Quote | Other
+Message = BookUpdate | OrderUpdate | Trade | Quote | Funding | Liquidation | Status | Other

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mdtool.errors import WireError
 from mdtool.kernel import ladder
-from mdtool.model import BookUpdate, Scale
+from mdtool.model import BookUpdate, Scale, Shape
 
-SHORTEST_LEVEL = 10  # bytes of `["0","0"],`: a text of n bytes holds at most n / 10 + 1 levels
+SHORTEST_LEVEL = 6  # bytes of `[0,0],`: a text of n bytes holds at most n / 6 + 1 levels
 FIRST_ROOM = 1024  # levels; grows with the largest ladder met
 
 Int64 = NDArray[np.int64]
@@ -54,18 +54,18 @@ class LevelParser:
         self._prices = array("q", bytes(8 * room))
         self._sizes = array("q", bytes(8 * room))
 
-    def _fill(self, raw: bytes, at: int = 0) -> int:
+    def _fill(self, raw: bytes, at: int = 0, shape: Shape = None) -> int:
         """Parse behind `at` in the buffers, which are large enough; the number of levels. May widen the scale."""
         scale = self.scale
         try:
-            return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at)
+            return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at, shape)
         except ladder.NeedsDigits:
             pass
         except ladder.LadderError as error:
             raise WireError(f"ladder: {error}") from error
         try:
-            self.scale = scale = scale.finest(Scale(*ladder.exponents(raw)))
-            return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at)
+            self.scale = scale = scale.finest(Scale(*ladder.exponents(raw, shape)))
+            return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at, shape)
         except ladder.LadderError as error:
             raise WireError(f"ladder: {error}") from error
 
@@ -75,19 +75,20 @@ class LevelParser:
         room = (len(bids) + len(asks)) // SHORTEST_LEVEL + 2
         if room > self._room:
             self._grow(2 * room)
-        count = self._fill(update.bids)
+        shape = update.shape
+        count = self._fill(update.bids, 0, shape)
         scale = self.scale
-        end = count + self._fill(update.asks, count)
+        end = count + self._fill(update.asks, count, shape)
         if self.scale != scale:
-            self._fill(update.bids)
+            self._fill(update.bids, 0, shape)
         return count, end
 
-    def parse(self, raw: bytes) -> tuple[list[int], list[int]]:
+    def parse(self, raw: bytes, shape: Shape = None) -> tuple[list[int], list[int]]:
         """Prices and sizes of one ladder. Raises WireError, and the scale may have widened even so."""
         room = len(memoryview(raw)) // SHORTEST_LEVEL + 1
         if room > self._room:
             self._grow(2 * room)
-        count = self._fill(raw)
+        count = self._fill(raw, 0, shape)
         return self._prices[:count].tolist(), self._sizes[:count].tolist()
 
     def parse_update(self, update: BookUpdate) -> Ladders:

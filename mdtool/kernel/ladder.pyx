@@ -7,6 +7,12 @@ Rule: a number is exact or an error that says at which byte; nothing is rounded,
     level  = "[" ws string ws "," ws string ws "]"
     string = '"' digits [ "." digits ] '"'
 
+Other shapes are parsed as strictly; what stands in a row beside price and size is skipped, and must be a scalar:
+
+    row    = "[" ws scalar { ws "," ws scalar } ws "]"                         price and size by their index
+    object = "{" ws key ws ":" ws scalar { ws "," ws key ... } ws "}"          by their key
+    number = string | digits [ "." digits ]                                    no sign and no exponent
+
 `walk_ladder` is the whole grammar. levels.h has a shortcut for nearly every level there is; where it does not apply it
 says so, and `slow_level` takes the same bytes.
 """
@@ -15,7 +21,10 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 cdef extern from "levels.h":
     const bint MDTOOL_QUICK
@@ -52,6 +61,13 @@ cdef enum Fault:
     NEED_DIGITS
     OVERFLOW
     NO_ROOM
+    NEED_ROW
+    NEED_OBJECT
+    NEED_SCALAR
+    NEED_KEY
+    NEED_COLON
+    NEED_NUMBERS
+    NEED_ONCE
 
 _EXPECTED = {
     NEED_OPEN: "'[' of the ladder",
@@ -63,6 +79,13 @@ _EXPECTED = {
     NEED_LEVEL_END: "']' of the level",
     NEED_NEXT: "',' or ']' after a level",
     NEED_END: "nothing more",
+    NEED_ROW: "'[' of a row",
+    NEED_OBJECT: "'{' of a level",
+    NEED_SCALAR: "a string or a number",
+    NEED_KEY: "a key",
+    NEED_COLON: "':' behind a key",
+    NEED_NUMBERS: "a price and a size before it",
+    NEED_ONCE: "each key once",
 }
 
 class LadderError(ValueError):
@@ -81,7 +104,20 @@ class NeedsDigits(LadderError):
     """A number with more significant decimals than the exponent holds: widen the exponent and parse again."""
 
 
+cdef enum Form:
+    PAIRS
+    ROWS
+    OBJECTS
+
+
 cdef struct Walk:
+    Form form
+    int price_at  # index in a row
+    int size_at
+    const char* price_key  # of an object
+    const char* size_key
+    Py_ssize_t price_key_size
+    Py_ssize_t size_key_size
     text_t start
     text_t end
     int price_exp
@@ -168,20 +204,21 @@ cdef Fault evaluate(text_t p, text_t end, text_t dot, int exp, int64_t* value) n
 
 
 cdef Fault number(Walk* walk, text_t* at, int exp, int64_t* value, int* finest) noexcept nogil:
-    """One quoted number: moves `at` behind it."""
+    """One number, quoted or (other shapes) bare: moves `at` behind it."""
     cdef text_t dot, start, p = at[0]
     cdef Fault fault = NONE
+    cdef bint quoted = is_at(p, walk.end, c'"')
     walk.fault_at = p
-    if not is_at(p, walk.end, c'"'):
+    if not quoted and walk.form == PAIRS:
         return NEED_QUOTE
-    start = p + 1
+    start = p + quoted
     p = scan_number(start, walk.end, &dot, &fault)
     walk.fault_at = p
     if fault != NONE:
         return fault
-    if not is_at(p, walk.end, c'"'):
+    if quoted and not is_at(p, walk.end, c'"'):
         return NEED_CLOSING_QUOTE
-    at[0] = p + 1
+    at[0] = p + quoted
     walk.fault_at = start
     walk.fault_exp = exp
     if walk.prices == NULL:
@@ -220,6 +257,94 @@ cdef Fault slow_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noe
     return NONE
 
 
+cdef inline bint is_plain(unsigned char c) noexcept nogil:
+    """A character of a bare number or word."""
+    return c'0' <= c <= c'9' or c'a' <= (c | 0x20) <= c'z' or c == c'.' or c == c'-' or c == c'+'
+
+
+cdef Fault skip_scalar(Walk* walk, text_t* at) noexcept nogil:
+    """Moves `at` behind a string, number or word."""
+    cdef text_t p = at[0], end = walk.end
+    if is_at(p, end, c'"'):
+        p += 1
+        while p < end and p[0] != c'"' and p[0] >= 0x20:
+            p += 2 if p[0] == c'\\' else 1
+        if not is_at(p, end, c'"'):
+            walk.fault_at = min(p, end)
+            return NEED_CLOSING_QUOTE
+        p += 1
+    else:
+        while p < end and is_plain(p[0]):
+            p += 1
+        if p == at[0]:
+            walk.fault_at = p
+            return NEED_SCALAR
+    at[0] = p
+    return NONE
+
+
+cdef inline bint is_key(text_t p, Py_ssize_t size, const char* key, Py_ssize_t key_size) noexcept nogil:
+    return size == key_size and memcmp(p, key, size) == 0
+
+
+cdef Fault shaped_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noexcept nogil:
+    """The row or object at `at`, which moves behind it."""
+    cdef text_t p = at[0], key
+    cdef bint keyed = walk.form == OBJECTS
+    cdef unsigned char closing = c'}' if keyed else c']'
+    cdef bint is_price, is_size, has_price = False, has_size = False
+    cdef int index = 0
+    cdef Fault fault
+    if not is_at(p, walk.end, c'{' if keyed else c'['):
+        walk.fault_at = p
+        return NEED_OBJECT if keyed else NEED_ROW
+    p = skip_blanks(p + 1, walk.end)
+    while True:
+        if keyed:
+            key = p
+            if not is_at(p, walk.end, c'"'):
+                walk.fault_at = p
+                return NEED_KEY
+            fault = skip_scalar(walk, &p)
+            if fault != NONE:
+                return fault
+            is_price = is_key(key + 1, p - key - 2, walk.price_key, walk.price_key_size)
+            is_size = is_key(key + 1, p - key - 2, walk.size_key, walk.size_key_size)
+            if (is_price and has_price) or (is_size and has_size):
+                walk.fault_at = key
+                return NEED_ONCE
+            p = skip_blanks(p, walk.end)
+            if not is_at(p, walk.end, c':'):
+                walk.fault_at = p
+                return NEED_COLON
+            p = skip_blanks(p + 1, walk.end)
+        else:
+            is_price = index == walk.price_at
+            is_size = index == walk.size_at
+        if is_price:
+            fault = number(walk, &p, walk.price_exp, price, &walk.finest_price)
+            has_price = True
+        elif is_size:
+            fault = number(walk, &p, walk.size_exp, size, &walk.finest_size)
+            has_size = True
+        else:
+            fault = skip_scalar(walk, &p)
+        if fault != NONE:
+            return fault
+        index += 1
+        p = skip_blanks(p, walk.end)
+        if is_at(p, walk.end, c','):
+            p = skip_blanks(p + 1, walk.end)
+            continue
+        walk.fault_at = p
+        if not is_at(p, walk.end, closing):
+            return NEED_NEXT
+        if not (has_price and has_size):
+            return NEED_NUMBERS
+        at[0] = p + 1
+        return NONE
+
+
 cdef Fault walk_ladder(Walk* walk) noexcept nogil:
     cdef text_t p = skip_blanks(walk.start, walk.end), end = walk.end
     cdef unsigned char tail[2 * MDTOOL_QUICK_BYTES]
@@ -254,7 +379,10 @@ cdef Fault walk_ladder(Walk* walk) noexcept nogil:
             if length:
                 p += length
             else:
-                fault = slow_level(walk, &p, &price, &size)
+                if walk.form == PAIRS:
+                    fault = slow_level(walk, &p, &price, &size)
+                else:
+                    fault = shaped_level(walk, &p, &price, &size)
                 if fault != NONE:
                     return fault
             if prices != NULL:
@@ -267,7 +395,7 @@ cdef Fault walk_ladder(Walk* walk) noexcept nogil:
                 p = skip_blanks(p, end)
             if is_at(p, end, c','):
                 p += 1
-                if not is_at(p, end, c'['):
+                if p < end and p[0] <= 0x20:
                     p = skip_blanks(p, end)
                 continue
             if is_at(p, end, c']'):
@@ -323,10 +451,29 @@ cdef Py_ssize_t check_int64(Py_buffer* view, str name) except -1:
     return view.len // 8
 
 
-def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0):
+cdef int set_shape(Walk* walk, object shape) except -1:
+    """`shape` must outlive the walk, which points into its keys."""
+    walk.form = PAIRS
+    if shape is None:
+        return 0
+    price, size = shape
+    if price == size:
+        raise ValueError(f"shape {shape!r}: price and size are the same")
+    if isinstance(price, str):
+        walk.form = OBJECTS
+        walk.price_key = PyUnicode_AsUTF8AndSize(price, &walk.price_key_size)
+        walk.size_key = PyUnicode_AsUTF8AndSize(size, &walk.size_key_size)
+    else:
+        walk.form = ROWS
+        walk.price_at = price
+        walk.size_at = size
+    return 0
+
+
+def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0, shape=None):
     """Parse the ladder in the bytes-like `text` into prices[at:] and sizes[at:]; the number of levels written.
 
-    `prices` and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, and ValueError
+    `shape` (model.Shape) says where a row has its price and size; None: `["price","size"]` and nothing else. `prices` and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, and ValueError
     for buffers that are none or too small. After an error what stands behind `at` is undefined.
     """
     cdef Py_buffer text_view, price_view, size_view
@@ -349,7 +496,8 @@ def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0):
                 walk.end = walk.start + text_view.len
                 walk.price_exp = price_exp
                 walk.size_exp = size_exp
-                walk.quick = MDTOOL_QUICK and is_quick(price_exp) and is_quick(size_exp)
+                set_shape(&walk, shape)
+                walk.quick = walk.form == PAIRS and MDTOOL_QUICK and is_quick(price_exp) and is_quick(size_exp)
                 walk.prices = <int64_t*>price_view.buf + at
                 walk.sizes = <int64_t*>size_view.buf + at
                 walk.room = room - at
@@ -367,7 +515,7 @@ def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0):
         PyBuffer_Release(&text_view)
 
 
-def exponents(text):
+def exponents(text, shape=None):
     """The coarsest exponents, at most 0, that hold every price and every size of a ladder exactly: (price, size)."""
     cdef Py_buffer view
     cdef Walk walk
@@ -378,6 +526,7 @@ def exponents(text):
         walk.start = <text_t>view.buf
         walk.end = walk.start + view.len
         walk.price_exp = walk.size_exp = 0
+        set_shape(&walk, shape)
         walk.quick = False
         walk.prices = walk.sizes = NULL
         walk.room = 0
@@ -391,7 +540,7 @@ def exponents(text):
 
 
 def count(text):
-    """Levels of a ladder: exact for a ladder, and an upper bound of what `parse` writes for any text."""
+    """Levels of a ladder of arrays: exact for a ladder, and an upper bound of what `parse` writes for any text."""
     cdef Py_buffer view
     cdef text_t p
     cdef Py_ssize_t i, opened = 0
