@@ -208,7 +208,7 @@ def test_writer_status_follows_the_heartbeat(store):
     clock = ManualClock(NOON)
     writer = store.writer(FEED, clock=clock)
     reader = store.reader(FEED)
-    assert reader.writer_status(SECOND, NOON) is WriterStatus.GONE
+    assert reader.writer_status(SECOND, NOON) is WriterStatus.ALIVE  # it has the feed, and nothing to write yet
     writer.append(NOON, Kind.DATA, writer.stream("d"), 1, b"x")
     assert reader.writer_status(SECOND, NOON + SECOND) is WriterStatus.ALIVE
     assert reader.writer_status(SECOND, NOON + SECOND + 1) is WriterStatus.STALE
