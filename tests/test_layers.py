@@ -37,11 +37,12 @@ MAY_IMPORT = {
     "interop": {"storage", "venues", "model", "errors"},
     "view": {"model", "units", "books"},
 }
-EVERYTHING = {*MAY_IMPORT, "bench", "commands", ""}
-MAY_IMPORT["bench"] = EVERYTHING - {"commands", "view", "bench", ""}
+EVERYTHING = {*MAY_IMPORT, "bench", "torture", "commands", ""}
+for above_the_tasks in ("bench", "torture"):  # they exercise whatever there is
+    MAY_IMPORT[above_the_tasks] = EVERYTHING - {"commands", "view", "bench", "torture", ""}
 MAY_IMPORT["commands"] = EVERYTHING
 MAY_IMPORT["__main__"] = EVERYTHING
-MAY_IMPORT[""] = EVERYTHING - {"commands", "view", "bench"}  # the API's face: mdtool/__init__.py
+MAY_IMPORT[""] = EVERYTHING - {"commands", "view", "bench", "torture"}  # the API's face: mdtool/__init__.py
 
 TALKERS = {"commands", "view", "__main__"}  # who may print and draw
 VENUE_WORDS = re.compile(

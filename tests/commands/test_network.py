@@ -92,7 +92,7 @@ def test_a_signal_stops_recording_gracefully(
         assert recorder.stderr.readline().startswith("connected to ws://")
         time.sleep(0.5)
         found, err = stop(recorder, number)
-    assert found == code
+    assert found == code, err
     assert f"stopping: {why}\n" in err
     last = json.loads(mdtool("--store", store, "tail", "-n", "1", "--json", "sim/ALPHA_USDT").out)
     assert (last["kind"], last["payload"]) == ("end", {"reason": why})
