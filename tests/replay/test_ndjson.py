@@ -25,6 +25,7 @@ class OnePayload:
     """A reader and a record at once, for properties that need no store."""
 
     recv_ns, stream, session, kind, flags = 7, 0, 1, Kind.DATA, 0
+    tag = 1 << 32 | Kind.DATA << 16
 
     class feed:
         name = "sim/A_USDT"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -42,23 +42,11 @@ def is_json_line(payload: bytes) -> bool:
     return b"\n" not in payload and b"\r" not in payload
 
 
-class _Head(NamedTuple):
-    """What stands between the receive time and the payload, and the fields of the records it is for."""
-
-    middle: bytes
-    session: int
-    kind: int
-    flags: int
-
-
-NO_HEAD = _Head(b"", -1, -1, -1)  # of no record
-
-
 class Ndjson:
     """Encodes records as NDJSON. Keeps what is the same from line to line: one instance serves one replay."""
 
     def __init__(self) -> None:
-        self._heads: dict[Reader, dict[int, _Head]] = {}  # by stream: that of the last record of it
+        self._middles: dict[Reader, dict[int, bytes]] = {}  # by the record's tag
 
     def __call__(self, records: Sequence[tuple[Reader, Record]]) -> bytes:
         """The lines of `records`, in order, each with its newline."""
@@ -77,16 +65,15 @@ class Ndjson:
         parts: list[bytes] = []
         extend = parts.extend
         current: Reader | None = None
-        heads: dict[int, _Head] = {}
+        middles: dict[int, bytes] = {}
         for reader, record in records:
             if reader is not current:
                 current = reader
-                heads = self._heads.setdefault(reader, {})
-            # Compared and not looked up by all four: a tuple to hash costs three times as much.
-            middle, session, kind, flags = heads.get(record.stream, NO_HEAD)
-            if record.session != session or record.kind != kind or record.flags != flags:
-                middle = _middle(reader, record)
-                heads[record.stream] = _Head(middle, record.session, record.kind, record.flags)
+                middles = self._middles.setdefault(reader, {})
+            try:
+                middle = middles[record.tag]
+            except KeyError:
+                middle = middles[record.tag] = _middle(reader, record)
             payload = record.payload
             validate(payload)
             extend((b'{"recv_ns":%d' % record.recv_ns, middle, payload, b"}\n"))
