@@ -1,0 +1,292 @@
+"""A part: closed chunks of one UTC day as one Parquet file. What it is, and reading it.
+
+One row a record, in order of arrival. What a chunk's index and heap hold is there to the bit: rows number through the
+part's chunks in order, a payload's offset in its chunk's heap is the sum of the lengths before it, and the CRC of a row
+follows from these. The key-value metadata "mdtool" (JSON, see `Manifest`) says which chunks they are.
+
+Parquet's own page checksums are written, and checked where the reader verifies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mdtool.errors import CorruptStore
+from mdtool.kernel.journal import Journal, crc32c, fill_crcs
+from mdtool.storage import layout
+from mdtool.storage.chunk import Heap, Rows, Run
+from mdtool.storage.place import Place, part_name, place_of
+from mdtool.storage.reader import ROW_BITS
+from mdtool.storage.registry import ChunkInfo, FeedInfo
+
+VERSION = 1
+KEY = b"mdtool"
+RAW = ("recv_ns", "kind", "stream", "session", "flags", "payload")
+SCHEMA = pa.schema(
+    [
+        pa.field("recv_ns", pa.int64(), nullable=False),
+        pa.field("kind", pa.uint8(), nullable=False),
+        pa.field("stream", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("session", pa.uint32(), nullable=False),
+        pa.field("flags", pa.uint8(), nullable=False),
+        pa.field("venue_ns", pa.int64()),
+        pa.field("first_seq", pa.int64()),
+        pa.field("last_seq", pa.int64()),
+        pa.field("prev_seq", pa.int64()),
+        pa.field("verdict", pa.uint8()),
+        pa.field("payload", pa.binary(), nullable=False),
+    ]
+)
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A chunk as a part tells of it: its registry entry, and `crc32c` over its rows of 32 bytes one after another."""
+
+    chunk_id: int
+    epoch: int
+    rows: int
+    heap_bytes: int
+    min_ns: int
+    max_ns: int
+    flags: int
+    created_ns: int
+    closed_ns: int
+    crc32c: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a part says of itself. `streams`: the feed's names by id when it was sealed."""
+
+    version: int
+    store: str
+    feed: str
+    feed_id: int
+    part: int
+    streams: tuple[str, ...]
+    chunks: tuple[Sealed, ...]
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def of(cls, metadata: dict[bytes, bytes] | None, where: str) -> Manifest:
+        """Raises CorruptStore where a Parquet file is no part of ours."""
+        said = (metadata or {}).get(KEY)
+        if said is None:
+            raise CorruptStore(f"{where}: a Parquet file without the metadata {KEY.decode()!r}: no part of a store")
+        try:
+            fields = json.loads(said)
+            if fields["version"] != VERSION:
+                raise CorruptStore(
+                    f"{where}: part version {fields['version']}, this mdtool reads {VERSION}: use the one that wrote it"
+                )
+            chunks = tuple(Sealed(**chunk) for chunk in fields.pop("chunks"))
+            return cls(**fields | {"chunks": chunks, "streams": tuple(fields["streams"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptStore(f"{where}: its metadata does not parse ({error}); run: mdtool verify") from None
+
+
+class Part:
+    """An open part. Row groups are read when asked for; the last one is kept. Raises CorruptStore where the file
+    contradicts itself."""
+
+    def __init__(self, source: Any, where: str, *, verify: bool = True) -> None:
+        self.where = where
+        self._source = source
+        try:
+            self._file = pq.ParquetFile(source, read_dictionary=["stream"], page_checksum_verification=verify)
+            metadata = self._file.metadata
+            self.manifest = Manifest.of(metadata.metadata, where)
+        except (pa.ArrowException, OSError) as error:
+            raise self._broken(error) from None
+        if set(RAW) - set(self._file.schema_arrow.names):
+            raise CorruptStore(f"{where}: not the columns of a part; run: mdtool verify")
+        counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        self._starts = np.cumsum([0, *counts])  # of each row group, and the end
+        self._firsts = np.cumsum([0, *(chunk.rows for chunk in self.manifest.chunks)])  # of each chunk, and the end
+        if self._starts[-1] != self._firsts[-1]:
+            raise CorruptStore(
+                f"{where}: {self._starts[-1]} rows, its chunks have {self._firsts[-1]}; run: mdtool verify"
+            )
+        self._group: tuple[int, Rows, Heap] | None = None
+
+    def _broken(self, error: BaseException) -> CorruptStore:
+        return CorruptStore(f"{self.where}: {' '.join(str(error).split())}; run: mdtool verify")
+
+    def _read(self, number: int, columns: Sequence[str]) -> Any:
+        try:
+            return self._file.read_row_group(number, columns=list(columns), use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise self._broken(error) from None
+
+    def group(self, number: int) -> tuple[Rows, Heap]:
+        """A row group as rows and heap; stream ids are the manifest's."""
+        if self._group is None or self._group[0] != number:
+            table = self._read(number, RAW)
+            payload = table["payload"].combine_chunks()
+            _, offsets, data = payload.buffers()
+            bounds = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
+            rows = np.zeros(len(payload), layout.ROW)
+            for name in ("recv_ns", "kind", "session", "flags"):
+                rows[name] = table[name].to_numpy()
+            rows["stream"] = self._streams(table["stream"].combine_chunks())
+            rows["offset"], rows["length"] = bounds[:-1], np.diff(bounds)
+            heap: Heap = memoryview(data) if data is not None else b""
+            fill_crcs(rows, heap)
+            self._group = (number, rows, heap)
+        return self._group[1:]
+
+    def _streams(self, column: Any) -> npt.NDArray[np.uint16]:
+        if isinstance(column, pa.ChunkedArray):
+            column = column.chunk(0)
+        names = {name: number for number, name in enumerate(self.manifest.streams)}
+        try:
+            ids = np.array([names[name] for name in column.dictionary.to_pylist()] or [0], np.uint16)
+        except KeyError as error:
+            raise CorruptStore(f"{self.where}: stream {error} is not in its metadata; run: mdtool verify") from None
+        return ids[column.indices.to_numpy(zero_copy_only=False)]
+
+    def runs(self, chunk: int, first: int = 0) -> Iterator[tuple[int, Rows, Heap]]:
+        """Of chunk number `chunk` of the part from row `first` on: (row, rows, heap) a row group."""
+        start, end = int(self._firsts[chunk]), int(self._firsts[chunk + 1])
+        at = start + first
+        while at < end:
+            number = int(np.searchsorted(self._starts, at, "right")) - 1
+            base, stop = int(self._starts[number]), min(end, int(self._starts[number + 1]))
+            rows, heap = self.group(number)
+            begin = max(start, base)
+            yield begin - start, rows[begin - base : stop - base], heap
+            at = stop
+
+    def times(self, chunk: int) -> Numbers:
+        """Receive times of a chunk's rows, read without their payloads."""
+        start, end = int(self._firsts[chunk]), int(self._firsts[chunk + 1])
+        pieces = [np.zeros(0, np.int64)]
+        for number, (base, stop) in enumerate(pairwise(self._starts.tolist())):
+            if base < end and stop > start:
+                times = self._read(number, ["recv_ns"])["recv_ns"].to_numpy()
+                pieces.append(times[max(start - base, 0) : end - base])
+        return np.concatenate(pieces)
+
+    def rows(self, chunk: int) -> Rows:
+        """A chunk's rows as they were in its index, offsets and CRCs made anew of what the part holds."""
+        pieces = [np.zeros(0, layout.ROW)]
+        used = 0
+        for _, rows, heap in self.runs(chunk):
+            moved = rows.copy()
+            shift = used - int(rows[0]["offset"])
+            moved["offset"] = (rows["offset"].astype(np.int64) + shift).astype(np.uint64)
+            start = int(rows[0]["offset"])
+            fill_crcs(moved, memoryview(heap)[start:], used)
+            used += int(rows["length"].sum(dtype=np.int64))
+            pieces.append(moved)
+        return np.concatenate(pieces)
+
+    def check_decoded(self) -> None:
+        """Read the columns from decoding. Raises CorruptStore where a page of them does not hold."""
+        for number in range(len(self._starts) - 1):
+            self._read(number, [name for name in SCHEMA.names if name not in RAW])
+
+    def damaged(self) -> list[int]:
+        """Ids of the chunks whose rows are not those that were sealed; reads everything. Raises CorruptStore where
+        a page cannot be read at all."""
+        self.check_decoded()
+        found = ((chunk, crc32c(self.rows(number))) for number, chunk in enumerate(self.manifest.chunks))
+        return [chunk.chunk_id for chunk, crc in found if crc != chunk.crc32c]
+
+    def close(self) -> None:
+        """Let the file go; rows that were read stay readable."""
+        self._file.close(force=True)
+        self._source.close()
+
+
+class PartChunk:
+    """A chunk of a part, read as a live one is. `ids`: the feed's stream ids by those of the part."""
+
+    def __init__(self, info: ChunkInfo, part: Part, number: int, ids: npt.NDArray[np.uint16] | None) -> None:
+        self.info = info
+        self.committed = part.manifest.chunks[number].rows
+        self._part = part
+        self._number = number
+        self._ids = ids
+
+    def times(self, count: int) -> Numbers:
+        return self._part.times(self._number)[:count]
+
+    def run(self, row: int) -> Run:
+        """The run that `row` is in; an empty one behind the last."""
+        for start, rows, heap in self._part.runs(self._number, row):
+            if self._ids is not None:
+                rows = rows.copy()
+                rows["stream"] = self._ids[rows["stream"]]
+                fill_crcs(rows, heap)
+            return self._run(start, rows, heap)
+        return self._run(self.committed, np.zeros(0, layout.ROW), b"")
+
+    def _run(self, start: int, rows: Rows, heap: Heap) -> Run:
+        return Run(start, Journal(rows, heap, (self.info.chunk_id << ROW_BITS) + start, False), rows, heap, True)
+
+
+class PartShelf:
+    """Opens the parts of a feed for one reader; keeps the last one open."""
+
+    def __init__(self, feed: FeedInfo, *, verify: bool = True) -> None:
+        self._feed = feed
+        self._verify = verify
+        self._place: Place = place_of(feed)
+        self._part: Part | None = None
+
+    def chunk(self, info: ChunkInfo, streams: Sequence[str]) -> PartChunk:
+        """A sealed chunk. Raises ChunkUnavailable where its part is not there, CorruptStore where it is another's."""
+        part = self._part
+        if part is None or part.manifest.part != info.part:
+            self.close()
+            part = self._part = open_part(self._feed, self._place, info, verify=self._verify)
+        for number, chunk in enumerate(part.manifest.chunks):
+            if chunk.chunk_id == info.chunk_id:
+                if chunk.rows != info.rows:
+                    break
+                return PartChunk(info, part, number, _ids(part, streams))
+        raise CorruptStore(
+            f"{part.where}: has no chunk {info.chunk_id} of {info.rows} rows, as the registry says; run: mdtool verify"
+        )
+
+    def close(self) -> None:
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+
+
+def open_part(feed: FeedInfo, place: Place, info: ChunkInfo, *, verify: bool = True) -> Part:
+    """The part that holds a sealed chunk. Raises ChunkUnavailable and CorruptStore."""
+    name = part_name(info.part, info.min_ns)
+    part = Part(place.open(name), place.where(name), verify=verify)
+    said = part.manifest
+    if (said.store, said.feed_id, said.part) != (feed.store_id, feed.feed_id, info.part):
+        part.close()
+        raise CorruptStore(f"{part.where}: is part {said.part} of {said.feed} of store {said.store}, not this feed's")
+    return part
+
+
+def _ids(part: Part, streams: Sequence[str]) -> npt.NDArray[np.uint16] | None:
+    """The feed's id of each stream id of the part; None where they are the same, as always but after a rebuild."""
+    names = part.manifest.streams
+    if tuple(streams[: len(names)]) == names:
+        return None
+    known = {name: number for number, name in enumerate(streams)}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise CorruptStore(f"{part.where}: the feed's registry does not know stream {missing[0]!r}; run: mdtool verify")
+    return np.array([known[name] for name in names], np.uint16)

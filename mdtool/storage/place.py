@@ -1,0 +1,249 @@
+"""Where a feed's parts are: its own directory, another one, or an object store behind pyarrow.fs.
+
+Rule: what stands under a part's name is whole, and is never overwritten. A part is written beside its place (where
+`draft` says) and published under its name in one step.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from mdtool.clock import DAY, SECOND
+from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
+from mdtool.kernel.journal import crc32c
+from mdtool.storage import files
+from mdtool.storage.registry import FeedInfo
+
+DRAFT = ".{number:06d}.sealing"  # hidden from `date=*/*.parquet`, and recognised as what a crash left
+COPY_BYTES = 8 * 1024 * 1024
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # as other tools for S3 read them
+
+
+def part_name(number: int, day_ns: int) -> str:
+    """Path of a part below its place, by its number and any time of its UTC day: `date=2025-10-06/000017.parquet`."""
+    date = time.strftime("%Y-%m-%d", time.gmtime(day_ns // DAY * DAY // SECOND))
+    return f"date={date}/{number:06d}.parquet"
+
+
+class Place(Protocol):
+    """Where the parts of one feed are. Names are those of `part_name`."""
+
+    def where(self, name: str) -> str:
+        """The part's path or URI, for people."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of what stands under the name; None where nothing does."""
+        ...
+
+    def open(self, name: str) -> Any:
+        """The part as pyarrow's random access file. Raises ChunkUnavailable."""
+        ...
+
+    def draft(self, number: int) -> Path:
+        """Where a part is written before it is published, in a directory that is there."""
+        ...
+
+    def drafts(self) -> list[Path]:
+        """What was being written when a process died."""
+        ...
+
+    def publish(self, draft: Path, name: str) -> None:
+        """Have the draft, which is on disk, stand under the name for good; the draft goes. Raises FileExistsError
+        where the name is taken."""
+        ...
+
+    def set_aside(self, name: str) -> str:
+        """Give what stands under the name another one, which is returned as by `where`."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a part; nothing happens where there is none."""
+        ...
+
+
+def place_of(feed: FeedInfo) -> Place:
+    """Where the feed's parts are. Raises StoreError for an archive nothing can be kept in."""
+    if not feed.archive:
+        return LocalPlace(feed.directory)
+    if "://" not in feed.archive:
+        return LocalPlace(Path(feed.archive).expanduser() / feed.venue / feed.symbol)
+    split = urlsplit(feed.archive)
+    if split.scheme == "file":
+        return LocalPlace(Path(split.path) / feed.venue / feed.symbol)
+    return RemotePlace(feed)
+
+
+class LocalPlace:
+    """A directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def where(self, name: str) -> str:
+        return str(self.root / name)
+
+    def size(self, name: str) -> int | None:
+        try:
+            return (self.root / name).lstat().st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str) -> Any:
+        import pyarrow as pa
+
+        try:
+            fd = files.open_existing(self.root / name)  # which refuses a link
+        except OSError as error:
+            raise ChunkUnavailable(_gone(self.where(name), error.strerror)) from None
+        return pa.PythonFile(os.fdopen(fd, "rb"), mode="r")
+
+    def draft(self, number: int) -> Path:
+        files.make_directory(self.root)
+        return self.root / DRAFT.format(number=number)
+
+    def drafts(self) -> list[Path]:
+        return _drafts(self.root)
+
+    def publish(self, draft: Path, name: str) -> None:
+        final = self.root / name
+        fresh = not final.parent.exists()
+        files.make_directory(final.parent)
+        os.link(draft, final)  # and not rename, which would replace what is there
+        files.sync_directory(final.parent)
+        if fresh:
+            files.sync_directory(self.root)
+        draft.unlink()
+
+    def set_aside(self, name: str) -> str:
+        taken = self.root / name
+        for number in range(1, 10_000):
+            aside = taken.with_name(f"{taken.name}.foreign-{number}")
+            try:
+                os.link(taken, aside)
+            except FileExistsError:
+                continue
+            taken.unlink()
+            files.sync_directory(taken.parent)
+            return str(aside)
+        raise StoreError(f"{taken}: foreign, and so are all the names to set it aside under; clear that directory")
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+
+class RemotePlace:
+    """An object store (or another file system) that pyarrow.fs knows by a URI, as in
+    `s3://bucket/folder?endpoint_override=127.0.0.1:5000&scheme=http`. An object appears whole or not at all, so a
+    part is uploaded under its own name; it is read back and compared before anything relies on it."""
+
+    def __init__(self, feed: FeedInfo) -> None:
+        import pyarrow as pa
+        from pyarrow import fs
+
+        self._uri = feed.archive
+        self._local = feed.directory
+        self._missing = fs.FileType.NotFound
+        try:
+            self._fs, root = fs.FileSystem.from_uri(_with_endpoint(feed.archive))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise StoreError(f"{feed.name}: its archive {self._uri!r} cannot be used: {_line(error)}") from None
+        self._root = posixpath.join(root, feed.venue, feed.symbol)
+        self._shown = urlunsplit((*urlsplit(feed.archive)[:2], "", "", ""))
+
+    def where(self, name: str) -> str:
+        _, _, below = self._path(name).partition("/")
+        return f"{self._shown}/{below}"
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self._root, name)
+
+    def size(self, name: str) -> int | None:
+        with self._telling(name):
+            info = self._fs.get_file_info(self._path(name))
+            return None if info.type == self._missing else int(info.size or 0)
+
+    def open(self, name: str) -> Any:
+        try:
+            return self._fs.open_input_file(self._path(name))
+        except OSError as error:
+            raise ChunkUnavailable(_gone(self.where(name), _line(error))) from None
+
+    def draft(self, number: int) -> Path:
+        return self._local / DRAFT.format(number=number)
+
+    def drafts(self) -> list[Path]:
+        return _drafts(self._local)
+
+    def publish(self, draft: Path, name: str) -> None:
+        if self.size(name) is not None:
+            raise FileExistsError(self.where(name))
+        path = self._path(name)
+        with self._telling(name):
+            self._fs.create_dir(posixpath.dirname(path), recursive=True)
+            sent = 0
+            with draft.open("rb") as source, self._fs.open_output_stream(path) as out:
+                while piece := source.read(COPY_BYTES):
+                    out.write(piece)
+                    sent = crc32c(piece, sent)
+            came = 0
+            with self._fs.open_input_stream(path) as back:
+                while piece := back.read(COPY_BYTES):
+                    came = crc32c(piece, came)
+        if came != sent:
+            raise CorruptStore(f"{self.where(name)}: reads back otherwise than it was written; its chunks are kept")
+        draft.unlink()
+
+    def set_aside(self, name: str) -> str:
+        number = 1
+        while self.size(aside := f"{name}.foreign-{number}") is not None:
+            number += 1
+        with self._telling(name):
+            self._fs.copy_file(self._path(name), self._path(aside))
+            self._fs.delete_file(self._path(name))
+        return self.where(aside)
+
+    def remove(self, name: str) -> None:
+        if self.size(name) is not None:
+            with self._telling(name):
+                self._fs.delete_file(self._path(name))
+
+    @contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{self.where(name)}: {_line(error)}") from None
+
+
+def _with_endpoint(uri: str) -> str:
+    """The URI with the endpoint the environment names, where it does not name one itself."""
+    split = urlsplit(uri)
+    endpoint = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
+    query = dict(parse_qsl(split.query))
+    if split.scheme != "s3" or not endpoint or "endpoint_override" in query:
+        return uri
+    host = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+    query |= {"endpoint_override": host.netloc, "scheme": host.scheme}
+    return urlunsplit(split._replace(query=urlencode(query)))
+
+
+def _drafts(directory: Path) -> list[Path]:
+    return sorted(directory.glob(".*.sealing"))
+
+
+def _gone(where: str, why: str | None) -> str:
+    return f"{where}: the part cannot be opened: {why}; run: mdtool verify"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
