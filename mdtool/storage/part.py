@@ -252,7 +252,7 @@ class PartShelf:
         """A sealed chunk. Raises ChunkUnavailable where its part is not there, CorruptStore where it is another's."""
         part = self._part
         if part is None or part.manifest.part != info.part:
-            self.close()
+            # The one before is let go, not closed: a reader that peeks ahead still reads a chunk of it.
             part = self._part = open_part(self._feed, self._place, info, verify=self._verify)
         for number, chunk in enumerate(part.manifest.chunks):
             if chunk.chunk_id == info.chunk_id:

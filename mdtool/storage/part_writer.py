@@ -115,7 +115,6 @@ def write_part(draft: Path, feed: FeedInfo, number: int, sources: Sequence[Sourc
             data_page_size=ONE_PAGE,
             write_batch_size=GROUP_ROWS,
             write_page_checksum=True,
-            store_schema=False,
         ) as writer,
     ):
         for group in _groups(sources):
