@@ -100,7 +100,7 @@ class TableEvidence:
 
     slots: list[np.void | None]
     count: int  # as the file says
-    behind: int = 0  # whole slots behind the count
+    behind: list[np.void] = field(default_factory=list)  # whole slots behind the count
 
     @property
     def damaged(self) -> list[int]:
@@ -127,13 +127,13 @@ def read_table(
         if bytes(data[start : start + dtype.itemsize]) != blank:
             break
         slots.pop()  # never written: the count is what is wrong
-    behind = 0
+    behind: list[np.void] = []
     if not in_use:
-        while len(slots) + behind < room:
-            slot = whole_slot(dtype, data, at + (len(slots) + behind) * dtype.itemsize)
+        while len(slots) + len(behind) < room:
+            slot = whole_slot(dtype, data, at + (len(slots) + len(behind)) * dtype.itemsize)
             if slot is None:
                 break
-            behind += 1
+            behind.append(slot)
     return TableEvidence(slots, count, behind)
 
 
@@ -148,7 +148,7 @@ class FeedEvidence:
     chunks: TableEvidence
     streams: list[str | None]  # None: damaged
     streams_count: int
-    streams_behind: int
+    streams_behind: list[str]
     settings: np.void | None  # the copy of the feed's slot in registry.bin
 
 
@@ -166,11 +166,15 @@ def examine_feed(directory: Path, *, in_use: bool) -> FeedEvidence:
         head,
         file.error or why,
         read_table(path, file.data, layout.CHUNK_SLOT, layout.CHUNKS_AT, layout.COMMITTED_AT, in_use=in_use),
-        [None if slot is None else bytes(slot["name"]).decode("utf-8", "replace") for slot in names.slots],
+        [None if slot is None else _text(slot) for slot in names.slots],
         names.count,
-        names.behind,
+        [_text(slot) for slot in names.behind],
         whole_slot(layout.FEED_SLOT, file.data, layout.SETTINGS_AT),
     )
+
+
+def _text(slot: np.void) -> str:
+    return bytes(slot["name"]).decode("utf-8", "replace")
 
 
 @dataclass(slots=True)

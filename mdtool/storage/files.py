@@ -88,6 +88,18 @@ def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
     sync_directory(path.parent)
 
 
+def replace_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
+    """This content under `path`, at once and on disk; what was there is kept by whoever linked or mapped it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    try:
+        write_durably(aside, pieces)
+        aside.rename(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
 def boot_id() -> bytes:
     """16 bytes that change with each boot of the machine: shared memory of another boot is gone. Zeros where the kernel
     does not tell."""

@@ -12,21 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mdtool.errors import UsageError
+from mdtool.errors import StoreError, UsageError
 from mdtool.storage import cursor, layout
+from mdtool.storage.census import REGISTRY, StoreEvidence, examine_store
 from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.evidence import (
-    Bytes,
-    ChunkEvidence,
     FeedEvidence,
     Progress,
-    TableEvidence,
     examine_chunk,
     examine_feed,
-    head_of,
-    load,
     no_progress,
-    read_table,
 )
 from mdtool.storage.findings import Checked, Finding, What
 from mdtool.storage.inspection import (
@@ -38,11 +33,10 @@ from mdtool.storage.inspection import (
     temporary,
     unnamed_streams,
 )
-from mdtool.storage.layout import ChunkState, FeedState, Location
+from mdtool.storage.layout import ChunkState, Location
 from mdtool.storage.locks import is_written
 from mdtool.storage.registry import FeedInfo, feed_info
 
-REGISTRY = "registry.bin"
 REBUILD = "run: mdtool registry verify --rebuild"
 STORE_NAMES = {REGISTRY, "feeds", "trash", "repaired", "lost+found"}
 FEED_NAMES = {"feed.bin", "writer.lock", "maintenance.lock", "live", "cursors", "trash", "repaired"}
@@ -81,113 +75,6 @@ def verify(
     return checked
 
 
-class StoreEvidence:
-    """What registry.bin says, and which feeds are there whatever it says."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file: Bytes = load(path / REGISTRY)
-        self.head, why = head_of(self.file.data, layout.STORE_HEADER, layout.STORE_MAGIC)
-        self.why = self.file.error or why
-        self.table: TableEvidence = read_table(
-            self.file.path, self.file.data, layout.FEED_SLOT, layout.PAGE, layout.COMMITTED_AT, in_use=True
-        )
-        self.next_session = int.from_bytes(
-            self.file.data[layout.NEXT_SESSION_AT : layout.NEXT_SESSION_AT + 8], "little"
-        )
-        self.store_id = bytes(self.head["store_id"]).hex() if self.head is not None else ""
-        self.registered: dict[int, FeedInfo] = {}  # by number of the slot, active ones
-        self.nonsense: list[int] = []  # slots that prove themselves and say what cannot be
-        for number, slot in enumerate(self.table.slots):
-            if slot is not None:
-                self._take(number, slot)
-        self.directories = feed_directories(path)
-        if not self.store_id:
-            self.store_id = _store_id_of(self.directories)
-        known = {feed.name for feed in self.registered.values()}
-        self.strays = [directory for directory in self.directories if name_of(directory) not in known]
-        guessed = (guess(directory, self.store_id) for directory in self.strays)
-        self.feeds = sorted([*self.registered.values(), *guessed], key=lambda feed: feed.name)
-
-    def _take(self, number: int, slot: np.void) -> None:
-        try:
-            feed = feed_info(slot, self.path, self.store_id)
-            layout.check_name(feed.venue, feed.symbol)
-            state = FeedState(int(slot["state"]))
-        except (ValueError, UsageError):
-            self.nonsense.append(number)
-            return
-        if state == FeedState.ACTIVE and feed.name not in {other.name for other in self.registered.values()}:
-            self.registered[number] = feed
-        elif state == FeedState.ACTIVE or feed.feed_id != number + 1:
-            self.nonsense.append(number)
-
-
-def examine_store(path: Path) -> StoreEvidence:
-    return StoreEvidence(path)
-
-
-def name_of(directory: Path) -> str:
-    return f"{directory.parent.name}/{directory.name}"
-
-
-def feed_directories(path: Path) -> list[Path]:
-    """Every directory that can be a feed's."""
-    found = []
-    for directory in sorted(path.glob("feeds/*/*")):
-        try:
-            layout.check_name(directory.parent.name, directory.name)
-        except UsageError:
-            continue
-        if directory.is_dir() and not directory.is_symlink():
-            found.append(directory)
-    return found
-
-
-def guess(directory: Path, store_id: str) -> FeedInfo:
-    """A feed no registry knows, from what its own files say; feed id 0 where they do not."""
-    seen = examine_feed(directory, in_use=True)
-    if seen.settings is not None:
-        try:
-            info = feed_info(seen.settings, directory.parents[2], store_id)
-            if info.name == name_of(directory):
-                return info
-        except ValueError:
-            pass
-    feed_id, heap_bytes = int(seen.head["feed_id"]) if seen.head is not None else 0, 0
-    shm = any(
-        slot is not None and (good := Slot.of(slot)) is not None and good.location == Location.SHM
-        for slot in seen.chunks.slots
-    )
-    for index in sorted(directory.glob("live/[0-9]*.idx")):
-        head, _ = head_of(load(index).data, layout.CHUNK_HEADER, layout.CHUNK_MAGIC)
-        if head is not None:
-            feed_id, heap_bytes = feed_id or int(head["feed_id"]), int(head["heap_capacity"])
-    return FeedInfo(
-        feed_id,
-        directory.parent.name,
-        directory.name,
-        directory,
-        Location.SHM if shm else Location.DISK,
-        max(4096, heap_bytes) if heap_bytes else 64 << 20,
-        None,
-        int(seen.head["created_ns"]) if seen.head is not None else 0,
-        store_id,
-    )
-
-
-def _store_id_of(directories: list[Path]) -> str:
-    """The store's id as its feeds say, where its registry does not."""
-    for directory in directories:
-        paths = [(directory / "feed.bin", layout.FEED_HEADER, layout.FEED_MAGIC)]
-        paths += [(p, layout.CHUNK_HEADER, layout.CHUNK_MAGIC) for p in sorted(directory.glob("live/[0-9]*.idx"))]
-        for path, dtype, magic in paths:
-            head, _ = head_of(load(path).data, dtype, magic)
-            if head is not None:
-                return bytes(head["store_id"]).hex()
-    return ""
-
-
 def store_findings(store: StoreEvidence) -> Iterator[Finding]:
     """What is wrong with registry.bin and with what lies beside it."""
     where = str(store.file.path)
@@ -212,7 +99,7 @@ def store_findings(store: StoreEvidence) -> Iterator[Finding]:
         if store.table.count != len(store.table.slots):
             yield finding(What.COUNT, f"{store.table.count:,} feeds counted", f"{len(store.table.slots):,}")
         if store.table.behind:
-            yield finding(What.COUNT, f"{store.table.behind} whole feed slots behind the count", "none")
+            yield finding(What.COUNT, f"{len(store.table.behind)} whole feed slots behind the count", "none")
     for directory in store.strays:
         yield finding(What.ORPHAN, "a feed that the registry does not name", "its entry", str(directory))
     for entry in sorted(store.path.iterdir()) if store.path.is_dir() else []:
@@ -290,7 +177,7 @@ class _Feed:
                 self.add(path, What.COUNT, f"{count:,} {what} counted", f"{there:,}", REBUILD)
         for what, behind in (("chunk", seen.chunks.behind), ("stream", seen.streams_behind)):
             if behind:
-                self.add(path, What.COUNT, f"{behind} whole {what} slots behind the count", "none", REBUILD)
+                self.add(path, What.COUNT, f"{len(behind)} whole {what} slots behind the count", "none", REBUILD)
         last: Slot | None = None
         for number, slot in enumerate(self.slots):
             if slot is None:
@@ -370,7 +257,12 @@ class _Feed:
 
     def cursors(self) -> None:
         slots = {slot.chunk_id: slot for slot in self.slots if slot is not None}
-        for info in cursor.cursors(self.feed):
+        try:
+            infos = cursor.cursors(self.feed)
+        except (StoreError, OSError) as error:
+            self.add(self.feed.directory / cursor.DIRECTORY, What.UNREADABLE, str(error), "the feed's cursors")
+            return
+        for info in infos:
             where = self.feed.directory / cursor.DIRECTORY / info.name
             chunk_id, row = info.position >> 32, info.position & 0xFFFFFFFF
             slot = slots.get(chunk_id)
@@ -384,11 +276,19 @@ class _Feed:
                 self.add(where, What.CURSOR, f"stands at row {row:,} of chunk {chunk_id}", f"at most {slot.rows:,}")
 
 
+HEAP_ALONE = "a heap without its index"
+EMPTY = "a chunk without records"
+NOTHING_LOST = (HEAP_ALONE, EMPTY)
+
+
 def orphan_text(feed: FeedInfo, chunk_id: int, location: Location) -> str:
-    found: ChunkEvidence = examine_chunk(
-        feed.store_id, feed.feed_id, chunk_id, chunk_paths(feed, chunk_id, location), claimed=None, in_use=False
-    )
+    """What a chunk is that no entry names."""
+    paths = chunk_paths(feed, chunk_id, location)
+    found = examine_chunk(feed.store_id, feed.feed_id, chunk_id, paths, claimed=None, in_use=False)
+    if found.index.missing:
+        return HEAP_ALONE
     if not found.identity:
-        return "a chunk file that is not of this feed"
+        page = bytes(found.index.data[: layout.PAGE])
+        return "a chunk file that is not of this feed" if any(page) or found.index.error is not None else EMPTY
     records = len(found.good)
-    return f"a chunk with {records:,} records that nothing names" if records else "a chunk without records"
+    return f"a chunk with {records:,} records that nothing names" if records else EMPTY

@@ -1,0 +1,301 @@
+"""Registries made again from what they name: registry.bin from the feeds, feed.bin from the chunks.
+
+Rule: what proves itself is taken as it is, what does not is put together from the files' own heads, and what nobody can
+tell is said. Nothing is deleted; the damaged file is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mdtool.storage import files, layout
+from mdtool.storage.chunk import chunk_directory, chunk_paths
+from mdtool.storage.evidence import ChunkEvidence, FeedEvidence, Progress, examine_chunk, figures, no_progress
+from mdtool.storage.inspection import Slot
+from mdtool.storage.keep import Keeper
+from mdtool.storage.layout import ChunkFlag, ChunkState, FeedState, Location
+from mdtool.storage.registry import FeedInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing repair or a rebuild does, or leaves for a person to decide. `lost`: records that are gone, None where
+    nobody knows how many."""
+
+    feed: str
+    where: str
+    found: str
+    does: str
+    lost: int | None = 0
+    left: bool = False  # nothing is done: `does` says why
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}; {self.does}"
+
+
+@dataclass(slots=True)
+class FeedTable:
+    """What feed.bin is to hold."""
+
+    slots: list[Slot]
+    streams: list[str]
+    seen: dict[int, ChunkEvidence]  # chunks with files of their own, by id
+    actions: list[Action] = field(default_factory=list)
+    adopted: set[int] = field(default_factory=set)
+
+
+def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = no_progress) -> FeedTable:
+    """The feed's chunk table and stream names, from feed.bin as far as it proves itself and from the chunks besides.
+    Reads every chunk."""
+    where = str(registry.path)
+    slots: dict[int, Slot] = {}
+    broken: list[int] = []  # numbers of entries that are not to be had
+    table = FeedTable([], [], {})
+    for number, raw in enumerate([*registry.chunks.slots, *registry.chunks.behind]):
+        slot = Slot.of(raw) if raw is not None else None
+        if slot is None:
+            broken.append(number)
+        elif slot.chunk_id not in slots:
+            slots[slot.chunk_id] = slot
+    for slot in slots.values():
+        if slot.has_files:
+            claimed = None if slot.state == ChunkState.LIVE else slot.rows
+            table.seen[slot.chunk_id] = _examine(feed, slot.chunk_id, slot.location, claimed, progress)
+    for number, raw in enumerate(registry.chunks.behind):
+        slot = Slot.of(raw)
+        if slot is not None and slot.has_files and not len(table.seen[slot.chunk_id].good):
+            slots.pop(slot.chunk_id)  # a writer died between the entry and its count: there is no record in it
+            table.seen.pop(slot.chunk_id)
+        elif slot is not None:
+            table.actions.append(
+                Action(feed.name, f"{where} slot {len(registry.chunks.slots) + number}",
+                       f"chunk {slot.chunk_id} stands behind the count", "counted")
+            )  # fmt: skip
+    _adopt(feed, registry, slots, table, progress)
+    _name_the_missing(feed, registry, slots, broken, table)
+    table.slots = [slots[chunk_id] for chunk_id in sorted(slots)]
+    table.streams = _streams(feed, registry, table)
+    return table
+
+
+def _examine(
+    feed: FeedInfo, chunk_id: int, location: Location, claimed: int | None, progress: Progress
+) -> ChunkEvidence:
+    paths = chunk_paths(feed, chunk_id, location)
+    return examine_chunk(feed.store_id, feed.feed_id, chunk_id, paths, claimed=claimed, in_use=False, progress=progress)
+
+
+def _adopt(
+    feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], table: FeedTable, progress: Progress
+) -> None:
+    """Chunks that no entry names and that say themselves that they are this feed's."""
+    found: dict[int, tuple[Location, ChunkEvidence]] = {}
+    for location in (Location.DISK, Location.SHM):
+        folder = chunk_directory(feed, location)
+        for path in sorted(folder.glob("[0-9]*.idx")) if folder.is_dir() else []:
+            if not path.stem.isdecimal() or path.stem != layout.chunk_name(int(path.stem)) or int(path.stem) in slots:
+                continue
+            seen = _examine(feed, int(path.stem), location, None, progress)
+            before = found.get(seen.chunk_id)
+            if seen.identity and len(seen.good) and (before is None or len(seen.good) > len(before[1].good)):
+                found[seen.chunk_id] = (location, seen)
+    for chunk_id, (location, seen) in sorted(found.items()):
+        slot = slot_of(seen, location)
+        before_it = [slots[n].epoch for n in sorted(slots) if n < chunk_id][-1:]
+        around = [*before_it, slot.epoch, *[slots[n].epoch for n in sorted(slots) if n > chunk_id][:1]]
+        if around != sorted(around):
+            table.actions.append(
+                Action(feed.name, str(seen.index.path), f"{len(seen.good):,} records of epoch {slot.epoch}",
+                       "left: its place among the other chunks cannot be told", left=True)
+            )  # fmt: skip
+            continue
+        slots[chunk_id], table.seen[chunk_id] = slot, seen
+        table.adopted.add(chunk_id)
+        table.actions.append(
+            Action(feed.name, str(seen.index.path), f"{len(seen.good):,} records that no entry named",
+                   f"entered in {registry.path.name} as chunk {chunk_id}")
+        )  # fmt: skip
+
+
+def slot_of(seen: ChunkEvidence, location: Location) -> Slot:
+    """An entry for a chunk that has lost its own, from its head and rows."""
+    assert seen.head is not None  # its identity has been proven
+    closed = seen.state == ChunkState.CLOSED and seen.closed_ns == seen.heartbeat_ns
+    found = figures(seen.good)
+    flags = ChunkFlag.ORDERED if found.pop("ordered") else ChunkFlag(0)
+    found["rows"] = seen.claimed
+    return Slot(
+        state=ChunkState.CLOSED,
+        location=location,
+        flags=flags if closed else flags | ChunkFlag.UNCLEAN,
+        chunk_id=seen.chunk_id,
+        epoch=int(seen.head["epoch"]),
+        part=0,
+        created_ns=int(seen.head["created_ns"]),
+        closed_ns=seen.closed_ns if closed else seen.heartbeat_ns & (1 << 63) - 1,
+        boot=bytes(16),
+        **found,
+    )
+
+
+def _name_the_missing(
+    feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], broken: list[int], table: FeedTable
+) -> None:
+    """A damaged entry whose chunk has no file either: where the numbers around it leave one chunk only, it keeps an
+    entry, so that readers stop there and repair can name the loss."""
+    raws = [*registry.chunks.slots, *registry.chunks.behind]
+    for number in broken:
+        known = [slot for raw in raws[:number] if raw is not None and (slot := Slot.of(raw)) is not None]
+        later = [slot for raw in raws[number + 1 :] if raw is not None and (slot := Slot.of(raw)) is not None]
+        low = known[-1].chunk_id if known else 0
+        high = later[0].chunk_id if later else max(slots, default=0) + 1
+        between = [n for n in range(low + 1, min(high, low + 1000)) if n not in slots]
+        if any(n in table.adopted for n in range(low + 1, min(high, low + 1000))) and len(between) != 1:
+            continue  # adopted: the entry is that of a chunk that is there
+        where = f"{registry.path} slot {number}"
+        if later and later[0].state == ChunkState.TRASHED:
+            table.actions.append(Action(feed.name, where, "damaged, and older than what is kept", "left out"))
+        elif len(between) == 1:
+            near = known[-1] if known else later[0]
+            missing = replace(
+                near, chunk_id=between[0], state=ChunkState.LIVE, location=Location.DISK, flags=ChunkFlag(0), part=0,
+                rows=0, heap_bytes=0, min_ns=near.max_ns, max_ns=near.max_ns, boot=bytes(16),
+            )  # fmt: skip
+            slots[between[0]] = missing
+            table.seen[between[0]] = _examine(feed, between[0], Location.DISK, None, no_progress)
+            table.actions.append(
+                Action(feed.name, where, "damaged, and no file of its chunk", f"kept as chunk {between[0]}, missing")
+            )
+        elif between or not table.adopted:
+            table.actions.append(
+                Action(feed.name, where, "damaged, and no file tells which chunk it was", "left out", lost=None)
+            )
+
+
+def _streams(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> list[str]:
+    """Every stream's name: feed.bin's own, else as the chunks say, else by its number."""
+    names: dict[int, str] = {n: name for n, name in enumerate(registry.streams) if name is not None}
+    names |= {len(registry.streams) + n: name for n, name in enumerate(registry.streams_behind)}
+    highest = max(names, default=-1)
+    from_chunks: dict[int, str] = {}
+    for seen in table.seen.values():
+        if seen.identity:
+            from_chunks = {**seen.names.by_id, **from_chunks}
+        if len(rows := seen.good):
+            highest = max(highest, int(rows["stream"].max()))
+    highest = min(max([highest, *from_chunks, len(registry.streams) - 1]), layout.MAX_STREAMS - 1)
+    made = []
+    for number in range(highest + 1):
+        name = names.get(number)
+        if name is None:
+            name = from_chunks.get(number, f"stream-{number}")
+            source = "its chunks say" if number in from_chunks else "nothing says: that is its number"
+            table.actions.append(
+                Action(
+                    feed.name, f"{registry.path} stream {number}", "its name is lost", f"called {name!r}, as {source}"
+                )
+            )
+        made.append(name)
+    return made
+
+
+def feed_fields(feed: FeedInfo) -> dict[str, object]:
+    """A feed as the fields of its slot in registry.bin."""
+    return {
+        "feed_id": feed.feed_id,
+        "state": FeedState.ACTIVE,
+        "venue": feed.venue.encode(),
+        "symbol": feed.symbol.encode(),
+        "live": feed.live,
+        "scale_known": int(feed.scale is not None),
+        "price_exp": feed.scale.price_exp if feed.scale else 0,
+        "size_exp": feed.scale.size_exp if feed.scale else 0,
+        "chunk_bytes": feed.chunk_bytes,
+        "created_ns": feed.created_ns,
+        "live_window_ns": feed.live_window_ns,
+        "retain_ns": feed.retain_ns,
+        "retain_bytes": feed.retain_bytes,
+        "keep_last": feed.keep_last,
+        "archive": feed.archive.encode(),
+    }
+
+
+def image(feed: FeedInfo, created_ns: int, slots: list[Slot], streams: list[str]) -> bytes:
+    """feed.bin with this content."""
+    page = bytearray(
+        layout.sealed(
+            layout.FEED_HEADER,
+            magic=layout.FEED_MAGIC,
+            version=layout.VERSION,
+            header_bytes=layout.PAGE,
+            store_id=uuid.UUID(feed.store_id).bytes,
+            feed_id=feed.feed_id,
+            created_ns=created_ns,
+            committed=len(slots),
+            streams=len(streams),
+        )
+    )
+    settings = layout.sealed(layout.FEED_SLOT, **feed_fields(feed))
+    page[layout.SETTINGS_AT : layout.SETTINGS_AT + len(settings)] = settings
+    names = b"".join(layout.sealed(layout.STREAM_SLOT, name=name.encode()) for name in streams)
+    table = b"".join(layout.sealed(layout.CHUNK_SLOT, **asdict(slot)) for slot in slots)
+    return bytes(page) + names.ljust(layout.CHUNKS_AT - layout.PAGE, b"\0") + table
+
+
+def write_image(path: Path, new: bytes, keeper: Keeper, *, in_place: bool) -> None:
+    """Make a registry's file hold `new`, what it held being kept. `in_place`: readers that have it mapped see it
+    change, slot by slot; else they go on with the old file."""
+    if not in_place:
+        with contextlib.suppress(FileNotFoundError):
+            keeper.keep(path)
+        files.replace_durably(path, [new])
+        return
+    keeper.keep(path, changing=True)
+    fd = files.open_existing(path, writable=True)
+    try:
+        old = os.pread(fd, os.fstat(fd).st_size, 0)
+        new = new.ljust(len(old), b"\0")
+        step = 64  # divides every slot; slots first, the head with its counts last
+        for at in [*range(layout.PAGE, len(new), step), *range(0, layout.PAGE, step)]:
+            if old[at : at + step] != new[at : at + step]:
+                os.pwrite(fd, new[at : at + step], at)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def differs(registry: FeedEvidence, new: bytes) -> bool:
+    """Whether feed.bin is not as it is to be, apart from room behind its slots."""
+    old = bytes(registry.file.data)
+    settings = slice(layout.SETTINGS_AT, layout.SETTINGS_AT + layout.FEED_SLOT.itemsize)
+    if not any(old[settings]):  # of a store from before there was a copy: no finding
+        new = new[: settings.start] + old[settings] + new[settings.stop :]
+    return old[: len(new)] != new or old[len(new) :].count(0) != len(old) - len(new)
+
+
+def keeps_numbers(feed: FeedInfo, registry: FeedEvidence, slots: list[Slot]) -> bool:
+    """Whether feed.bin can be changed in place: its head is whole and every entry stays where readers know it."""
+    if registry.head is None or int(registry.head["feed_id"]) != feed.feed_id:
+        return False
+    if bytes(registry.head["store_id"]).hex() != feed.store_id or len(registry.file) < layout.CHUNKS_AT:
+        return False
+    old = [Slot.of(raw) if raw is not None else None for raw in registry.chunks.slots]
+    return len(slots) >= len(old) and all(
+        was is None or was.chunk_id == now.chunk_id for was, now in zip(old, slots, strict=False)
+    )
+
+
+def names_of(streams: list[str]) -> Mapping[int, str]:
+    return dict(enumerate(streams))
+
+
+def highest_session(table: FeedTable) -> int:
+    """The highest session a record of the feed carries."""
+    return max((int(np.max(rows["session"])) for seen in table.seen.values() if len(rows := seen.good)), default=0)

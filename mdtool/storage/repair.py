@@ -1,0 +1,252 @@
+"""The only code that shortens anything: it makes a damaged feed whole again, keeping what it takes out of use.
+
+Rule: every record that proves itself stays, byte for byte and where it was; what is lost is named in a NOTE record in
+its place. A plan is made first and printed as it is, so that a dry run says exactly what the run then does. Done twice,
+the second time finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mdtool.clock import Clock, SystemClock
+from mdtool.errors import FeedLocked
+from mdtool.storage import cursor, layout
+from mdtool.storage.chunk import chunk_directory, chunk_paths
+from mdtool.storage.evidence import ChunkEvidence, FeedEvidence, Progress, examine_feed, no_progress
+from mdtool.storage.findings import What
+from mdtool.storage.inspection import Slot, chunk_findings, runs_of, temporary
+from mdtool.storage.keep import Keeper
+from mdtool.storage.layout import ChunkState, Location
+from mdtool.storage.locks import is_written, lock_writer, maintaining, unlock_writer
+from mdtool.storage.mend import Mended, closed, lost_chunk, mend, write
+from mdtool.storage.rebuild import (
+    Action,
+    FeedTable,
+    differs,
+    image,
+    keeps_numbers,
+    names_of,
+    recover_table,
+    write_image,
+)
+from mdtool.storage.registry import FeedInfo
+from mdtool.storage.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
+from mdtool.storage.writer import SESSION_STREAM
+
+Step = Callable[[Keeper], None]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be done to one feed, in words and as steps."""
+
+    feed: FeedInfo
+    actions: list[Action] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    def add(self, where: Path | str, found: str, does: str, lost: int | None = 0, *, left: bool = False) -> None:
+        self.actions.append(Action(self.feed.name, str(where), found, does, lost, left))
+
+
+def repair(
+    feed: FeedInfo,
+    *,
+    gone: bool = False,
+    dry_run: bool = False,
+    clock: Clock | None = None,
+    progress: Progress = no_progress,
+) -> list[Action]:
+    """Make a feed whole, and say what that took. `gone`: files that are not there are taken for lost, and named so in
+    the feed; without it they are left, as they may yet come back. `dry_run`: only say it. Raises FeedLocked while the
+    feed is being written or maintained."""
+    if not feed.directory.is_dir():
+        return []
+    if dry_run:
+        if is_written(feed.directory):
+            raise FeedLocked(f"{feed.name} is being written: stop that first, or name other feeds")
+        return plan(feed, gone=gone, progress=progress).actions
+    with ExitStack() as held:
+        held.callback(unlock_writer, lock_writer(feed))
+        held.enter_context(maintaining(feed, wait=False))
+        made = plan(feed, gone=gone, progress=progress)
+        if made.steps:
+            keeper = Keeper(feed.directory, (clock or SystemClock()).now_ns())
+            keeper.open({"feed": feed.name, "actions": [asdict(action) for action in made.actions]})
+            for step in made.steps:
+                step(keeper)
+    return made.actions
+
+
+def plan(feed: FeedInfo, *, gone: bool = False, progress: Progress = no_progress) -> Plan:
+    """What there is to do. Changes nothing."""
+    registry = examine_feed(feed.directory, in_use=False)
+    table = recover_table(feed, registry, progress)
+    made = Plan(feed, list(table.actions))
+    before = list(table.slots)
+    mended: list[tuple[Slot, ChunkEvidence, Mended]] = []
+    for number, slot in enumerate(table.slots):
+        if slot.has_files and (new := _chunk(made, table, slot, gone=gone)) is not None:
+            mended.append((slot, table.seen[slot.chunk_id], new))
+            table.slots[number] = new.slot
+    streams = names_of(table.streams)
+    made.steps += [_write_chunk(feed, old, seen, new, streams) for old, seen, new in mended if not new.untouched]
+    _registry(made, registry, table, renewed=table.slots != before)
+    _leftovers(made, table)
+    _cursors(made, table)
+    return made
+
+
+def _chunk(made: Plan, table: FeedTable, slot: Slot, *, gone: bool) -> Mended | None:
+    """What a chunk is to become; None where it is as it should be, or has to be left as it is."""
+    seen = table.seen[slot.chunk_id]
+    found = list(chunk_findings(made.feed, slot, seen, in_use=False, streams=table.streams))
+    if not found:
+        return None
+    where = f"{made.feed.name} chunk {slot.chunk_id}"
+    what = found[0].found if len(found) == 1 else f"{found[0].found}, and {len(found) - 1} more findings"
+    if any(one.what == What.UNREADABLE for one in found):
+        made.add(where, what, "left: it cannot be read", left=True)
+        return None
+    if all(one.what == What.UNFINISHED for one in found) and slot.location == Location.DISK and not seen.behind:
+        made.add(where, what, f"closed with its {seen.count:,} records")
+        return Mended(closed(slot, seen, seen.rows), seen.rows, seen.heap.data, 0, b"", False, 0, 0, untouched=True)
+    another = seen.head is not None and not seen.identity
+    missing = seen.index.missing or seen.heap.missing or another
+    if missing and not (gone or (slot.location == Location.SHM and slot.boot_is_over)):
+        made.add(where, what, "left: it may yet come back; if not, repair with --gone", left=True)
+        return None
+    known = SESSION_STREAM in table.streams
+    stream = table.streams.index(SESSION_STREAM) if known else len(table.streams) % layout.MAX_STREAMS
+    if seen.index.missing or another:
+        what_is_gone = "shared memory" if slot.location == Location.SHM else "file"
+        new = lost_chunk(slot, stream, f"its {what_is_gone} is gone")
+    else:
+        new = mend(slot, seen, stream)
+    if new.notes and not known and stream:
+        table.streams.append(SESSION_STREAM)
+    if new.lost is None:
+        made.add(where, what, "replaced by a NOTE that its records are lost", None)
+    elif new.lost:
+        runs = ", ".join(
+            f"{start}" if stop == start + 1 else f"{start} to {stop - 1}" for start, stop in runs_of(seen.bad)[:5]
+        )
+        rows = f" (rows {runs}{' ...' if len(runs_of(seen.bad)) > 5 else ''})" if runs else ""
+        made.add(
+            where,
+            what,
+            f"{new.lost:,} records are lost{rows}, named in {new.notes:,} NOTE; {len(new.rows) - new.notes:,} kept",
+            new.lost,
+        )
+    else:
+        made.add(where, what, f"put right with all of its {len(new.rows):,} records")
+    return new
+
+
+def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, streams: Mapping[int, str]) -> Step:
+    def step(keeper: Keeper) -> None:
+        for file in (seen.index, seen.heap):
+            if not file.missing:
+                keeper.keep(file.path)
+        if old.location == Location.SHM:
+            for path in chunk_paths(feed, old.chunk_id, Location.DISK):
+                if path.exists():
+                    keeper.take(path)  # a copy that was not finished
+        write(feed, new, streams)
+
+    return step
+
+
+def _registry(made: Plan, registry: FeedEvidence, table: FeedTable, *, renewed: bool) -> None:
+    """feed.bin, where it is not as it is to be."""
+    feed = made.feed
+    created_ns = int(registry.head["created_ns"]) if registry.head is not None else feed.created_ns
+    new = image(feed, created_ns, table.slots, table.streams)
+    if not differs(registry, new) or (registry.file.missing and not table.slots):
+        return
+    if not renewed and not table.actions:
+        why = registry.why or "its entries, counts or settings are not whole"
+        made.add(registry.path, why, "put right")
+    in_place = keeps_numbers(feed, registry, table.slots)
+    made.steps.append(lambda keeper: write_image(registry.path, new, keeper, in_place=in_place))
+
+
+def _leftovers(made: Plan, table: FeedTable) -> None:
+    """Files that belong to nothing: what no record is lost with goes aside, the rest is left for a person."""
+    feed = made.feed
+    slots = {slot.chunk_id: slot for slot in table.slots}
+    for location in (Location.DISK, Location.SHM):
+        folder = chunk_directory(feed, location)
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            named = CHUNK_FILE.fullmatch(path.name)
+            if temporary(path):
+                _aside(made, path, "half written by a process that died")
+            if named is None or (path.suffix != ".idx" and path.with_suffix(".idx").exists()):
+                continue
+            slot = slots.get(int(named[1]))
+            pair = [other for suffix in (".idx", ".dat") if os.path.lexists(other := path.with_suffix(suffix))]
+            if slot is None:
+                text = orphan_text(feed, int(named[1]), location)
+                if text in NOTHING_LOST and not any(other.is_symlink() for other in pair):
+                    _aside(made, path, text, pair)
+                elif not any(action.where == str(path) for action in made.actions):
+                    made.add(path, text, "left: look at it, then move it away", left=True)
+            elif not slot.has_files or slot.location != location:
+                _aside(made, path, f"left where chunk {slot.chunk_id} is not any more", pair)
+    for path in sorted(feed.directory.iterdir()):
+        if temporary(path):
+            _aside(made, path, "half written by a process that died")
+
+
+def _aside(made: Plan, path: Path, found: str, pair: list[Path] | None = None) -> None:
+    if path.is_symlink() or not path.is_file():
+        made.add(path, "no regular file", "left: look at it, then move it away", left=True)
+        return
+    made.add(path, found, f"moved to {feed_folder(made.feed)}")
+
+    def step(keeper: Keeper) -> None:
+        for one in pair or [path]:
+            if os.path.lexists(one):
+                keeper.take(one)
+
+    made.steps.append(step)
+
+
+def feed_folder(feed: FeedInfo) -> str:
+    return f"{feed.directory.name}/repaired"
+
+
+def _cursors(made: Plan, table: FeedTable) -> None:
+    """A damaged cursor goes aside, so its owner starts anew; one that points nowhere goes to the next record kept."""
+    slots = {slot.chunk_id: slot for slot in table.slots if slot.state != ChunkState.TRASHED}
+    for info in cursor.cursors(made.feed):
+        path = made.feed.directory / cursor.DIRECTORY / info.name
+        if info.damaged:
+            _aside(made, path, "neither of the cursor's slots is whole")
+            continue
+        chunk_id, row = info.position >> 32, info.position & 0xFFFFFFFF
+        slot = slots.get(chunk_id)
+        if not info.position or (slot is not None and (slot.state == ChunkState.LIVE or row <= slot.rows)):
+            continue
+        if slot is not None:
+            target = (chunk_id << 32) | slot.rows
+        else:
+            later = min((n for n in slots if n > chunk_id), default=None)
+            last = max(slots, default=None)
+            target = later << 32 if later is not None else (last << 32) | slots[last].rows if last is not None else 0
+        made.add(path, f"stands at row {row:,} of chunk {chunk_id}, which is not kept",
+                 f"moved to row {target & 0xFFFFFFFF:,} of chunk {target >> 32}")  # fmt: skip
+        made.steps.append(_move_cursor(made.feed, path, info.name, target))
+
+
+def _move_cursor(feed: FeedInfo, path: Path, name: str, target: int) -> Step:
+    def step(keeper: Keeper) -> None:
+        keeper.keep(path, changing=True)
+        with cursor.Cursor(feed, name, create=False, durable=True) as moved:
+            moved.commit(target)
+
+    return step
