@@ -48,4 +48,4 @@ def bench(
     if json:
         out.json(report.to_json())
     else:
-        out.show(bench_page(report.to_json()))
+        out.show(bench_page(report.to_json(), out.console.width))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from mdtool.model import Kind
-from mdtool.view.moments import moment
+from mdtool.view.moments import clock, moment
 
+DATED_FROM = 110  # columns from which there is room for the day
 KIND_STYLES: dict[int, str] = {Kind.END: "bold yellow", Kind.OPEN: "green", Kind.CLOSE: "bold red", Kind.NOTE: "yellow"}
 
 
@@ -21,7 +22,8 @@ def kind_name(kind: int) -> str:
 def record_line(recv_ns: int, feed: str, stream: str, kind: int, payload: bytes, width: int | None) -> Text:
     """Time, feed, stream, kind where it is not DATA, and the payload, cut to `width` columns where there is one."""
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(moment(recv_ns), style="dim")
+    narrow = width is not None and width < DATED_FROM
+    line.append(clock(recv_ns) if narrow else moment(recv_ns), style="dim")
     line.append(f"  {feed}", style="cyan")
     line.append(f"  {stream}", style="bold")
     if kind != Kind.DATA:
