@@ -17,7 +17,7 @@ _mdtool() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
-            "mdtool record" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool sim" | "mdtool bench" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            "mdtool record" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool sim" | "mdtool bench" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
@@ -185,7 +185,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "record import registry tail replay audit book serve sim bench demo" -- "$word"))
+                COMPREPLY=($(compgen -W "record import registry tail replay audit book serve seal sim bench demo" -- "$word"))
             fi
             ;;
         "mdtool record")
@@ -254,6 +254,13 @@ _mdtool() {
         "mdtool serve")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--host --port --speed --from --to --at-end -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool seal")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--all --dry-run --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
             fi

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import mdtool
-from mdtool.commands import audit, bench, book, demo, docs, import_, record, registry, replay, serve, sim, tail
+from mdtool.commands import audit, bench, book, demo, docs, import_, record, registry, replay, seal, serve, sim, tail
 from mdtool.commands.context import Run
 from mdtool.commands.options import Verb
 from mdtool.commands.tree import tree
@@ -35,6 +35,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("audit", audit.audit, audit.EXAMPLES, exit_one=audit.FINDINGS),
     Verb("book", book.book, book.EXAMPLES),
     Verb("serve", serve.serve, serve.EXAMPLES),
+    Verb("seal", seal.seal, seal.EXAMPLES),
     Verb("sim", sim.sim, sim.EXAMPLES),
     Verb("bench", bench.bench, bench.EXAMPLES),
     Verb("demo", demo.demo, demo.EXAMPLES, exit_one=demo.WRONG),

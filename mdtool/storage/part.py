@@ -156,7 +156,8 @@ class Part:
             ids = np.array([names[name] for name in column.dictionary.to_pylist()] or [0], np.uint16)
         except KeyError as error:
             raise CorruptStore(f"{self.where}: stream {error} is not in its metadata; run: mdtool verify") from None
-        return ids[column.indices.to_numpy(zero_copy_only=False)]
+        mapped: npt.NDArray[np.uint16] = ids[column.indices.to_numpy(zero_copy_only=False)]
+        return mapped
 
     def runs(self, chunk: int, first: int = 0) -> Iterator[tuple[int, Rows, Heap]]:
         """Of chunk number `chunk` of the part from row `first` on: (row, rows, heap) a row group."""
