@@ -51,7 +51,7 @@ class Store:
         directory holds something else."""
         path = Path(path).absolute()
         if not is_registry(path / REGISTRY):
-            if path.is_dir() and any(entry.name != "lost+found" for entry in path.iterdir()):
+            if path.is_dir() and not all(_may_be_there(entry.name) for entry in path.iterdir()):
                 raise NotAStore(
                     f"{path} is not empty and no mdtool store (no {REGISTRY}): "
                     "name an empty or new directory with --store"
@@ -160,6 +160,12 @@ class Store:
             if not (feed.directory / "feed.bin").exists():
                 FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
         return feed
+
+
+def _may_be_there(name: str) -> bool:
+    """Whether a directory that holds this is still as good as empty."""
+    # A process that died while it made a store leaves the registry it had not yet given its name.
+    return name == "lost+found" or name.startswith(f".{REGISTRY}.")
 
 
 def _no_store(path: Path) -> str:

@@ -378,6 +378,14 @@ def test_what_is_no_store_is_refused(tmp_path):
         Store.open(tmp_path / "new")
 
 
+def test_a_store_whose_making_was_killed_is_made_anew(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".registry.bin.4711").write_bytes(b"half")
+    with Store.create(tmp_path / "store") as store:
+        write(store, [b"x"]).close()
+        assert payloads(store.reader(FEED)) == [b"x"]
+
+
 def test_no_file_is_made_or_followed_through_a_link(store, tmp_path):
     write(store, [b"x"]).close()
     target = tmp_path / "precious"

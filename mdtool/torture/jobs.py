@@ -1,0 +1,35 @@
+"""The jobs that are run in a process of their own, to be killed. Each says how many steps it has made."""
+
+from __future__ import annotations
+
+import pyarrow.parquet  # noqa: F401  imported before the fork, so that a job's life is spent on its work
+
+from mdtool.clock import DAY
+from mdtool.storage.archive import seal_feed
+from mdtool.storage.repair import repair
+from mdtool.storage.store import Store
+from mdtool.torture.workload import BEGIN_NS, FEED, Say
+
+LATER_NS = BEGIN_NS + 1000 * DAY  # every day of the workload is over
+
+
+def seal(path: str, say: Say) -> None:
+    """Seal every closed chunk."""
+    steps = 0
+
+    def step(name: str) -> None:
+        nonlocal steps
+        steps += 1
+        say(steps)
+
+    with Store.open(path) as store:
+        report = seal_feed(store.feed(FEED), LATER_NS, everything=True, step=step)
+    if report.error:
+        raise RuntimeError(report.error)
+
+
+def mend(path: str, say: Say) -> None:
+    """Repair the feed."""
+    with Store.open(path) as store:
+        repair(store.feed(FEED), gone=True)
+    say(1)

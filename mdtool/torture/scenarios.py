@@ -1,0 +1,345 @@
+"""The ways a store is tortured, one function each: break something, then say what is left.
+
+Each gets a fresh directory and a seeded random, and returns an Outcome. To add one: a function, and a row of SCENARIOS.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from mdtool.errors import FeedLocked, StoreError
+from mdtool.model import Kind
+from mdtool.storage import layout
+from mdtool.storage.reader import Reader
+from mdtool.storage.store import Live, Store
+from mdtool.storage.verify import verify
+from mdtool.torture import child, damage, jobs, judge, workload
+from mdtool.torture.workload import FEED, Work
+
+LONGEST_LIFE = 0.15  # seconds a process lives at most before it is killed: some thousand records, dozens of chunks
+NO_MOUNT = "skipped: a small file system needs root"
+MANY = 1_000_000  # records: more than it can write in its life
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one round came to."""
+
+    faults: list[str] = field(default_factory=list)  # what was done to the store
+    records: int = 0  # committed in all
+    lost: int = 0  # records lost and named
+    silent: list[str] = field(default_factory=list)  # wrong or missing and not named: the round has failed
+
+
+@dataclass(slots=True)
+class Case:
+    """What a scenario works with."""
+
+    directory: Path
+    random: Random
+    outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def store(self) -> str:
+        return str(self.directory / "store")
+
+    def fault(self, what: str) -> None:
+        self.outcome.faults.append(what)
+
+    def life(self) -> float:
+        """How long the next process lives: often short, so that starts and first rolls are hit too."""
+        return self.random.random() ** 2 * LONGEST_LIFE
+
+
+class Racer:
+    """A reader that follows the feed while it is written and broken, and judges every record as it comes."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._reader: Reader | None = None
+        self.verdict = judge.Verdict()
+
+    def __call__(self) -> None:
+        if self._reader is None:
+            self._reader = self._find()
+        if self._reader is not None:
+            for record in self._reader.poll(256):
+                judge.take(self.verdict, self._reader, record)
+
+    def _find(self) -> Reader | None:
+        try:
+            with Store.open(self._store) as store:
+                return store.reader(FEED)
+        except Exception:  # noqa: BLE001  not there yet, in whatever way a store can be half made
+            return None
+
+
+def read_all(case: Case) -> judge.Verdict:
+    """Everything the feed gives now."""
+    with Store.open(case.store) as store:
+        return judge.read(store.reader(FEED))
+
+
+def expect(case: Case, verdict: judge.Verdict, promised: int) -> None:
+    """Every record below `promised` must be in the verdict, and nothing may be wrong."""
+    case.outcome.silent += verdict.wrong
+    case.outcome.silent += [f"unexpected: {text}" for text in verdict.named]
+    missing = verdict.missing(promised)
+    if missing:
+        case.outcome.silent.append(f"{len(missing)} committed records are missing, the first is {missing[0]}")
+    case.outcome.records = max(case.outcome.records, len(verdict.numbers))
+
+
+def kill_append(case: Case) -> None:
+    """kill -9 in the middle of appending and rolling, over several epochs, with a reader racing."""
+    random = case.random
+    live = "shm" if random.random() < 0.4 else "disk"
+    first, promised = 0, 0
+    racer = Racer(case.store)
+    for _ in range(random.randint(1, 4)):
+        work = Work(
+            case.store,
+            first,
+            MANY,
+            chunk_bytes=random.choice([4096, 16 * 1024, 256 * 1024]),
+            live="shm" if live == "shm" else "disk",
+            sync=random.choice(["none", "1s", "chunk"]),
+            clock_steps=random.random() < 0.3,
+            prepare=random.random() < 0.7,
+        )
+        ended = child.run(workload.write, work, kill_after=case.life(), meanwhile=racer)
+        case.fault(f"kill -9 of a writer ({live})" if ended.killed else f"writer ended: {ended.error}")
+        if not ended.killed:
+            case.outcome.silent.append(f"the writer failed: {ended.error}")
+        promised = max(promised, ended.promised)
+        if not Path(case.store, "registry.bin").exists():
+            continue
+        verdict = _existing(case)
+        expect(case, verdict, promised)
+        first = promised = len(verdict.numbers)
+    racer()
+    case.outcome.silent += racer.verdict.wrong
+    if racer.verdict.numbers != list(range(len(racer.verdict.numbers))):
+        case.outcome.silent.append("the racing reader missed records")
+
+
+def _existing(case: Case) -> judge.Verdict:
+    """What the feed gives; nothing where the writer was killed before it made one."""
+    with Store.open(case.store) as store:
+        if not any(feed.name == FEED for feed in store.feeds()):
+            return judge.Verdict()
+        return judge.read(store.reader(FEED))
+
+
+def two_writers(case: Case) -> None:
+    """A second writer is refused and harms nothing, also right after the first was killed."""
+    with Store.create(case.store) as store:
+        writer = store.writer(FEED, chunk_bytes=4096)
+        done = workload.append(Work(case.store, 0, case.random.randint(1, 300)), writer, lambda number: None)
+        ended = child.run(workload.write, Work(case.store, done, 100))
+        case.fault("second writer")
+        if FeedLocked.__name__ not in ended.error:
+            case.outcome.silent.append(f"a second writer was not refused: {ended.error or 'it wrote'}")
+        done = workload.append(Work(case.store, done, 50), writer, lambda number: None)
+        writer.close()
+    expect(case, read_all(case), done)
+
+
+def clock_back(case: Case) -> None:
+    """The wall clock steps back while recording: order and seeking hold."""
+    count = case.random.randint(700, 2500)
+    ended = child.run(workload.write, Work(case.store, 0, count, clock_steps=True), meanwhile=Racer(case.store))
+    case.fault("clock stepped back 30 s")
+    if ended.error:
+        case.outcome.silent.append(f"the writer failed: {ended.error}")
+    expect(case, read_all(case), count)
+    times = [workload.recv_ns(number, True) for number in range(count)]
+    with Store.open(case.store) as store:
+        reader = store.reader(FEED)
+        for wanted in case.random.sample(times, 20):
+            reader.seek(wanted)
+            found = next(reader.records()).recv_ns
+            right = next(time for time in times if time >= wanted)
+            if found != right:
+                case.outcome.silent.append(f"seek to {wanted} found {found}, expected {right}")
+
+
+def fill(case: Case, *, at_least: int = 50) -> int:
+    """A feed of several chunks over a few epochs, closed; how many records it has."""
+    random, done = case.random, 0
+    for _ in range(random.randint(1, 3)):
+        count = random.randint(at_least, 1500)
+        with Store.create(case.store) as store:
+            writer = store.writer(FEED, chunk_bytes=random.choice([4096, 32 * 1024]), sync="none")
+            work = Work(case.store, done, count, prepare=False)
+            done = workload.append(work, writer, lambda number: None)
+            if random.random() < 0.8:
+                writer.end(workload.recv_ns(done, False), "torture")
+            writer.close()
+    return done
+
+
+def kill_seal(case: Case) -> None:
+    """kill -9 in the middle of sealing, again and again, with a reader racing: always everything, never twice."""
+    done = fill(case)
+    racer = Racer(case.store)
+    for _ in range(case.random.randint(1, 5)):
+        ended = child.run(jobs.seal, case.store, kill_after=case.random.random() * 0.1, meanwhile=racer)
+        case.fault("kill -9 while sealing" if ended.killed else "sealed")
+        if ended.error:
+            case.outcome.silent.append(f"sealing failed: {ended.error}")
+        expect(case, read_all(case), done)
+    ended = child.run(jobs.seal, case.store)
+    if ended.error:
+        case.outcome.silent.append(f"sealing failed: {ended.error}")
+    racer()
+    case.outcome.silent += racer.verdict.wrong
+    expect(case, read_all(case), done)
+    case.outcome.silent += [f"verify: {finding}" for finding in verify(Path(case.store)).findings]
+
+
+def damaged(case: Case) -> None:
+    """Bits flipped and pages torn in chunks, registries and parts: named when read, named by verify, repaired."""
+    done = fill(case)
+    if case.random.random() < 0.4:
+        child.run(jobs.seal, case.store)
+    with Store.open(case.store) as store:
+        reader = store.reader(FEED)
+        for _ in range(case.random.randint(1, 3)):
+            hurt = case.random.choice([damage.of_chunk, damage.of_chunk, damage.of_feed_registry, damage.of_part])
+            case.fault(hurt(reader, case.random) or damage.of_feed_registry(reader, case.random))
+    _read_mend_read(case, done, kill=False)
+
+
+def kill_repair(case: Case) -> None:
+    """kill -9 in the middle of a repair: the next one finishes it, and nothing that proves itself is lost."""
+    done = fill(case)
+    with Store.open(case.store) as store:
+        reader = store.reader(FEED)
+        for _ in range(3):
+            case.fault(damage.of_chunk(reader, case.random))
+    _read_mend_read(case, done, kill=True)
+
+
+def _read_mend_read(case: Case, done: int, *, kill: bool) -> None:
+    """The way of a damaged feed: what is read is right, what is not is named; verify finds it; repair names what is
+    lost; then it is whole."""
+    before = _read_damaged(case)
+    case.outcome.silent += before.wrong
+    findings = verify(Path(case.store)).findings
+    if not findings and (before.named or before.missing(done)):
+        case.outcome.silent.append(f"verify finds nothing, though reading says: {(before.named or ['missing'])[0]}")
+    for _ in range(case.random.randint(1, 4) if kill else 0):
+        ended = child.run(jobs.mend, case.store, kill_after=case.random.random() * 0.03)
+        case.fault("kill -9 while repairing" if ended.killed else "repaired")
+    ended = child.run(jobs.mend, case.store)
+    if ended.error:
+        case.outcome.silent.append(f"repair failed: {ended.error}")
+    after = read_all(case)
+    case.outcome.silent += after.wrong + [f"after repair: {text}" for text in after.named]
+    case.outcome.silent += [f"after repair: {finding}" for finding in verify(Path(case.store)).findings]
+    named = named_losses(case)
+    missing = after.missing(done)
+    if len(missing) > named:
+        case.outcome.silent.append(f"{len(missing)} records are gone and {named} were named as lost")
+    case.outcome.lost += len(missing)
+    case.outcome.records = done
+
+
+def _read_damaged(case: Case) -> judge.Verdict:
+    """What can be read before any repair; that the feed cannot even be opened is said by an error, too."""
+    try:
+        return read_all(case)
+    except StoreError as error:
+        return judge.Verdict(named=[str(error)])
+
+
+def named_losses(case: Case) -> int:
+    """How many records the feed's own notes say are lost; a note that cannot know counts as all of them."""
+    lost = 0
+    with Store.open(case.store) as store:
+        for record in store.reader(FEED).records():
+            if record.kind == Kind.NOTE:
+                note = json.loads(record.payload)
+                if note.get("note") == "lost":
+                    rows = note.get("rows")
+                    lost += MANY if rows is None else rows
+    return lost
+
+
+def full_disk(case: Case) -> None:
+    """No space left, on disk or in shared memory: what was committed stays, and with space again it goes on."""
+    live: Live = case.random.choice(["disk", "shm"])
+    Path(case.store).parent.mkdir(exist_ok=True)
+    with Store.create(case.store) as store:
+        small = layout.shm_directory(store.id, 1).parent if live == "shm" else Path(case.store) / "feeds"
+    small.mkdir(exist_ok=True)
+    size = case.random.randint(200, 600) * 1024
+    if not _mount(small, size):
+        case.fault(NO_MOUNT)
+        return
+    try:
+        # Without its worker a writer in shared memory keeps its closed chunks there.
+        work = Work(case.store, 0, 20_000, live=live, prepare=live == "disk")
+        ended = child.run(workload.write, work, meanwhile=Racer(case.store))
+        case.fault(f"{live} full after {size // 1024} KiB")
+        if ended.error:
+            case.outcome.silent.append(f"the writer failed: {ended.error}")
+        done = ended.promised
+        expect(case, read_all(case), done)
+        if done == 20_000:
+            case.outcome.silent.append("it did not get full")
+        subprocess.run(["mount", "-o", f"remount,size={size * 8}", str(small)], check=True)
+        ended = child.run(workload.write, Work(case.store, done, 200, live=live))
+        if ended.error:
+            case.outcome.silent.append(f"with space again the writer failed: {ended.error}")
+        expect(case, read_all(case), done + 200)
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=False)
+
+
+def _mount(directory: Path, size: int) -> bool:
+    """A small tmpfs there; False where this user may not."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+Scenario = Callable[[Case], None]
+SCENARIOS: dict[str, Scenario] = {
+    "kill-append": kill_append,
+    "two-writers": two_writers,
+    "clock-back": clock_back,
+    "kill-seal": kill_seal,
+    "damage": damaged,
+    "kill-repair": kill_repair,
+    "full-disk": full_disk,
+}
+
+
+def play(name: str, directory: Path, seed: int) -> Outcome:
+    """One round in a directory of its own, which is removed when nothing went wrong."""
+    case = Case(directory, Random(seed))
+    directory.mkdir(mode=0o700, parents=True)
+    SCENARIOS[name](case)
+    if not case.outcome.silent:
+        _remove(case)
+    return case.outcome
+
+
+def _remove(case: Case) -> None:
+    """The directory, and what the store had in shared memory."""
+    try:
+        with Store.open(case.store) as store:
+            shutil.rmtree(layout.shm_directory(store.id, 0).parent, ignore_errors=True)
+    except Exception:  # noqa: BLE001  there may be no store left to ask
+        pass
+    shutil.rmtree(case.directory, ignore_errors=True)
