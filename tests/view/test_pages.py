@@ -104,7 +104,8 @@ def test_record_lines() -> None:
     head = "2024-08-08 23:54:15.088  sim/A_USDT  trade"
     assert line(Kind.DATA, b'{"a":1}', None) == f'{head}  {{"a":1}}'
     assert line(Kind.CLOSE, b"\x00\n\xff", None) == f"{head}  CLOSE  \\x00\\n\\xff"
-    assert line(Kind.DATA, b"x" * 100, 50) == f"{head}  xxxxx…"
+    assert line(Kind.DATA, b"x" * 100, 50) == f"{head[11:]}  {'x' * 16}…"  # narrow: without the day
+    assert line(Kind.DATA, b"x" * 100, 110) == f"{head}  {'x' * 65}…"
     assert line(99, b"", None) == f"{head}  #99  "
     assert kind_name(99) == "#99"
 
