@@ -259,6 +259,15 @@ static int mdtool_side_apply(mdtool_side *s, int is_ask, const int64_t *prices, 
     return 0;
 }
 
+/* Sets a level by key, 0 removes it; -1 without memory, which only a level that was not there needs. */
+static inline int mdtool_side_set(mdtool_side *s, int64_t key, int64_t size) {
+    uint64_t slot = mdtool_slot(s, key);
+    if (slot >= s->width)
+        return mdtool_side_miss(s, key, size);
+    s->top = mdtool_window_set(s, s->top, slot, size);
+    return 0;
+}
+
 static inline int64_t mdtool_side_get(const mdtool_side *s, int64_t key) {
     uint64_t slot = mdtool_slot(s, key);
     return slot < s->width ? s->slots[slot] : mdtool_strays_get(&s->strays, key);
