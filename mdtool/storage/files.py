@@ -107,3 +107,17 @@ def boot_id() -> bytes:
         return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()).bytes
     except (OSError, ValueError):
         return bytes(16)
+
+
+def move_into(path: Path, directory: Path) -> None:
+    """Move a file into a directory, made if missing; nothing happens where there is no file. Raises StoreError, also
+    where the directory is a link."""
+    make_directory(directory)
+    try:
+        if directory.is_symlink():
+            raise StoreError(f"{directory}: a symbolic link, expected a directory; move it away")
+        path.rename(directory / path.name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be moved to {directory}: {error.strerror}") from None

@@ -67,6 +67,7 @@ class FeedState(IntEnum):
 class ChunkFlag(IntFlag):
     ORDERED = 1  # no receive time in it steps back
     UNCLEAN = 2  # its writer died; closed by the one that followed
+    REMOVED = 4  # TRASHED, and its files are gone; without it, the next retention run finishes
 
 
 def _page(fields: list[tuple[str, str, int]]) -> np.dtype[Any]:

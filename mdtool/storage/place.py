@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -68,6 +69,15 @@ class Place(Protocol):
         """Remove a part; nothing happens where there is none."""
         ...
 
+    @property
+    def trash(self) -> Path | None:
+        """Where `discard` puts parts; None where it removes them at once."""
+        ...
+
+    def discard(self, name: str) -> None:
+        """Take a part out of sight; nothing happens where there is none."""
+        ...
+
 
 def place_of(feed: FeedInfo) -> Place:
     """Where the feed's parts are. Raises StoreError for an archive nothing can be kept in."""
@@ -99,11 +109,13 @@ class LocalPlace:
     def open(self, name: str) -> Any:
         import pyarrow as pa
 
+        path = self.root / name
         try:
-            fd = files.open_existing(self.root / name)  # which refuses a link
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise ChunkUnavailable(_gone(str(path), "no plain file"))
+            return pa.OSFile(str(path))
         except OSError as error:
-            raise ChunkUnavailable(_gone(self.where(name), error.strerror)) from None
-        return pa.PythonFile(os.fdopen(fd, "rb"), mode="r")
+            raise ChunkUnavailable(_gone(str(path), error.strerror or _line(error))) from None
 
     def draft(self, number: int) -> Path:
         files.make_directory(self.root)
@@ -137,6 +149,17 @@ class LocalPlace:
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
+
+    @property
+    def trash(self) -> Path | None:
+        return self.root / "trash"
+
+    def discard(self, name: str) -> None:
+        path = self.root / name
+        if path.exists():
+            files.move_into(path, self.root / "trash")
+        with suppress(OSError):
+            path.parent.rmdir()  # its day, once that is empty
 
 
 class RemotePlace:
@@ -214,6 +237,13 @@ class RemotePlace:
         if self.size(name) is not None:
             with self._telling(name):
                 self._fs.delete_file(self._path(name))
+
+    @property
+    def trash(self) -> Path | None:
+        return None  # an object store has no rename: this would upload the part once more
+
+    def discard(self, name: str) -> None:
+        self.remove(name)
 
     @contextmanager
     def _telling(self, name: str) -> Iterator[None]:
