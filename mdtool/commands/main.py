@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import mdtool
-from mdtool.commands import audit, bench, book, demo, docs, import_, record, registry, replay, seal, serve, sim, tail
+from mdtool.commands import audit, bench, book, demo, docs, import_, record, registry, replay, seal, serve, sim, tail, torture
 from mdtool.commands.context import Run
 from mdtool.commands.options import Verb
 from mdtool.commands.tree import tree
@@ -38,6 +38,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("seal", seal.seal, seal.EXAMPLES),
     Verb("sim", sim.sim, sim.EXAMPLES),
     Verb("bench", bench.bench, bench.EXAMPLES),
+    Verb("torture", torture.torture, torture.EXAMPLES, exit_one=torture.SILENT),
     Verb("demo", demo.demo, demo.EXAMPLES, exit_one=demo.WRONG),
     Verb("docs", docs.docs, hidden=True),
 )

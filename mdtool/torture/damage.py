@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from mdtool.storage import layout
 from mdtool.storage.chunk import chunk_paths
 from mdtool.storage.layout import Location
-from mdtool.storage.reader import Reader
+from mdtool.storage.registry import ChunkInfo, FeedInfo
 
 PAGE = mmap.PAGESIZE
+Damage = Callable[[FeedInfo, list[ChunkInfo], Random], str]  # what it did; "" where there was nothing to do it to
 
 
 def _change(path: Path, at: int, data: bytes) -> None:
@@ -40,13 +42,13 @@ def tear(path: Path, used: int, random: Random) -> str:
     return f"{path.name} torn from byte {start} on"
 
 
-def of_chunk(reader: Reader, random: Random) -> str:
+def of_chunk(feed: FeedInfo, chunks: list[ChunkInfo], random: Random) -> str:
     """Somewhere in a chunk that holds records: a payload, a row, its header, or its last pages."""
-    chunks = [info for info in reader.chunks() if info.rows and info.location == Location.DISK]
-    if not chunks:
+    own = [info for info in chunks if info.rows and info.location == Location.DISK]
+    if not own:
         return ""
-    info = random.choice(chunks)
-    index, heap = chunk_paths(reader.feed, info.chunk_id, Location.DISK)
+    info = random.choice(own)
+    index, heap = chunk_paths(feed, info.chunk_id, Location.DISK)
     rows_end = layout.PAGE + info.rows * layout.ROW.itemsize
     match random.choice(["payload", "row", "header", "torn heap", "torn index"]):
         case "payload":
@@ -64,10 +66,10 @@ def of_chunk(reader: Reader, random: Random) -> str:
             return f"{index.name} torn from byte {begin} on"
 
 
-def of_feed_registry(reader: Reader, random: Random) -> str:
+def of_feed_registry(feed: FeedInfo, chunks: list[ChunkInfo], random: Random) -> str:
     """A bit of a chunk's entry, of a stream's name or of the header of feed.bin."""
-    path = reader.feed.directory / "feed.bin"
-    entry = layout.CHUNKS_AT + random.randrange(len(reader.chunks())) * layout.CHUNK_SLOT.itemsize
+    path = feed.directory / "feed.bin"
+    entry = layout.CHUNKS_AT + random.randrange(len(chunks)) * layout.CHUNK_SLOT.itemsize
     at = random.choice(
         [
             entry + random.randrange(layout.CHUNK_SLOT.itemsize),
@@ -78,9 +80,9 @@ def of_feed_registry(reader: Reader, random: Random) -> str:
     return flip(path, at, random)
 
 
-def of_part(reader: Reader, random: Random) -> str:
+def of_part(feed: FeedInfo, chunks: list[ChunkInfo], random: Random) -> str:
     """A bit somewhere in a sealed part."""
-    parts = sorted(reader.feed.directory.glob("date=*/*.parquet"))
+    parts = sorted(feed.directory.glob("date=*/*.parquet"))
     if not parts:
         return ""
     part = random.choice(parts)

@@ -177,6 +177,7 @@ def fill(case: Case, *, at_least: int = 50) -> int:
         count = random.randint(at_least, 1500)
         with Store.create(case.store) as store:
             writer = store.writer(FEED, chunk_bytes=random.choice([4096, 32 * 1024]), sync="none")
+            store.next_session()
             work = Work(case.store, done, count, prepare=False)
             done = workload.append(work, writer, lambda number: None)
             if random.random() < 0.8:
@@ -209,22 +210,24 @@ def damaged(case: Case) -> None:
     done = fill(case)
     if case.random.random() < 0.4:
         child.run(jobs.seal, case.store)
-    with Store.open(case.store) as store:
-        reader = store.reader(FEED)
-        for _ in range(case.random.randint(1, 3)):
-            hurt = case.random.choice([damage.of_chunk, damage.of_chunk, damage.of_feed_registry, damage.of_part])
-            case.fault(hurt(reader, case.random) or damage.of_feed_registry(reader, case.random))
+    kinds = [damage.of_chunk, damage.of_chunk, damage.of_feed_registry, damage.of_part]
+    _hurt(case, [case.random.choice(kinds) for _ in range(case.random.randint(1, 3))])
     _read_mend_read(case, done, kill=False)
 
 
 def kill_repair(case: Case) -> None:
     """kill -9 in the middle of a repair: the next one finishes it, and nothing that proves itself is lost."""
     done = fill(case)
-    with Store.open(case.store) as store:
-        reader = store.reader(FEED)
-        for _ in range(3):
-            case.fault(damage.of_chunk(reader, case.random))
+    _hurt(case, [damage.of_chunk] * 3)
     _read_mend_read(case, done, kill=True)
+
+
+def _hurt(case: Case, ways: list[damage.Damage]) -> None:
+    with Store.open(case.store) as store, store.reader(FEED) as reader:
+        feed, chunks = reader.feed, reader.chunks()
+    for hurt in ways:
+        # Without a chunk, or a part, to damage there is still the registry.
+        case.fault(hurt(feed, chunks, case.random) or damage.of_feed_registry(feed, chunks, case.random))
 
 
 def _read_mend_read(case: Case, done: int, *, kill: bool) -> None:

@@ -55,6 +55,7 @@ def write(work: Work, say: Say) -> None:
     """One writer from open to close: append the records of `work`, say how far it is, end gracefully."""
     with Store.create(work.store) as store:
         writer = store.writer(FEED, live=work.live, chunk_bytes=work.chunk_bytes, sync=work.sync)
+        store.next_session()  # the records' session is one this store has given out
         done = append(work, writer, say)
         if done == work.first + work.count:
             writer.end(recv_ns(done, False), "torture")
