@@ -354,6 +354,26 @@ cdef class Ladder(Levels):
         if failed:
             raise MemoryError
 
+    def truncate(self, count):
+        """Keeps the best `count` levels a side; the prices of the bids and of the asks that went, best first."""
+        cdef int64_t key = 0, size = 0, at, keep = max(0, min(count, INT64_MAX))
+        cdef mdtool_walk walk
+        cdef int ask
+        cdef list gone, both = []
+        for ask in range(2):
+            gone = []
+            if mdtool_side_count(&self.sides[ask]) > keep:
+                walk = mdtool_walk_of(&self.sides[ask])
+                at = 0
+                while mdtool_next(&walk, &key, &size):
+                    if at >= keep:
+                        gone.append(mdtool_key_of(key, ask))
+                    at += 1
+                for price in gone:
+                    mdtool_side_set(&self.sides[ask], mdtool_key_of(price, ask), 0)
+            both.append(gone)
+        return tuple(both)
+
     def clear(self):
         """Empty."""
         mdtool_side_clear(&self.sides[0])

@@ -25,6 +25,7 @@ typedef struct {
     int64_t origin; /* key of slot 0 */
     int64_t step;   /* keys from slot to slot */
     int64_t top;    /* highest slot with a level, -1: none */
+    int64_t held;   /* levels in the window */
     int shift;
     mdtool_strays strays;
     int64_t misses; /* changes outside the window since it was last thought about */
@@ -46,12 +47,7 @@ static void mdtool_side_free(mdtool_side *s) {
     mdtool_side_init(s);
 }
 
-static int64_t mdtool_side_count(const mdtool_side *s) {
-    int64_t count = s->strays.count;
-    for (int64_t word = 0; word <= s->top >> 6; word++) /* no word for a top of -1 */
-        count += __builtin_popcountll(s->bits[word]);
-    return count;
-}
+static inline int64_t mdtool_side_count(const mdtool_side *s) { return s->held + s->strays.count; }
 
 static inline uint64_t mdtool_slot(const mdtool_side *s, int64_t key) {
     uint64_t product = ((uint64_t)key - (uint64_t)s->origin) * s->inverse;
@@ -118,6 +114,7 @@ static void mdtool_window_clear(mdtool_side *s) {
     if (s->top >= 0)
         memset(s->bits, 0, (size_t)(s->top / 64 + 1) * sizeof *s->bits);
     s->top = -1;
+    s->held = 0;
 }
 
 static void mdtool_side_clear(mdtool_side *s) {
@@ -126,16 +123,17 @@ static void mdtool_side_clear(mdtool_side *s) {
     s->misses = 0;
 }
 
-/* Sets a slot's size; the highest slot with a level, `top` before. */
-static inline int64_t mdtool_window_set(const mdtool_side *s, int64_t top, uint64_t slot, int64_t size) {
+static inline void mdtool_window_set(mdtool_side *s, int64_t slot, int64_t size) {
     uint64_t *word = s->bits + (slot >> 6), bit = UINT64_C(1) << (slot & 63);
+    s->held += (size != 0) - ((*word & bit) != 0);
     s->slots[slot] = size;
     *word = (*word & ~bit) | (size != 0 ? bit : 0); /* no branch: whether a level comes, stays or goes is chance */
-    if (__builtin_expect((int64_t)slot < top, 1))
-        return top;
+    if (__builtin_expect(slot < s->top, 1))
+        return;
     if (size != 0)
-        return (int64_t)slot;
-    return (int64_t)slot == top ? mdtool_slot_below(s, top) : top;
+        s->top = slot;
+    else if (slot == s->top)
+        s->top = mdtool_slot_below(s, slot);
 }
 
 /* Copies all levels, keys ascending, to a block of 2 * count (keys, then sizes), or NULL without memory. */
@@ -204,6 +202,7 @@ static void mdtool_side_place(mdtool_side *s) {
     next.bits = s->bits;
     next.width = MDTOOL_WIDTH;
     next.top = -1;
+    next.held = 0;
     next.misses = 0;
     next.patience = MDTOOL_PATIENCE + count;
     next.step = (int64_t)step;
@@ -226,7 +225,7 @@ static void mdtool_side_place(mdtool_side *s) {
     for (int64_t i = 0; i < count; i++) {
         slot = mdtool_slot(s, levels[i]);
         if (slot < s->width)
-            s->top = mdtool_window_set(s, s->top, slot, levels[count + i]);
+            mdtool_window_set(s, (int64_t)slot, levels[count + i]);
     }
     free(levels);
 }
@@ -247,15 +246,17 @@ static int mdtool_side_apply(mdtool_side *s, int is_ask, const int64_t *prices, 
         int64_t key = mdtool_key_of(prices[i], is_ask);
         uint64_t slot = mdtool_slot(&near, key);
         if (__builtin_expect(slot < near.width, 1)) {
-            near.top = mdtool_window_set(&near, near.top, slot, sizes[i]);
+            mdtool_window_set(&near, (int64_t)slot, sizes[i]);
         } else {
             s->top = near.top;
+            s->held = near.held;
             if (mdtool_side_miss(s, key, sizes[i]) < 0)
                 return -1;
             near = *s;
         }
     }
     s->top = near.top;
+    s->held = near.held;
     return 0;
 }
 
@@ -264,7 +265,7 @@ static inline int mdtool_side_set(mdtool_side *s, int64_t key, int64_t size) {
     uint64_t slot = mdtool_slot(s, key);
     if (slot >= s->width)
         return mdtool_side_miss(s, key, size);
-    s->top = mdtool_window_set(s, s->top, slot, size);
+    mdtool_window_set(s, (int64_t)slot, size);
     return 0;
 }
 

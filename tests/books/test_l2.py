@@ -61,5 +61,5 @@ def test_equality_is_by_levels_and_scale():
     one.apply([1, 2], [1, 1], [], [])
     other.replace([2, 1], [1, 1], [], [])
     assert one == other and one != L2Book() and one != L2Book(Scale(-1, 0)) and one != 5
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="prices and"):
         one.apply([1], [], [], [])

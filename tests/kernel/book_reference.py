@@ -70,6 +70,14 @@ class Ladder(Levels):
     def clear(self):
         self.sizes = {BID: {}, ASK: {}}
 
+    def truncate(self, count):
+        gone = []
+        for side in (BID, ASK):
+            gone.append([price for price, _ in self.side(side)[max(0, count) :]])
+            for price in gone[-1]:
+                del self.sizes[side][price]
+        return tuple(gone)
+
     def multiply(self, price_factor, size_factor):
         if not any(self.sizes.values()):
             return

@@ -37,6 +37,7 @@ ladder_call = st.one_of(
     st.tuples(st.sampled_from(["apply", "apply", "apply", "replace"]), st.one_of(levels, run), st.one_of(levels, run)),
     st.tuples(st.just("set"), sides, prices, sizes),
     st.tuples(st.just("multiply"), st.sampled_from([1, 10, 1000, 10**19]), st.sampled_from([1, 10, 10**6])),
+    st.tuples(st.just("truncate"), st.integers(-1, 50)),
     st.tuples(st.just("clear")),
 )
 
