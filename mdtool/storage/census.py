@@ -31,14 +31,14 @@ class StoreEvidence:
             self.file.data[layout.NEXT_SESSION_AT : layout.NEXT_SESSION_AT + 8], "little"
         )
         self.store_id = bytes(self.head["store_id"]).hex() if self.head is not None else ""
+        self.directories = feed_directories(path)
+        if not self.store_id:
+            self.store_id = _store_id_of(self.directories)
         self.registered: dict[int, FeedInfo] = {}  # by number of the slot, active ones
         self.nonsense: list[int] = []  # slots that prove themselves and say what cannot be
         for number, slot in enumerate(self.table.slots):
             if slot is not None:
                 self._take(number, slot)
-        self.directories = feed_directories(path)
-        if not self.store_id:
-            self.store_id = _store_id_of(self.directories)
         known = {feed.name for feed in self.registered.values()}
         self.strays = [directory for directory in self.directories if name_of(directory) not in known]
         guessed = (guess(directory, self.store_id) for directory in self.strays)

@@ -191,6 +191,7 @@ class ChunkEvidence:
     state: int = 0
     closed_ns: int = 0
     heartbeat_ns: int = 0
+    times: tuple[int, int, int] = (0, 0, 0)  # lowest, highest, whether one stepped back: as the head says
     count: int = 0  # rows looked at: those claimed and whole ones behind them
     claimed: int = 0  # rows that should be there, by the registry or else the index itself
     behind: int = 0  # whole rows behind the claimed ones
@@ -241,6 +242,7 @@ def examine_chunk(
     value = np.frombuffer(page, layout.CHUNK_HEADER, 1)[0]
     found.committed, found.state = int(value["committed"]), int(value["state"])
     found.closed_ns, found.heartbeat_ns = int(value["closed_ns"]), int(value["heartbeat_ns"])
+    found.times = (int(value["min_ns"]), int(value["max_ns"]), int(value["disordered"]))
     found.names = names_in(page)
     if claimed is None:
         sane = found.committed <= (int(value["row_capacity"]) if head is not None else found.room)

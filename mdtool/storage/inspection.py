@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +17,18 @@ from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.registry import FeedInfo
 
 MOST_RUNS = 20  # runs of bad rows named one by one; the rest is counted
-# Bytes of a header page that nothing uses: what is there was not written by us.
-BLANK_IN_CHUNK = ((144, 192), (200, 256), (264, layout.NAMES_AT))
-BLANK_IN_FEED = ((128, 256), (264, 320), (328, layout.SETTINGS_AT), (layout.SETTINGS_AT + 512, layout.PAGE))
-BLANK_IN_STORE = ((128, 192), (200, 256), (264, layout.PAGE))
+
+
+def _blanks(dtype: np.dtype[Any], *used: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Bytes of a header page, behind what its checksum covers, that nothing uses: what is set there is not ours."""
+    fields = [(offset, offset + part.itemsize) for part, offset, *_ in (dtype.fields or {}).values()]
+    taken = sorted([*fields, *used, (0, layout.CRC_AT + 4), (layout.PAGE, layout.PAGE)])
+    return tuple((a[1], b[0]) for a, b in pairwise(taken) if a[1] < b[0])
+
+
+BLANK_IN_CHUNK = _blanks(layout.CHUNK_HEADER, (layout.NAMES_AT, layout.PAGE))
+BLANK_IN_FEED = _blanks(layout.FEED_HEADER, (layout.SETTINGS_AT, layout.SETTINGS_AT + layout.FEED_SLOT.itemsize))
+BLANK_IN_STORE = _blanks(layout.STORE_HEADER)
 NOT_HERE = (
     "repair where the writer ran (a container: --ipc=host); if it is lost for good, run: mdtool repair --gone {feed}"
 )
@@ -211,6 +221,10 @@ def _figure_faults(slot: Slot, seen: ChunkEvidence) -> Iterator[tuple[What, str,
             yield What.FIGURES, f"feed.bin says {name} {said[name]}", f"{value}, as the rows do"
     if bool(slot.flags & ChunkFlag.ORDERED) != bool(ordered):
         yield What.FIGURES, "feed.bin is wrong on whether its times step back", "what the rows do"
+    in_head = (found.get("min_ns", 0), found.get("max_ns", 0), int(not ordered))
+    if seen.times != in_head and not slot.flags & ChunkFlag.UNCLEAN:
+        # Killed between the times of a record and its count, a writer leaves those of one more.
+        yield What.FIGURES, f"its head gives times {seen.times[0]} to {seen.times[1]}", "those of its rows"
     if seen.head is not None and int(seen.head["created_ns"]) != slot.created_ns:
         yield What.FIGURES, f"feed.bin says created_ns {slot.created_ns}", f"{int(seen.head['created_ns'])}"
 

@@ -115,6 +115,9 @@ def write(feed: FeedInfo, mended: Mended, streams: Mapping[int, str]) -> None:
             closed_ns=slot.closed_ns,
             heartbeat_ns=slot.closed_ns,
             committed=len(mended.rows),
+            min_ns=slot.min_ns if len(mended.rows) else 0,
+            max_ns=slot.max_ns if len(mended.rows) else 0,
+            disordered=int(not slot.flags & ChunkFlag.ORDERED),
         )
     )
     for number, name in streams.items():

@@ -20,8 +20,8 @@ from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.evidence import ChunkEvidence, FeedEvidence, Progress, examine_chunk, figures, no_progress
 from mdtool.storage.inspection import Slot
 from mdtool.storage.keep import Keeper
-from mdtool.storage.layout import ChunkFlag, ChunkState, FeedState, Location
-from mdtool.storage.registry import FeedInfo
+from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.registry import FeedInfo, feed_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,27 +206,6 @@ def _streams(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> list[s
     return made
 
 
-def feed_fields(feed: FeedInfo) -> dict[str, object]:
-    """A feed as the fields of its slot in registry.bin."""
-    return {
-        "feed_id": feed.feed_id,
-        "state": FeedState.ACTIVE,
-        "venue": feed.venue.encode(),
-        "symbol": feed.symbol.encode(),
-        "live": feed.live,
-        "scale_known": int(feed.scale is not None),
-        "price_exp": feed.scale.price_exp if feed.scale else 0,
-        "size_exp": feed.scale.size_exp if feed.scale else 0,
-        "chunk_bytes": feed.chunk_bytes,
-        "created_ns": feed.created_ns,
-        "live_window_ns": feed.live_window_ns,
-        "retain_ns": feed.retain_ns,
-        "retain_bytes": feed.retain_bytes,
-        "keep_last": feed.keep_last,
-        "archive": feed.archive.encode(),
-    }
-
-
 def image(feed: FeedInfo, created_ns: int, slots: list[Slot], streams: list[str]) -> bytes:
     """feed.bin with this content."""
     page = bytearray(
@@ -271,13 +250,27 @@ def write_image(path: Path, new: bytes, keeper: Keeper, *, in_place: bool) -> No
         os.close(fd)
 
 
-def differs(registry: FeedEvidence, new: bytes) -> bool:
+def _differs(registry: FeedEvidence, new: bytes) -> bool:
     """Whether feed.bin is not as it is to be, apart from room behind its slots."""
     old = bytes(registry.file.data)
     settings = slice(layout.SETTINGS_AT, layout.SETTINGS_AT + layout.FEED_SLOT.itemsize)
     if not any(old[settings]):  # of a store from before there was a copy: no finding
         new = new[: settings.start] + old[settings] + new[settings.stop :]
     return old[: len(new)] != new or old[len(new) :].count(0) != len(old) - len(new)
+
+
+def renewed_image(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> bytes | None:
+    """feed.bin as it is to be; None where it is so already."""
+    if registry.file.missing and not table.slots:
+        return None  # known, and not written yet: its writer makes it
+    created_ns = int(registry.head["created_ns"]) if registry.head is not None else feed.created_ns
+    new = image(feed, created_ns, table.slots, table.streams)
+    return new if _differs(registry, new) else None
+
+
+def put_right(feed: FeedInfo, registry: FeedEvidence) -> Action:
+    """What is said where entries and names are all there and the rest is not."""
+    return Action(feed.name, str(registry.path), registry.why or "its counts or settings are not whole", "put right")
 
 
 def keeps_numbers(feed: FeedInfo, registry: FeedEvidence, slots: list[Slot]) -> bool:

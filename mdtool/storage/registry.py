@@ -234,6 +234,40 @@ def feed_info(slot: np.void, root: Path, store_id: str) -> FeedInfo:
     )
 
 
+def feed_fields(feed: FeedInfo) -> dict[str, object]:
+    """A feed as the fields of its slot in registry.bin."""
+    return {
+        "feed_id": feed.feed_id,
+        "state": FeedState.ACTIVE,
+        "venue": feed.venue.encode(),
+        "symbol": feed.symbol.encode(),
+        "live": feed.live,
+        "scale_known": int(feed.scale is not None),
+        "price_exp": feed.scale.price_exp if feed.scale else 0,
+        "size_exp": feed.scale.size_exp if feed.scale else 0,
+        "chunk_bytes": feed.chunk_bytes,
+        "created_ns": feed.created_ns,
+        "live_window_ns": feed.live_window_ns,
+        "retain_ns": feed.retain_ns,
+        "retain_bytes": feed.retain_bytes,
+        "keep_last": feed.keep_last,
+        "archive": feed.archive.encode(),
+    }
+
+
+def copy_settings(feed: FeedInfo) -> None:
+    """Have the feed's settings in its own registry too, from where registry.bin can be rebuilt. The caller holds the
+    store's registry."""
+    data = layout.sealed(layout.FEED_SLOT, **feed_fields(feed))
+    fd = files.open_existing(feed.directory / "feed.bin", writable=True)
+    try:
+        ours = os.pread(fd, len(layout.FEED_MAGIC), 0) == layout.FEED_MAGIC
+        if ours and os.pread(fd, len(data), layout.SETTINGS_AT) != data:
+            os.pwrite(fd, data, layout.SETTINGS_AT)
+    finally:
+        os.close(fd)
+
+
 def is_registry(path: Path) -> bool:
     """Whether a file begins as a store's registry does."""
     try:

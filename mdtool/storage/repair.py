@@ -27,11 +27,11 @@ from mdtool.storage.mend import Mended, closed, lost_chunk, mend, write
 from mdtool.storage.rebuild import (
     Action,
     FeedTable,
-    differs,
-    image,
     keeps_numbers,
     names_of,
+    put_right,
     recover_table,
+    renewed_image,
     write_image,
 )
 from mdtool.storage.registry import FeedInfo
@@ -163,15 +163,11 @@ def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, st
 
 def _registry(made: Plan, registry: FeedEvidence, table: FeedTable, *, renewed: bool) -> None:
     """feed.bin, where it is not as it is to be."""
-    feed = made.feed
-    created_ns = int(registry.head["created_ns"]) if registry.head is not None else feed.created_ns
-    new = image(feed, created_ns, table.slots, table.streams)
-    if not differs(registry, new) or (registry.file.missing and not table.slots):
+    if (new := renewed_image(made.feed, registry, table)) is None:
         return
     if not renewed and not table.actions:
-        why = registry.why or "its entries, counts or settings are not whole"
-        made.add(registry.path, why, "put right")
-    in_place = keeps_numbers(feed, registry, table.slots)
+        made.actions.append(put_right(made.feed, registry))
+    in_place = keeps_numbers(made.feed, registry, table.slots)
     made.steps.append(lambda keeper: write_image(registry.path, new, keeper, in_place=in_place))
 
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedNotFound, NotAStore, StoreError
 from mdtool.model import Scale
 from mdtool.storage import cursor as cursors
-from mdtool.storage import files, layout
+from mdtool.storage import files, layout, settings
+from mdtool.storage.census import REGISTRY
 from mdtool.storage.cursor import Cursor, CursorInfo
-from mdtool.storage.layout import Location
+from mdtool.storage.layout import FeedState
 from mdtool.storage.reader import Reader
-from mdtool.storage.registry import FeedInfo, FeedRegistry, StoreRegistry, is_registry
+from mdtool.storage.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, is_registry
+from mdtool.storage.settings import LOCATIONS, Live
 from mdtool.storage.writer import Sync, Writer
 
-__all__ = ["FeedInfo", "Store"]
+__all__ = ["FeedInfo", "Live", "Store"]
 
-REGISTRY = "registry.bin"
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
-SMALLEST_CHUNK = 4096
-LARGEST_CHUNK = 1 << 40
-Live = Literal["disk", "shm"]
-LOCATIONS: dict[Live, Location] = {"disk": Location.DISK, "shm": Location.SHM}
 
 
 class Store:
@@ -38,12 +35,13 @@ class Store:
         self.id = self._registry.store_id
 
     @classmethod
-    def open(cls, path: Path | str) -> Store:
-        """An existing store, for reading. Raises NotAStore."""
+    def open(cls, path: Path | str, *, writable: bool = False) -> Store:
+        """An existing store, for reading or to change settings too. Raises NotAStore, and StoreError where it may not
+        be written."""
         path = Path(path).absolute()
         if not is_registry(path / REGISTRY):
             raise NotAStore(_no_store(path))
-        return cls(path, writable=False)
+        return cls(path, writable=writable)
 
     @classmethod
     def create(cls, path: Path | str, clock: Clock | None = None) -> Store:
@@ -110,13 +108,48 @@ class Store:
         clock = clock or SystemClock()
         return Writer(self._own_feed(name, live, chunk_bytes, clock), clock, sync)
 
+    def set(
+        self,
+        name: str,
+        *,
+        live: Live | None = None,
+        chunk_bytes: int | None = None,
+        live_window_ns: int | None = None,
+        retain_ns: int | None = None,
+        max_bytes: int | None = None,
+        keep_last: int | None = None,
+        archive: str | None = None,
+    ) -> FeedInfo:
+        """Change settings of a feed; None leaves one as it is. Raises FeedNotFound, UsageError.
+
+        `live` and `chunk_bytes` hold from its writer's next start on. `live_window_ns`: closed chunks younger stay
+        unsealed. `retain_ns`, `max_bytes` (0: no limit): parts that are older, or beyond, may go; the last `keep_last`
+        stay. `archive`: URI parts are kept under, "" for the feed's own directory."""
+        fields = settings.fields(live, chunk_bytes, live_window_ns, retain_ns, max_bytes, keep_last, archive)
+        return self._update(name, fields)
+
     def set_scale(self, name: str, scale: Scale) -> None:
         """Keep the decimal exponents a feed has been found to need."""
-        feed = self.feed(name)
+        self._update(name, {"scale_known": 1, "price_exp": scale.price_exp, "size_exp": scale.size_exp})
+
+    def _update(self, name: str, fields: dict[str, object]) -> FeedInfo:
         with self._registry.locked():
-            self._registry.update_feed(
-                feed.feed_id, {"scale_known": 1, "price_exp": scale.price_exp, "size_exp": scale.size_exp}
-            )
+            feed = self.feed(name)
+            self._registry.update_feed(feed.feed_id, fields)
+            feed = self._registry.feed(feed.feed_id)
+            with contextlib.suppress(FileNotFoundError):  # known, and not written yet
+                copy_settings(feed)
+        return feed
+
+    def remove(self, name: str, clock: Clock | None = None) -> Path | None:
+        """Take a feed out of the store. Nothing is deleted: its directory goes to `<store>/trash/`, which is returned
+        (None: there was none). Raises FeedNotFound, FeedLocked while it is written, StoreError while it has records in
+        shared memory only."""
+        with self._registry.locked():
+            feed = self.feed(name)
+            trashed = settings.to_trash(feed, self.path, (clock or SystemClock()).now_ns())
+            self._registry.update_feed(feed.feed_id, {"state": FeedState.REMOVED})
+        return trashed
 
     def next_session(self) -> int:
         """A session number that no other connection of this store has."""
@@ -138,8 +171,7 @@ class Store:
         """The feed with these settings, registered and with its own registry."""
         venue, _, symbol = name.partition("/")
         layout.check_name(venue, symbol)
-        if chunk_bytes is not None and not SMALLEST_CHUNK <= chunk_bytes <= LARGEST_CHUNK:
-            raise StoreError(f"chunk size {chunk_bytes}: expected {SMALLEST_CHUNK} bytes to 1 TiB")
+        settings.check_chunk_bytes(chunk_bytes)
         with self._registry.locked():
             feed = next((feed for feed in self._registry.feeds() if feed.name == name), None)
             if feed is None:
@@ -159,6 +191,7 @@ class Store:
             files.make_directory(feed.directory)
             if not (feed.directory / "feed.bin").exists():
                 FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
+            copy_settings(feed)
         return feed
 
 
