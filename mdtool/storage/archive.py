@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,10 +151,13 @@ class _Sealing:
         self._registry = registry
         self._decoding = decoding
         self._step = step
-        self._place: Place = place_of(feed)
         self._parts: list[PartReport] = []
         self._aside: list[str] = []
         self._proven: dict[int, set[int]] = {}  # part -> chunks it has, whole
+
+    @cached_property
+    def _place(self) -> Place:
+        return place_of(self._feed)
 
     def run(self, now_ns: int, everything: bool) -> SealReport:
         error: str | None = None

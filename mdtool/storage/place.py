@@ -23,6 +23,7 @@ from mdtool.storage import files
 from mdtool.storage.registry import FeedInfo
 
 DRAFT = ".{number:06d}.sealing"  # hidden from `date=*/*.parquet`, and recognised as what a crash left
+OBJECT_STORES = {"s3", "gcs", "abfs"}  # which have no folders, so none are made there
 COPY_BYTES = 8 * 1024 * 1024
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # as other tools for S3 read them
 
@@ -210,7 +211,8 @@ class RemotePlace:
             raise FileExistsError(self.where(name))
         path = self._path(name)
         with self._telling(name):
-            self._fs.create_dir(posixpath.dirname(path), recursive=True)
+            if self._fs.type_name not in OBJECT_STORES:
+                self._fs.create_dir(posixpath.dirname(path), recursive=True)
             sent = 0
             with draft.open("rb") as source, self._fs.open_output_stream(path) as out:
                 while piece := source.read(COPY_BYTES):

@@ -1,0 +1,146 @@
+"""Parts on an S3-compatible store (moto's server, on loopback): sealed there, read back by the same Reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from mdtool.clock import DAY, SECOND, ManualClock
+from mdtool.errors import ChunkUnavailable, StoreError
+from mdtool.storage.archive import seal_feed
+from mdtool.storage.layout import Location
+from mdtool.storage.place import place_of
+from mdtool.storage.store import Store
+
+FEED = "sim/ALPHA_USDT"
+NOON = 1_700_049_600 * SECOND
+LATER = NOON + 30 * DAY
+BUCKET = "market-data"
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    made.start()
+    host, port = made.get_host_and_port()
+    yield f"{host}:{port}"
+    made.stop()
+
+
+@pytest.fixture
+def bucket(server, monkeypatch):
+    """An empty bucket, and an environment with no other way out than to it."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    urlopen(Request(f"http://{server}/moto-api/reset", method="POST")).close()
+    client = boto3.client("s3", endpoint_url=f"http://{server}")
+    client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+def keys(bucket):
+    """Of the objects; pyarrow leaves an empty one behind for a folder that a deletion has emptied."""
+    found = (one["Key"] for one in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", []))
+    return sorted(key for key in found if not key.endswith("/"))
+
+
+def filled(tmp_path, archive):
+    store = Store.create(tmp_path / "store")
+    with store.writer(FEED, chunk_bytes=4096, sync="none", clock=ManualClock(NOON)) as writer:
+        for day in (0, 1):
+            for n in range(4):
+                writer.append(NOON + day * DAY + n, 1, writer.stream(f"s{n}"), 1, b"%d %d " % (day, n) * 450)
+    store._registry.update_feed(store.feed(FEED).feed_id, {"archive": archive.encode()})
+    return store
+
+
+def everything(store):
+    return [(r.position, r.recv_ns, r.stream, r.payload) for r in store.reader(FEED).records()]
+
+
+def parts_of(store):
+    feed = store.feed(FEED)
+    return feed, feed.directory, [info.location for info in store.reader(FEED).chunks()]
+
+
+PARTS = [f"lake/{FEED}/date=2023-11-15/000001.parquet", f"lake/{FEED}/date=2023-11-16/000002.parquet"]
+
+
+@pytest.mark.parametrize("endpoint", ["query", "environment"])
+def test_parts_on_an_object_store_are_read_as_local_ones(tmp_path, server, bucket, monkeypatch, endpoint):
+    archive = f"s3://{BUCKET}/lake?region=us-east-1"
+    if endpoint == "query":
+        archive += f"&endpoint_override={server}&scheme=http"
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server}")
+    with filled(tmp_path, archive) as store:
+        before = everything(store)
+        report = seal_feed(store.feed(FEED), LATER)
+        assert report.error is None
+        assert [part.where for part in report.parts] == [f"s3://{BUCKET}/{key}" for key in PARTS]
+        assert keys(bucket) == PARTS
+        _, directory, locations = parts_of(store)
+        assert set(locations) == {Location.PART}
+        assert not list(directory.rglob("*.parquet")) + list(directory.glob(".*.sealing"))
+        assert everything(store) == before
+        reader = store.reader(FEED)
+        reader.seek(NOON + DAY + 2)
+        assert next(reader.records()).recv_ns == NOON + DAY + 2
+        assert seal_feed(store.feed(FEED), LATER).parts == ()
+
+
+def test_an_upload_that_the_registry_never_heard_of_is_adopted_or_set_aside(tmp_path, server, bucket):
+    with filled(tmp_path, f"s3://{BUCKET}/lake?region=us-east-1&endpoint_override={server}&scheme=http") as store:
+        before = everything(store)
+
+        def step(told):
+            if told == "published":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            seal_feed(store.feed(FEED), LATER, step=step)
+        bucket.put_object(Bucket=BUCKET, Key=PARTS[1], Body=b"somebody's")
+        report = seal_feed(store.feed(FEED), LATER)
+        assert report.error is None
+        assert [(part.part, part.adopted) for part in report.parts] == [(1, True), (2, False)]
+        assert report.set_aside == (f"s3://{BUCKET}/{PARTS[1]}.foreign-1",)
+        assert bucket.get_object(Bucket=BUCKET, Key=f"{PARTS[1]}.foreign-1")["Body"].read() == b"somebody's"
+        assert everything(store) == before
+
+
+def test_a_store_that_cannot_be_reached_costs_nothing(tmp_path, server, bucket):
+    with filled(tmp_path, f"s3://no-such-bucket/lake?region=us-east-1&endpoint_override={server}&scheme=http") as store:
+        before = everything(store)
+        report = seal_feed(store.feed(FEED), LATER)
+        assert report.parts == ()
+        assert "s3://no-such-bucket/lake" in report.error
+        assert everything(store) == before
+        assert not list(store.feed(FEED).directory.glob(".*.sealing"))
+    with filled(tmp_path / "two", "nothing://there") as store:
+        assert "cannot be used" in seal_feed(store.feed(FEED), LATER).error
+
+
+def test_what_is_gone_is_said(tmp_path, server, bucket):
+    with filled(tmp_path, f"s3://{BUCKET}/lake?region=us-east-1&endpoint_override={server}&scheme=http") as store:
+        seal_feed(store.feed(FEED), LATER)
+        place = place_of(store.feed(FEED))
+        name = str(Path(PARTS[0]).relative_to(f"lake/{FEED}"))
+        assert place.size(name) == bucket.head_object(Bucket=BUCKET, Key=PARTS[0])["ContentLength"]
+        place.remove(name)
+        place.remove(name)
+        assert place.size(name) is None
+        assert keys(bucket) == PARTS[1:]
+        with pytest.raises(ChunkUnavailable, match=r"date=2023-11-15/000001\.parquet"):
+            everything(store)
+        with pytest.raises(FileExistsError):
+            place.publish(Path(__file__), str(Path(PARTS[1]).relative_to(f"lake/{FEED}")))
+        with pytest.raises((StoreError, OSError)):
+            place.set_aside(name)
