@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -136,6 +136,15 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     last_seq: int
     prev_seq: int
 
+    if TYPE_CHECKING:  # fields of both kinds; msgspec would put them before the kinds' own
+
+        @property
+        def snapshot(self) -> bool: ...
+        @property
+        def in_stream(self) -> bool: ...
+        @property
+        def checksum(self) -> int | None: ...
+
 
 class BookUpdate(Update, frozen=True, gc=False):
     """An Update by price level (L2). Ladders are wire text, `[["price","size"],...]` or of another `shape`."""
@@ -198,7 +207,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Funding(msgspec.Struct, frozen=True, gc=False):
-    """What a perpetual is marked at and pays. Decimal text, "" where the message does not say; the rate may be signed."""
+    """What a perpetual is marked at and pays. Decimal text, "" where not said; the rate may be signed."""
 
     venue_ns: int
     mark_price: str = ""
@@ -230,4 +239,4 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     what: str
 
 
-Message = BookUpdate | OrderUpdate | Trade | Quote | Funding | Liquidation | Status | Other
+Message = Update | Trade | Quote | Funding | Liquidation | Status | Other

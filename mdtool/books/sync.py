@@ -11,19 +11,26 @@ rule.
    bridges. In captures the snapshot often stands after the update that bridges it; even the newest may be the bridge.
 4. If none is left, the next update must bridge; a hole before it does not matter if the snapshot reaches over it.
 5. A snapshot older than what is held, or a bridge that fails, asks for another.
+6. A whole book that comes on the stream replaces everything before it, at once.
+7. A checksum that the book does not have is as bad as a gap.
+8. Where the venue's numbers show no loss, updates are kept after they were applied too: a whole book that is fetched
+   while the book is SYNCED replaces it, with the updates that are younger on top.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdtool.books.l2 import L2Book
+from mdtool.books.l3 import L3Book, OrderParser
 from mdtool.books.ladders import LevelParser
+from mdtool.books.wire import WireCheck
 from mdtool.errors import WireError
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Scale, Update
 from mdtool.venues.sequence import Rule, Verdict
+from mdtool.venues.venue import BookTraits, Venue
 
 # Updates kept while a snapshot is in flight: 200 s at 100 ms, 100 s of the busiest feed measured (20 a second). Beyond
 # it the oldest go, and a snapshot older than the rest asks for another.
@@ -46,12 +53,16 @@ class Step(NamedTuple):
     applied: int  # updates that went into the book, a snapshot among them
     needs_snapshot: bool  # ask for a whole book now; said once, when the need arises
     error: str | None = None  # why a ladder could not be read
+    mismatch: str | None = None  # how the book's checksum differs from the venue's
 
 
 class BookSync:
-    """One feed's book. Feed it every message of the book stream and every snapshot, in order of arrival."""
+    """One feed's book, by price level or by order. Feed it every message of the book stream and every snapshot, in
+    order of arrival. Book and parser are of one kind; see `open_book`."""
 
-    def __init__(self, rule: Rule, book: L2Book, parser: LevelParser) -> None:
+    def __init__(
+        self, rule: Rule, book: L2Book, parser: LevelParser | OrderParser, traits: BookTraits | None = None
+    ) -> None:
         common = book.scale.finest(parser.scale)
         book.rescale(common)
         parser.scale = common
@@ -62,10 +73,13 @@ class BookSync:
         self.recv_ns = 0  # receive time of the last message that changed the book
         self.state_since_ns = 0  # receive time of the message that led to `state`
         self.gaps = 0  # holes seen, and updates that did not parse
+        self.check = WireCheck(traits.checksum) if traits is not None and traits.checksum else None
         self._rule = rule
-        self._parser = parser
-        self._held: deque[BookUpdate] = deque(maxlen=MAX_HELD)
-        self._base: BookUpdate | None = None  # the snapshot that is the book, until an update bridges it
+        self._parser: Any = parser
+        self._depth = traits.depth if traits is not None else None
+        self._held: deque[Update] = deque(maxlen=MAX_HELD)
+        self._keeps = not rule.complete  # step 8
+        self._base: Update | None = None  # the snapshot that is the book, until an update bridges it
         self._asked = False
 
     @property
@@ -74,14 +88,59 @@ class BookSync:
         return self.state is not State.SYNCED
 
     def on_message(self, message: Message, recv_ns: int) -> Step:
-        """Take the next message. Others than BookUpdate change nothing: UNVERIFIABLE."""
-        if not isinstance(message, BookUpdate):
+        """Take the next message. Others than an Update change nothing: UNVERIFIABLE."""
+        if not isinstance(message, Update):
             return Step(Verdict.UNVERIFIABLE, self.state, 0, False)
-        if message.snapshot:
-            return self._on_snapshot(message, recv_ns)
-        return self._on_update(message, recv_ns)
+        if not message.snapshot:
+            return self._on_update(message, recv_ns)
+        return self._on_whole(message, recv_ns) if message.in_stream else self._on_snapshot(message, recv_ns)
 
-    def _on_update(self, update: BookUpdate, recv_ns: int) -> Step:
+    def _on_whole(self, whole: Update, recv_ns: int) -> Step:
+        """Step 6."""
+        verdict = self._rule.judge(whole)
+        self._held.clear()
+        self._base = None
+        self._keeps = False  # whole books come by themselves here
+        error = self._replace(whole, recv_ns)
+        if error is not None:
+            self.gaps += 1
+            return self._lose(verdict, None, recv_ns)._replace(error=error)
+        return self._checked(verdict, whole, recv_ns)
+
+    def _replace(self, whole: Update, recv_ns: int) -> str | None:
+        """The book becomes this one; why it cannot."""
+        try:
+            ladders = self._parser.parse_update(whole)
+        except WireError as error:
+            return str(error)
+        self.book.clear()
+        if ladders.scale != self.book.scale:
+            self.book.rescale(ladders.scale)
+        self.book.replace(*ladders[1:])
+        if self.check is not None and isinstance(whole, BookUpdate):
+            self.check.replace(whole, ladders)
+        self._truncate()
+        self._asked = False
+        self._enter(State.SYNCED, recv_ns)
+        self._advance(whole, recv_ns)
+        return None
+
+    def _truncate(self) -> None:
+        if self._depth is not None:
+            gone = self.book.truncate(self._depth)
+            if self.check is not None:
+                self.check.forget(*gone)
+
+    def _checked(self, verdict: Verdict, update: Update, recv_ns: int) -> Step:
+        """Step 7, after the book took the update."""
+        if self.check is not None and update.checksum is not None:
+            mismatch = self.check.compare(self.book, update.checksum)
+            if mismatch is not None:
+                self.gaps += 1
+                return self._lose(verdict, None, recv_ns)._replace(applied=1, mismatch=mismatch)
+        return Step(verdict, self.state, 1, False)
+
+    def _on_update(self, update: Update, recv_ns: int) -> Step:
         verdict = self._rule.judge(update)  # step 1
         if verdict is Verdict.GAP:
             self.gaps += 1
@@ -103,8 +162,9 @@ class BookSync:
         self._held.append(update)
         return Step(verdict, self.state, 0, self._ask())
 
-    def _on_snapshot(self, snapshot: BookUpdate, recv_ns: int) -> Step:
-        if self.state is State.SYNCED and (self._base is None or snapshot.last_seq <= self._base.last_seq):
+    def _on_snapshot(self, snapshot: Update, recv_ns: int) -> Step:
+        holds = self.state is State.SYNCED and not self._keeps
+        if holds and (self._base is None or snapshot.last_seq <= self._base.last_seq):
             return Step(Verdict.STALE, self.state, 0, False)  # the chain holds: nothing to mend
         waiting = list(self._held)  # step 3
         while waiting and self._rule.bridge(snapshot, waiting[0]) is Verdict.STALE:
@@ -113,34 +173,26 @@ class BookSync:
         if waiting:  # step 5
             too_old = self._rule.bridge(snapshot, waiting[0]) is Verdict.GAP
         else:  # an update after the snapshot was there and is not held, as it could not be read
-            too_old = newest is not None and newest > snapshot.last_seq != UNKNOWN
+            too_old = self._rule.complete and newest is not None and newest > snapshot.last_seq != UNKNOWN
         if too_old:
             self._asked = True
             return Step(Verdict.GAP, self.state, 0, True)
-        try:
-            ladders = self._parser.parse_update(snapshot)
-        except WireError as error:
+        error = self._replace(snapshot, recv_ns)
+        if error is not None:
             self._asked = True
-            return Step(Verdict.UNVERIFIABLE, self.state, 0, True, str(error))
-        self.book.clear()
-        if ladders.scale != self.book.scale:
-            self.book.rescale(ladders.scale)
-        self.book.replace(*ladders[1:])
+            return Step(Verdict.UNVERIFIABLE, self.state, 0, True, error)
         self._held.clear()
-        self._asked = False
-        self._enter(State.SYNCED, recv_ns)
-        self._advance(snapshot, recv_ns)
         self._base = None if waiting else snapshot
         applied = 1
         for index, update in enumerate(waiting):
             step = self._apply(Verdict.APPLY, update, recv_ns)
-            if step.error is not None:
+            if step.error is not None or step.mismatch is not None:
                 self._held.extend(waiting[index + 1 :])
                 return step._replace(applied=applied)
             applied += 1
         return Step(Verdict.APPLY, self.state, applied, False)
 
-    def _apply(self, verdict: Verdict, update: BookUpdate, recv_ns: int) -> Step:
+    def _apply(self, verdict: Verdict, update: Update, recv_ns: int) -> Step:
         try:
             ladders = self._parser.parse_update(update)
         except WireError as error:
@@ -149,10 +201,15 @@ class BookSync:
         if ladders.scale != self.book.scale:
             self.book.rescale(ladders.scale)
         self.book.apply(*ladders[1:])
+        if self.check is not None and isinstance(update, BookUpdate):
+            self.check.apply(update, ladders)
+        self._truncate()
         self._advance(update, recv_ns)
-        return Step(verdict, self.state, 1, False)
+        if self._keeps:
+            self._held.append(update)
+        return self._checked(verdict, update, recv_ns)
 
-    def _lose(self, verdict: Verdict, update: BookUpdate | None, recv_ns: int) -> Step:
+    def _lose(self, verdict: Verdict, update: Update | None, recv_ns: int) -> Step:
         """The chain is broken before `update` (None: at an update that cannot be read)."""
         self._held.clear()
         if update is not None:
@@ -173,7 +230,22 @@ class BookSync:
             self.state = state
             self.state_since_ns = recv_ns
 
-    def _advance(self, update: BookUpdate, recv_ns: int) -> None:
+    def _advance(self, update: Update, recv_ns: int) -> None:
         self.last_seq = update.last_seq
         self.venue_ns = update.venue_ns
         self.recv_ns = recv_ns
+
+
+def open_book(
+    venue: Venue, stream: str, scale: Scale | None = None, parser: LevelParser | None = None
+) -> BookSync | None:
+    """A fresh book of one of the venue's book streams; None where the stream has no rule to keep one by. `parser`
+    replaces the kind's own."""
+    rule = venue.rule(stream) if venue.is_book(stream) else None
+    if rule is None:
+        return None
+    traits = venue.traits(stream)
+    if traits.by_order:
+        book: Any = L3Book(scale)
+        return BookSync(rule, book, parser or OrderParser(scale), traits)
+    return BookSync(rule, L2Book(scale), parser or LevelParser(scale), traits)

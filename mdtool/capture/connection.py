@@ -14,9 +14,10 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from mdtool.capture.backoff import STABLE, Backoff
-from mdtool.errors import ConnectError
+from mdtool.capture.bootstrap import bootstrap
+from mdtool.errors import ConnectError, WireError
 from mdtool.model import Flag
-from mdtool.venues.venue import Connection
+from mdtool.venues.venue import Connection, Endpoint, Heartbeat, HttpRequest, Reconnect, Reply
 
 CONNECT_TIMEOUT = 15.0
 HEARTBEAT = 20.0  # after this long without a byte we ping; half as long again without one and the connection is dead
@@ -24,6 +25,10 @@ MAX_FRAME = 64 * 1024 * 1024
 CLOSE_TIMEOUT = 2.0
 ABNORMAL = 1006  # RFC 6455: closed without a close frame
 GOING_AWAY = 1001
+SETTLED = 10.0  # a connection that held this long may be replaced at once when the venue asks for it
+
+
+Act = Callable[[Reply | Reconnect], None]
 
 
 class FrameSink(Protocol):
@@ -33,9 +38,8 @@ class FrameSink(Protocol):
         """A connection is open; returns its session number."""
         ...
 
-    @property
-    def received(self) -> Callable[[int, bytes, int], None]:
-        """Takes a frame: session, payload, flags."""
+    def receiver(self, session: int, act: Act) -> Callable[[bytes, int], None]:
+        """What takes the session's frames: payload, flags. It calls `act` where one asks for something."""
         ...
 
     def ping(self, session: int, payload: bytes) -> None: ...
@@ -43,6 +47,10 @@ class FrameSink(Protocol):
     def sent(self, session: int, payload: bytes) -> None: ...
 
     def closed(self, connection: Connection, session: int, code: int, reason: str) -> None: ...
+
+    def asked(self, request: HttpRequest, url: str) -> None: ...
+
+    def told(self, body: bytes, failed: bool) -> None: ...
 
     def unreachable(self, url: str, why: str, wait: float) -> None: ...
 
@@ -78,6 +86,8 @@ class Link:
         lifetime: float = 0.0,
         fail_fast: bool = False,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        rest_url: str = "",
+        endpoint: Callable[[Connection, bytes], Endpoint] | None = None,
     ) -> None:
         self._http = http
         self._connection = connection
@@ -87,7 +97,13 @@ class Link:
         self._lifetime = lifetime
         self._fail_fast = fail_fast
         self._sleep = sleep
+        self._rest_url = rest_url
+        self._endpoint = endpoint
+        self._heartbeat = connection.heartbeat
         self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self._session_number = 0
+        self._at_once = False  # the venue, or whoever watches the sequence, asked for another connection
+        self._working: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     async def run(self) -> None:
@@ -95,7 +111,7 @@ class Link:
         while not self._stopping:
             try:
                 self._socket = await asyncio.wait_for(self._connect(), CONNECT_TIMEOUT)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError, WireError) as error:
                 why = describe(error)
                 if self._fail_fast:
                     raise ConnectError(f"cannot reach {self._url}: {why}") from None
@@ -106,6 +122,8 @@ class Link:
             held = await self._session(self._socket)
             if held >= STABLE:
                 self._backoff.succeeded()
+            if self._at_once and held >= SETTLED:
+                continue
             if not self._stopping:
                 await self._sleep(self._backoff.next_wait())
 
@@ -115,7 +133,35 @@ class Link:
         if self._socket is not None:
             await self._socket.close()
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What it carries."""
+        return self._connection.symbols
+
+    async def say(self, frames: tuple[str, ...]) -> None:
+        """Send these text frames on the connection as it stands; nothing where it is down."""
+        socket, session = self._socket, self._session_number
+        if socket is None or socket.closed:
+            return
+        for number, frame in enumerate(frames):
+            if number:
+                await self._sleep(self._connection.send_interval)
+            if not await self._send(socket, session, frame):
+                return
+
+    async def renew(self, why: str) -> None:
+        """Close the connection and open another at once."""
+        self._at_once = True
+        if self._socket is not None:
+            await self._socket.close(message=why.encode()[:120])
+
     async def _connect(self) -> aiohttp.ClientWebSocketResponse[Any]:
+        self._at_once = False
+        self._heartbeat = self._connection.heartbeat
+        if self._connection.bootstrap is not None and self._endpoint is not None:
+            body = await bootstrap(self._http, self._connection.bootstrap, self._rest_url, self._sink)
+            found = self._endpoint(self._connection, body)
+            self._url, self._heartbeat = found.url, found.heartbeat or self._heartbeat
         return await self._http.ws_connect(
             self._url,
             autoping=False,  # pings are answered here, because they are records too
@@ -129,16 +175,22 @@ class Link:
         """One connection from open to close; returns how many seconds it held."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        session = self._sink.opened(self._connection, self._url)
-        subscribing = asyncio.create_task(self._subscribe(socket, session))
+        session = self._session_number = self._sink.opened(self._connection, self._url)
+        greeting = asyncio.Event()
+        if not self._connection.greeted:
+            greeting.set()
+        helpers = [asyncio.create_task(self._subscribe(socket, session, greeting))]
+        if self._heartbeat is not None:
+            helpers.append(asyncio.create_task(self._beat(socket, session, self._heartbeat)))
         expiry = loop.call_later(self._lifetime, self._expire, socket) if self._lifetime else None
         code, reason = ABNORMAL, ""
         try:
-            code, reason = await self._receive(socket, session)
+            code, reason = await self._receive(socket, session, greeting)
         except (aiohttp.ClientError, OSError) as error:
             reason = describe(error)
         finally:
-            subscribing.cancel()
+            for helper in helpers:
+                helper.cancel()
             if expiry is not None:
                 expiry.cancel()
             if not socket.closed:
@@ -146,27 +198,53 @@ class Link:
             self._sink.closed(self._connection, session, code, reason)
         return loop.time() - began
 
-    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int) -> None:
+    async def _subscribe(
+        self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, greeting: asyncio.Event
+    ) -> None:
+        await greeting.wait()
         for number, frame in enumerate(self._connection.send):
             if number:
                 await self._sleep(self._connection.send_interval)
-            try:
-                await socket.send_str(frame)
-            except (aiohttp.ClientError, OSError):
-                return  # the receiving side learns of it and says why
-            self._sink.sent(session, frame.encode())
+            if not await self._send(socket, session, frame):
+                return
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int) -> tuple[int, str]:
+    async def _beat(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, heartbeat: Heartbeat) -> None:
+        while True:
+            await self._sleep(heartbeat.interval)
+            if not await self._send(socket, session, heartbeat.frame):
+                return
+
+    async def _send(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, frame: str) -> bool:
+        """Whether it could be sent; where not, the receiving side learns why."""
+        try:
+            await socket.send_str(frame)
+        except (aiohttp.ClientError, OSError):
+            return False
+        self._sink.sent(session, frame.encode())
+        return True
+
+    def _act(self, action: Reply | Reconnect) -> None:
+        """A frame asked for something. It is done beside the receiving, never before the frame is committed."""
+        doing = self.say((action.frame,)) if isinstance(action, Reply) else self.renew(action.why)
+        task = asyncio.ensure_future(doing)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _receive(
+        self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, greeting: asyncio.Event
+    ) -> tuple[int, str]:
         """Hand frames on until the connection ends; returns its close code and reason."""
-        receive, received = socket.receive, self._sink.received
+        receive, received = socket.receive, self._sink.receiver(session, self._act)
         text, binary = WSMsgType.TEXT, WSMsgType.BINARY
+        if not greeting.is_set():
+            received = _greeted(received, greeting)
         while True:
             message = await receive()
             kind = message.type
             if kind is text:
-                received(session, message.data, 0)
+                received(message.data, 0)
             elif kind is binary:
-                received(session, message.data, Flag.BINARY)
+                received(message.data, Flag.BINARY)
             elif kind is WSMsgType.PING:
                 self._sink.ping(session, message.data)
                 await socket.pong(message.data)
@@ -184,3 +262,13 @@ class Link:
     def _expire(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
         # Sooner than the venue would, so that not every connection of a day's start is cut in the same second.
         self._closing = asyncio.ensure_future(socket.close(message=b"renewing before the venue's own limit"))
+
+
+def _greeted(received: Callable[[bytes, int], None], greeting: asyncio.Event) -> Callable[[bytes, int], None]:
+    """`received`, which also says that the venue has spoken."""
+
+    def first(payload: bytes, flags: int) -> None:
+        received(payload, flags)
+        greeting.set()
+
+    return first

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 
+from mdtool.capture.connection import Act
 from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus
 from mdtool.clock import Clock
 from mdtool.errors import StoreError
@@ -18,6 +19,7 @@ from mdtool.venues.venue import Connection, HttpRequest, Place
 
 SNAPSHOT_STREAM = "snapshot"
 PING_STREAM = "ping"
+BOOTSTRAP_STREAM = "bootstrap"
 OTHER_STREAM = "other"
 # Route keys come from the wire: a hostile or broken venue must not grow the table without end. Beyond this a new key
 # is resolved each time it comes, which is only slower.
@@ -39,7 +41,6 @@ class Ports:
         self._clock = clock
         self._writers: dict[str, Writer] = {}
         self._routes: dict[Hashable, tuple[Append, int]] = {}
-        self.received = self._receiver()
         try:
             for symbol in (SESSION_SYMBOL, *options.symbols):
                 self._open(symbol)
@@ -66,18 +67,16 @@ class Ports:
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def _receiver(self) -> Callable[[int, bytes, int], None]:
-        """The hot path, with everything it touches at hand."""
-        now_ns, route, routes, resolve, status = (
-            self._now_ns,
-            self._venue.route,
-            self._routes,
-            self._resolve,
-            self.status,
-        )
+    def receiver(self, session: int, act: Act) -> Callable[[bytes, int], None]:
+        """The hot path of one connection, with everything it touches at hand."""
+        now_ns, routes, status = self._now_ns, self._routes, self.status
+        route = self._venue.router().route
         data = int(Kind.DATA)
 
-        def received(session: int, payload: bytes, flags: int) -> None:
+        def resolve(key: Hashable) -> tuple[Append, int]:
+            return self._resolve(key, act)
+
+        def received(payload: bytes, flags: int) -> None:
             """Stamp, route, append, commit."""
             recv_ns = now_ns()
             key = route(payload)
@@ -90,7 +89,7 @@ class Ports:
 
         return received
 
-    def _resolve(self, key: Hashable) -> tuple[Append, int]:
+    def _resolve(self, key: Hashable, act: Act) -> tuple[Append, int]:
         place = self._venue.place(key) if key is not None else Place(None, OTHER_STREAM)
         writer = self._writers.get(place.symbol or SESSION_SYMBOL)
         if writer is None:
@@ -101,7 +100,9 @@ class Ports:
         except StoreError:
             stream = writer.stream(OTHER_STREAM)  # a name too long, or one too many
         target = (writer.append, stream)
-        if len(self._routes) < MAX_ROUTES:
+        if place.action is not None:
+            act(place.action)  # its route is never kept, so that each such frame comes through here
+        elif len(self._routes) < MAX_ROUTES:
             self._routes[key] = target
         return target
 
@@ -145,6 +146,13 @@ class Ports:
 
     def answered(self, symbol: str, body: bytes, failed: bool) -> None:
         self._put(symbol, Kind.RESPONSE, SNAPSHOT_STREAM, 0, body, Flag.FAILED if failed else 0)
+
+    def asked(self, request: HttpRequest, url: str) -> None:
+        payload = json.dumps({"method": request.method, "url": url}).encode()
+        self._put(SESSION_SYMBOL, Kind.REQUEST, BOOTSTRAP_STREAM, 0, payload)
+
+    def told(self, body: bytes, failed: bool) -> None:
+        self._put(SESSION_SYMBOL, Kind.RESPONSE, BOOTSTRAP_STREAM, 0, body, Flag.FAILED if failed else 0)
 
     def note(self, what: dict[str, object], symbol: str = SESSION_SYMBOL) -> None:
         """Put on record what the recorder itself has to say."""

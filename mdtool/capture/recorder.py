@@ -15,6 +15,7 @@ import aiohttp
 
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.connection import Link
+from mdtool.capture.mender import Mender
 from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
 from mdtool.capture.snapshot import Snapshots
@@ -77,13 +78,20 @@ class Recorder:
     async def _record(self, http: aiohttp.ClientSession) -> None:
         options = self._options
         snapshots = Snapshots(http, options.venue, options.rest_url, self._ports, self._notify, self._backoff)
-        watcher = Watcher(
-            self._store, options.venue, options.symbols, options.streams, self._clock, snapshots.request, self._notify
-        )
         links = [self._link(http, connection) for connection in self._plan]
+        mender = Mender(options.venue, options.streams, links, snapshots.request, self._notify)
+        watcher = Watcher(
+            self._store, options.venue, options.symbols, options.streams, self._clock, mender.request, self._notify
+        )
         workers = [
             asyncio.create_task(work)
-            for work in (*(link.run() for link in links), snapshots.run(), watcher.run(), self._keep_house())
+            for work in (
+                *(link.run() for link in links),
+                snapshots.run(),
+                mender.run(),
+                watcher.run(),
+                self._keep_house(),
+            )
         ]
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -112,6 +120,8 @@ class Recorder:
             self._backoff(),
             lifetime=lifetime,
             fail_fast=self._options.fail_fast,
+            rest_url=self._options.rest_url,
+            endpoint=self._options.venue.endpoint,
         )
 
     def _backoff(self) -> Backoff:

@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import Ladders, LevelParser
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookSync, State, open_book
 from mdtool.capture.options import Event, Notify
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import StoreError, WireError
-from mdtool.model import BookUpdate, Flag, Kind, Message, Scale
+from mdtool.model import BookUpdate, Flag, Kind, Message, Scale, Update
 from mdtool.storage.reader import Reader, Record
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import Verdict
@@ -29,10 +28,16 @@ NO_LEVELS = Ladders(Scale(0, 0), [], [], [], [])
 
 
 class _Headers(LevelParser):
-    """Leaves ladders unparsed: whether a book is whole is a matter of sequence alone."""
+    """Leaves ladders unparsed: whether a book is whole is a matter of sequence alone. Not so where a checksum is to be
+    compared, and orders are few enough to be read."""
 
     def parse_update(self, update: BookUpdate) -> Ladders:
         return NO_LEVELS
+
+
+def _watched_book(venue: Venue, stream: str) -> BookSync | None:
+    traits = venue.traits(stream)
+    return open_book(venue, stream, parser=None if traits.checksum or traits.by_order else _Headers())
 
 
 @dataclass(slots=True)
@@ -45,6 +50,7 @@ class _Watched:
     decoders: dict[int, Decoder | None] = field(default_factory=dict)  # by stream id; None: builds no book
     open_since_ns: int = 0  # of a connection that has brought no update yet
     undecodable: int = 0
+    next_snapshot_ns: int = 0  # when to ask for a whole book that nothing else calls for; 0: never
 
 
 class Watcher:
@@ -63,12 +69,16 @@ class Watcher:
         self.gaps = 0
         book_stream = next((stream for stream in streams if venue.is_book(stream)), None)
         for symbol in symbols if book_stream is not None else ():
-            rule = venue.rule(book_stream) if book_stream is not None else None
-            if rule is None:
+            sync = _watched_book(venue, book_stream) if book_stream is not None else None
+            if sync is None:
                 continue
             reader = store.reader(f"{venue.name}/{symbol}")
             reader.to_end()
-            self._feeds.append(_Watched(symbol, reader, BookSync(rule, L2Book(), _Headers())))
+            self._feeds.append(_Watched(symbol, reader, sync, next_snapshot_ns=self._timed_from()))
+
+    def _timed_from(self) -> int:
+        every = self._venue.snapshot_every
+        return self._clock.now_ns() + int(every * SECOND) if every else 0
 
     @property
     def synced(self) -> int:
@@ -99,6 +109,9 @@ class Watcher:
             feed.open_since_ns = 0
             if feed.sync.state is not State.SYNCED:
                 self._ask(feed.symbol)
+        if feed.next_snapshot_ns and self._clock.now_ns() >= feed.next_snapshot_ns:
+            feed.next_snapshot_ns = self._timed_from()
+            self._ask(feed.symbol)
         return len(records) == SLICE
 
     def _take(self, feed: _Watched, record: Record) -> None:
@@ -130,16 +143,18 @@ class Watcher:
 
     def _judge(self, feed: _Watched, message: Message, recv_ns: int) -> None:
         step = feed.sync.on_message(message, recv_ns)
-        if not isinstance(message, BookUpdate):
+        if not isinstance(message, Update):
             return
-        if message.snapshot:
-            if step.verdict is Verdict.APPLY:
-                self._learn_scale(feed, message)
-        else:
+        if message.snapshot and isinstance(message, BookUpdate) and step.applied:
+            self._learn_scale(feed, message)
+        if message.in_stream or not message.snapshot:
             feed.open_since_ns = 0
-            if step.verdict is Verdict.GAP:
-                self.gaps += 1
-                self._notify(Event.GAP, f"{feed.symbol}: gap before update {message.first_seq}; asking for a snapshot")
+        if not message.snapshot and step.verdict is Verdict.GAP:
+            self.gaps += 1
+            self._notify(Event.GAP, f"{feed.symbol}: gap before update {message.first_seq}; asking for a snapshot")
+        if step.mismatch is not None:
+            self.gaps += 1
+            self._notify(Event.GAP, f"{feed.symbol}: {step.mismatch}; asking for a whole book")
         if step.needs_snapshot:
             self._ask(feed.symbol)
 

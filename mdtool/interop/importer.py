@@ -245,6 +245,7 @@ class _Import(contextlib.ExitStack):
         for origin, item in self._items():
             kind = item.kind
             if kind == Kind.OPEN:
+                origin.router.place(item)
                 self._open(origin, item)
                 continue
             placed = origin.router.place(item)

@@ -25,6 +25,7 @@ class Router:
     def __init__(self, venue: Venue, symbol: str | None = None) -> None:
         self.symbol = symbol
         self._venue = venue
+        self._route = venue.router().route
         self._is_snapshot = venue.decoder(SNAPSHOT)
         self._places: dict[Hashable, Place] = {}
         self._urls: dict[str, Place] = {}
@@ -33,7 +34,7 @@ class Router:
         """What the item is and where it belongs; None while that symbol is not known yet."""
         kind = item.kind
         if kind == Kind.DATA:
-            key = self._venue.route(item.payload)
+            key = self._route(item.payload)
             if key is None:
                 place = _NOWHERE
             elif (found := self._places.get(key)) is not None:
@@ -46,6 +47,8 @@ class Router:
             elif place.stream == OTHER and self._is_whole_book(item.payload):
                 return None if self.symbol is None else (Kind.RESPONSE, Place(self.symbol, SNAPSHOT))
             return kind, place
+        if kind == Kind.OPEN:  # what the last connection said of itself does not hold for this one
+            self._route = self._venue.router().route
         if kind == Kind.RESPONSE:
             return kind, self._place_of_url(item.url or "")
         return kind, _SESSION

@@ -16,7 +16,7 @@ from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.binance_wire import decoder
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule
 from mdtool.venues.symbols import JoinedSymbols
-from mdtool.venues.venue import Connection, Decoder, HttpRequest, Place
+from mdtool.venues.venue import Adapter, Connection, Decoder, HttpRequest, Place, Reconnect
 
 STREAMS_PER_CONNECTION = 1024
 STREAMS_PER_FRAME = 100  # a SUBSCRIBE of about 3 KB; the venue publishes no limit and drops frames far larger
@@ -25,9 +25,11 @@ _STREAM = re.compile(r"[A-Za-z][A-Za-z0-9_]*(@[A-Za-z0-9_:+-]+)*", re.ASCII)
 _DIFF_DEPTH = re.compile(r"depth(@\d+ms)?", re.ASCII)  # depth5, depth20@100ms ... are partial books without a chain
 
 _SESSION = Place(None, "session")
+_ENDING = Place(None, "session", Reconnect("the venue says it will shut down"))
 _OTHER = Place(None, "other")
 _WRAPPED = b'{"stream":"'
-_ANSWERS = (b'{"result"', b'{"id"', b'{"error"', b'{"code"', b'{"e":"serverShutdown"')
+_ANSWERS = (b'{"result"', b'{"id"', b'{"error"', b'{"code"')
+_SHUTDOWN = b'{"e":"serverShutdown"'  # minutes before maintenance cuts the connection
 _BARE_EVENT = re.compile(rb'"e"\s*:\s*"([A-Za-z_]{1,32})"')
 _BARE_SYMBOL = re.compile(rb'"s"\s*:\s*"([A-Za-z0-9_.-]{1,64})"')
 _BARE_QUOTE = re.compile(rb'\{\s*"u"\s*:\s*\d+\s*,\s*"s"\s*:')  # spot's bookTicker names no event
@@ -128,10 +130,8 @@ SIM = Spec(
 )
 
 
-class Binance:
+class Binance(Adapter):
     """A market of Binance. Immutable."""
-
-    trade_streams: tuple[str, ...] = ("trade",)
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -144,9 +144,6 @@ class Binance:
         self.reconnect_after = spec.reconnect_after
         self._symbols = JoinedSymbols(spec.name, spec.quotes)
         self._depth = next(stream for stream in spec.default_streams if _DIFF_DEPTH.fullmatch(stream))
-
-    def __repr__(self) -> str:
-        return f"<venue {self.name}>"
 
     def native(self, symbol: str) -> str:
         return self._symbols.native(symbol)
@@ -188,12 +185,15 @@ class Binance:
         return Connection(path, tuple(frames), symbols, self.spec.send_interval)
 
     def route(self, payload: bytes) -> Hashable | None:
-        """The stream name of a combined message (bytes); (event, symbol) of a bare one; True of an answer."""
+        """The stream name of a combined message (bytes); (event, symbol) of a bare one; True of an answer,
+        False of a notice that the connection is to end."""
         if payload.startswith(_WRAPPED):
             end = payload.find(b'"', 11, 12 + MAX_KEY)
             return payload[11:end] if end > 11 else None
         if payload.startswith(_ANSWERS):
             return True
+        if payload.startswith(_SHUTDOWN):
+            return False
         head = payload[:_BARE_HEAD]
         symbol = _BARE_SYMBOL.search(head)
         if symbol is None:
@@ -206,6 +206,8 @@ class Binance:
     def place(self, key: Hashable) -> Place:
         if key is True:
             return _SESSION
+        if key is False:
+            return _ENDING
         try:
             if isinstance(key, bytes):
                 native, at, stream = key.decode("ascii").partition("@")

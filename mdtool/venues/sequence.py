@@ -14,11 +14,12 @@ content was there already, however late it comes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Trade
+from mdtool.model import NO_TIME, UNKNOWN, Message, Quote, Trade, Update
 
 MAX_HOLES = 64  # holes remembered to tell a late message from a repeat; late ones come within a message or two
 RESTART_RUN = 32  # late messages in a row, each following the one before: the venue's numbers began again
@@ -46,7 +47,7 @@ class Rule(Protocol):
         """The verdict on the next message of the stream."""
         ...
 
-    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
         """How `update` stands to a whole book: STALE (contained in it: drop), APPLY (first to apply on top),
         GAP (the snapshot is too old: ask again). Changes no state."""
         ...
@@ -71,8 +72,21 @@ class _Chain:
         self._begin = 0  # what is at or below was never seen either
         self._late = UNKNOWN  # the last late message's id
         self._run = 0
+        self._whole: Update | None = None  # the last whole book on the stream
 
-    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
+    def _judge_whole(self, whole: Update) -> Verdict:
+        """A whole book that came on the stream: it follows nothing, and all after it follows it."""
+        if whole.last_seq == UNKNOWN:
+            return Verdict.UNVERIFIABLE
+        fresh = self.last is None
+        if self._whole == whole and self.last == whole.last_seq:
+            return Verdict.STALE
+        self.reset()
+        self.last = whole.last_seq
+        self._whole = whole
+        return Verdict.APPLY if fresh else Verdict.RESET
+
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
         return Verdict.UNVERIFIABLE
 
     def _advance(self, prev: int, last: int) -> Verdict:
@@ -119,19 +133,26 @@ class BookSteps:
 
 
 class ContiguousRule(_Chain):
-    """Book updates, each following the last one's id. Numbers in comments: the venues' published steps."""
+    """Book updates, each following the last one's id. Numbers in comments: the venues' published steps.
+
+    A whole book that comes on the stream begins the chain anew: APPLY for the first, RESET for a later one.
+    """
 
     def __init__(self, steps: BookSteps) -> None:
         super().__init__(overlap=steps.overlap)
         self._steps = steps
 
     def judge(self, message: Message) -> Verdict:
-        if not isinstance(message, BookUpdate) or message.snapshot or message.last_seq == UNKNOWN:
+        if not isinstance(message, Update):
+            return Verdict.UNVERIFIABLE
+        if message.snapshot:
+            return self._judge_whole(message) if message.in_stream else Verdict.UNVERIFIABLE
+        if message.last_seq == UNKNOWN:
             return Verdict.UNVERIFIABLE
         # Spot 7: U == previous u + 1. USD-M 6: pu == previous u.
         return self._advance(message.prev_seq, message.last_seq)
 
-    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
         base = snapshot.last_seq
         if base == UNKNOWN or update.last_seq == UNKNOWN:
             return Verdict.UNVERIFIABLE
@@ -142,6 +163,42 @@ class ContiguousRule(_Chain):
         if update.prev_seq <= base:
             return Verdict.APPLY
         return Verdict.GAP  # spot 4: lastUpdateId < U - 1, get the snapshot again; USD-M 5 likewise
+
+
+class RestartRule(ContiguousRule):
+    """A chain that legally begins again where an update has the id `first`: the service behind it was restarted."""
+
+    def __init__(self, steps: BookSteps, first: int = 1) -> None:
+        super().__init__(steps)
+        self._first = first
+
+    def judge(self, message: Message) -> Verdict:
+        if isinstance(message, Update) and message.last_seq == self._first and self.last not in (None, self._first):
+            self.reset()
+            super().judge(message)
+            return Verdict.RESET
+        return super().judge(message)
+
+
+class LinkedRule(ContiguousRule):
+    """Updates that name the id they follow. Two forms are no gap: one that names the last id as its own changes nothing
+    (KEEPALIVE), and one that follows the last id with a smaller one of its own restarts the numbers (RESET)."""
+
+    def judge(self, message: Message) -> Verdict:
+        before = self.last
+        if (
+            before is not None
+            and isinstance(message, Update)
+            and message.prev_seq == before
+            and UNKNOWN < message.last_seq <= before
+        ):
+            if message.last_seq == before:
+                return Verdict.KEEPALIVE
+            self.reset()
+            self.last = message.last_seq
+            self._begin = UNKNOWN  # what came before had other numbers: nothing below was missed
+            return Verdict.RESET
+        return super().judge(message)
 
 
 class IdRule(_Chain):
@@ -156,8 +213,24 @@ class IdRule(_Chain):
         return self._advance(message.trade_id - 1, message.trade_id)
 
 
+class ConnectionRule(_Chain):
+    """The messages of one connection, numbered across everything it carries. `number` reads a frame's number, None
+    where it has none; it never raises."""
+
+    def __init__(self, number: Callable[[bytes], int | None]) -> None:
+        super().__init__(overlap=False)
+        self.number = number
+
+    def judge(self, message: Message) -> Verdict:
+        return Verdict.UNVERIFIABLE
+
+    def judge_number(self, number: int) -> Verdict:
+        """The verdict on the connection's next numbered frame."""
+        return self._advance(number - 1, number)
+
+
 class RisingRule:
-    """Quotes: their update ids only rise. APPLY says the order holds; a missing quote cannot be seen."""
+    """Ids that only rise, of quotes, trades or updates. APPLY says the order holds; a missing one cannot be seen."""
 
     complete = False
 
@@ -165,15 +238,58 @@ class RisingRule:
         self.last: int | None = None
 
     def judge(self, message: Message) -> Verdict:
-        if not isinstance(message, Quote) or message.seq == UNKNOWN:
+        number = _number(message)
+        if number == UNKNOWN:
             return Verdict.UNVERIFIABLE
-        if self.last is None or message.seq > self.last:
-            self.last = message.seq
+        if self.last is None or number > self.last:
+            self.last = number
             return Verdict.APPLY
-        return Verdict.STALE if message.seq == self.last else Verdict.OUT_OF_ORDER
+        return Verdict.STALE if number == self.last else Verdict.OUT_OF_ORDER
 
-    def bridge(self, snapshot: BookUpdate, update: BookUpdate) -> Verdict:
-        return Verdict.UNVERIFIABLE
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
+        if snapshot.last_seq == UNKNOWN or update.last_seq == UNKNOWN:
+            return Verdict.UNVERIFIABLE
+        return Verdict.STALE if update.last_seq <= snapshot.last_seq else Verdict.UNVERIFIABLE
 
     def reset(self) -> None:
         self.last = None
+
+
+def _number(message: Message) -> int:
+    if isinstance(message, Quote):
+        return message.seq
+    if isinstance(message, Trade):
+        return message.trade_id
+    return message.last_seq if isinstance(message, Update) else UNKNOWN
+
+
+class TimeRule:
+    """Updates without ids. UNVERIFIABLE is the best there is; one that repeats the one before it to the byte is STALE,
+    one whose venue time lies before the last one's OUT_OF_ORDER. `last` is a time, in ns."""
+
+    complete = False
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self._before: Message | None = None
+
+    def judge(self, message: Message) -> Verdict:
+        venue_ns = getattr(message, "venue_ns", NO_TIME)
+        if venue_ns == NO_TIME:
+            return Verdict.UNVERIFIABLE
+        before, self._before = self._before, message
+        if self.last is not None and venue_ns <= self.last:
+            if venue_ns < self.last and not getattr(message, "in_stream", False):
+                return Verdict.OUT_OF_ORDER
+            if message == before:
+                return Verdict.STALE
+        self.last = venue_ns
+        return Verdict.UNVERIFIABLE
+
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
+        if snapshot.venue_ns == NO_TIME or update.venue_ns == NO_TIME:
+            return Verdict.UNVERIFIABLE
+        return Verdict.STALE if update.venue_ns <= snapshot.venue_ns else Verdict.UNVERIFIABLE
+
+    def reset(self) -> None:
+        self.last = self._before = None

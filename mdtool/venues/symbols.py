@@ -7,7 +7,7 @@ UnknownSymbol.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -51,6 +51,42 @@ class JoinedSymbols:
         dated = _DATED.fullmatch(canonical)
         pair, suffix = (dated[1], f"_{dated[2]}") if dated else (canonical, "")
         return pair.replace("_", "") + suffix
+
+
+class SplitSymbols:
+    """A venue that writes a separator between base and quote ("ETH-USDT", "ETH/USD"), and suffixes behind them.
+
+    `aliases`: the venue's own codes for assets, to ours ("XBT": "BTC"). Canonical symbols are BASE_QUOTE for the
+    venue's main kind of contract, and with one of these behind where a venue has several: `_PERP`, a date `_YYMMDD`,
+    or `_YYMMDD_STRIKE_C` (P) for an option. `suffixes`: the venue's word for a perpetual to ours ("SWAP": "PERP").
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        separator: str,
+        aliases: Mapping[str, str] | None = None,
+        suffixes: Mapping[str, str] | None = None,
+    ) -> None:
+        self._venue = venue
+        self._separator = separator
+        self._ours = {**(aliases or {}), **(suffixes or {})}
+        self._theirs = {ours: theirs for theirs, ours in self._ours.items()}
+        self._forms = re.compile(r"[A-Z0-9.]{1,30}_[A-Z0-9.]{1,30}(_(PERP|\d{6}(_[0-9.]{1,12}_[CP])?))?", re.ASCII)
+
+    def canonical(self, symbol: str) -> str:
+        """Of either spelling, in any case. Raises UnknownSymbol."""
+        parts = symbol.upper().replace(self._separator, "_").replace("-", "_").replace("/", "_").split("_")
+        found = "_".join(self._ours.get(part, part) for part in parts)
+        if not self._forms.fullmatch(found):
+            shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
+            raise UnknownSymbol(f"{self._venue}: {shown!r} is no symbol; expected the form BTC_USDT")
+        return found
+
+    def native(self, symbol: str) -> str:
+        """The venue's own spelling of either one. Raises UnknownSymbol."""
+        parts = self.canonical(symbol).split("_")
+        return self._separator.join(self._theirs.get(part, part) for part in parts)
 
 
 def _squeezed(symbol: str) -> str:

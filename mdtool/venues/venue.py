@@ -1,19 +1,74 @@
 """What a venue adapter is. Sans-IO: bytes and names in, values out; no socket, no clock, no await.
 
-An adapter answers five questions: what to connect to and send (`plan`), where a frame belongs (`route`, `place`),
+An adapter answers five questions: what to connect to and send (`plan`), where a frame belongs (`router`, `place`),
 what it says (`decoder`), what its sequence promises (`rule`), and how to ask for a whole book (`snapshot_request`).
+`Adapter` answers what most venues answer alike.
+
+A format that changed by date is a table of eras. Which one a message is of, the message itself says where it can (its
+form, or the venue's time in it), so that a record decodes alike wherever it stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
+from mdtool.errors import WireError
 from mdtool.model import Message
-from mdtool.venues.sequence import Rule
+from mdtool.venues.checksum import Checksum
+from mdtool.venues.sequence import ConnectionRule, Rule
 
 Decoder = Callable[[bytes], Sequence[Message]]  # raises errors.WireError; never anything else
+
+
+T = TypeVar("T")
+
+
+class Era(NamedTuple, Generic[T]):
+    """What held until a time."""
+
+    until_ns: int | None  # exclusive, by the venue's clock; None: to this day
+    value: T
+
+
+def at(eras: Sequence[Era[T]], ns: int) -> T:
+    """The value of the era a time lies in; the last era's beyond all."""
+    return next((era.value for era in eras if era.until_ns is None or ns < era.until_ns), eras[-1].value)
+
+
+class Heartbeat(NamedTuple):
+    """A text frame the client has to send now and then."""
+
+    interval: float  # seconds
+    frame: str
+
+
+class Reply(NamedTuple):
+    """What a frame of the venue asks for: send this text frame."""
+
+    frame: str
+
+
+class Reconnect(NamedTuple):
+    """What a frame of the venue asks for: this connection is about to end; open another at once."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A REST request."""
+
+    method: str
+    path: str  # joined to the REST base URL, query included
+
+
+class Endpoint(NamedTuple):
+    """Where the answer to a bootstrap request says to connect."""
+
+    url: str  # whole
+    heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +79,36 @@ class Connection:
     send: tuple[str, ...]  # text frames to send once open, in this order
     symbols: tuple[str, ...]  # canonical symbols it carries
     send_interval: float = 0.25  # seconds between two frames sent: the venue's limit on inbound messages
+    heartbeat: Heartbeat | None = None
+    bootstrap: HttpRequest | None = None  # asked before each connect; `Venue.endpoint` reads its answer
+    greeted: bool = False  # nothing is sent before the venue's first frame has come
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a frame belongs."""
+    """Where a frame belongs, and what it asks of the client."""
 
     symbol: str | None  # canonical; None: the venue's session feed
     stream: str  # the stream's name inside the feed
+    action: Reply | Reconnect | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A REST request."""
+class BookTraits:
+    """How a stream's book is kept, beyond its sequence."""
 
-    method: str
-    path: str  # joined to the REST base URL, query included
+    depth: int | None = None  # the subscribed depth where levels that fall out of it are not deleted by a message
+    checksum: Checksum | None = None
+    by_order: bool = False  # its messages are OrderUpdates
+
+
+class Router(Protocol):
+    """The routing of one connection. One that keeps state learns from the frames it is shown, in their order."""
+
+    def route(self, payload: bytes) -> Hashable | None:
+        """A cheap key of where a frame belongs, without decoding it: equal keys, equal place, on every connection.
+        None: the session feed, stream "other". Never raises, whatever the bytes."""
+        ...
 
 
 class Venue(Protocol):
@@ -53,6 +122,7 @@ class Venue(Protocol):
     default_streams: tuple[str, ...]  # subscribed when none is named
     trade_streams: tuple[str, ...]  # those of default_streams that carry trades
     reconnect_after: float  # seconds after which the venue cuts a connection anyway (0: never)
+    snapshot_every: float  # seconds between two whole books of a feed whose numbers show no loss (0: never)
 
     def native(self, symbol: str) -> str:
         """The venue's spelling of a canonical symbol ("ETH_USDT" -> "ETHUSDT"). Raises UnknownSymbol."""
@@ -68,13 +138,12 @@ class Venue(Protocol):
         words without the symbol, e.g. "depth@100ms"."""
         ...
 
-    def route(self, payload: bytes) -> Hashable | None:
-        """A cheap key of where a frame belongs, without decoding it: equal keys, equal place. None: the session feed,
-        stream "other". Never raises, whatever the bytes."""
+    def router(self) -> Router:
+        """The routing of a fresh connection."""
         ...
 
     def place(self, key: Hashable) -> Place:
-        """The place behind a key of `route`. Called once a key. Never raises."""
+        """The place behind a key of a router. Called once a key, or each time where it has an action. Never raises."""
         ...
 
     def decoder(self, stream: str) -> Decoder:
@@ -87,7 +156,24 @@ class Venue(Protocol):
         ...
 
     def is_book(self, stream: str) -> bool:
-        """Whether the stream's messages build the book (BookUpdate)."""
+        """Whether the stream's messages build the book (BookUpdate or OrderUpdate)."""
+        ...
+
+    def traits(self, stream: str) -> BookTraits:
+        """How a book stream's book is kept."""
+        ...
+
+    def connection_rule(self) -> ConnectionRule | None:
+        """A fresh rule over all frames of one connection; None where the venue does not number them across streams."""
+        ...
+
+    def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
+        """The text frames that make the venue send the whole book again on the connection that carries it; () where
+        only a new connection does. For venues without `snapshot_request`."""
+        ...
+
+    def endpoint(self, connection: Connection, body: bytes) -> Endpoint:
+        """What the answer to the connection's bootstrap request says. Raises WireError."""
         ...
 
     def snapshot_request(self, symbol: str) -> HttpRequest | None:
@@ -97,3 +183,39 @@ class Venue(Protocol):
     def snapshot_weight(self, symbol: str) -> float:
         """Seconds to leave after a snapshot request so that the venue's REST limit holds."""
         ...
+
+
+class Adapter:
+    """What most venues answer alike. A stateless adapter is its own router."""
+
+    name: str
+    trade_streams: tuple[str, ...] = ("trade",)
+    reconnect_after: float = 0.0
+    snapshot_every: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<venue {self.name}>"
+
+    def router(self) -> Self:
+        return self
+
+    def traits(self, stream: str) -> BookTraits:
+        return _PLAIN
+
+    def connection_rule(self) -> ConnectionRule | None:
+        return None
+
+    def snapshot_request(self, symbol: str) -> HttpRequest | None:
+        return None
+
+    def snapshot_weight(self, symbol: str) -> float:
+        return 1.0
+
+    def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
+        return ()
+
+    def endpoint(self, connection: Connection, body: bytes) -> Endpoint:
+        raise WireError(f"{self.name}: no connection of it is bootstrapped")
+
+
+_PLAIN = BookTraits()

@@ -14,7 +14,7 @@ from mdtool.errors import UnknownSymbol, UnknownVenue, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
 from mdtool.venues import binance, catalog
 from mdtool.venues.sequence import ContiguousRule, IdRule, RisingRule
-from mdtool.venues.venue import HttpRequest, Place
+from mdtool.venues.venue import HttpRequest, Place, Reconnect
 
 SPOT, USDM, SIM = (catalog.get(name) for name in ("binance", "binance-usdm", "sim"))
 
@@ -152,7 +152,10 @@ def test_any_bytes_have_a_place(payload):
         (b'{"result":null,"id":1}', Place(None, "session")),
         (b'{"id":1,"result":null}', Place(None, "session")),
         (b'{"error":{"code":2,"msg":"x"},"id":1}', Place(None, "session")),
-        (b'{"e":"serverShutdown","E":1770123456789}', Place(None, "session")),
+        (
+            b'{"e":"serverShutdown","E":1770123456789}',
+            Place(None, "session", Reconnect("the venue says it will shut down")),
+        ),
         (SNAPSHOT, Place(None, "other")),
         (b"", Place(None, "other")),
         (b"ping", Place(None, "other")),
@@ -257,7 +260,8 @@ def test_the_catalog():
 
 def test_every_adapter_file_is_in_the_catalog():
     """A file of venues/ is the protocol, shared, or the home of a venue the catalog names."""
-    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "binance_wire"}
+    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning"}
     homes = {type(venue).__module__.rpartition(".")[2] for venue in catalog.VENUES.values()}
     folder = Path(binance.__file__).parent
-    assert {path.stem for path in folder.glob("*.py")} == shared | homes
+    stems = {path.stem.removesuffix("_wire") for path in folder.glob("*.py")}  # a venue's messages may have their own
+    assert stems == shared | homes

@@ -111,7 +111,7 @@ def test_quotes_only_rise():
     quotes = [Quote(0, seq, "1", "1", "2", "1") for seq in (5, 9, 9, 7, 10)]
     assert verdicts(rule, quotes) == [APPLY, APPLY, STALE, LATE, APPLY]
     assert (rule.complete, IdRule().complete, ContiguousRule(SPOT.steps).complete) == (False, True, True)
-    assert rule.judge(A) is Verdict.UNVERIFIABLE
+    assert rule.judge(Other("x")) is Verdict.UNVERIFIABLE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Checksums of the book's top, from the wire's own digits: what venues compute, and over which text.
+
+Rule: a number enters a checksum as the venue wrote it. A level is (price text, size text), best levels first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from zlib import crc32
+
+WireLevel = tuple[str, str]
+Levels = Sequence[WireLevel]
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A venue's checksum: over how many levels a side, and how. `compute` takes bids and asks."""
+
+    depth: int
+    compute: Callable[[Levels, Levels], int]
+
+
+def signed(value: int) -> int:
+    """An unsigned 32-bit number as the signed one of the same bits."""
+    return value - (1 << 32) if value >= 1 << 31 else value
+
+
+def joined_digits(bids: Levels, asks: Levels) -> int:
+    """Asks from low to high, then bids from high to low; of each level price and size without the dot and without
+    leading zeros, all in one. Unsigned CRC-32."""
+    text = "".join(number.replace(".", "").lstrip("0") for level in (*asks, *bids) for number in level)
+    return crc32(text.encode())
+
+
+def interleaved(bids: Levels, asks: Levels) -> int:
+    """The best bid, the best ask, the second bid ... each `price:size`, all joined by ":". Signed CRC-32."""
+    pairs = zip_longest(bids, asks)
+    return signed(crc32(":".join(f"{price}:{size}" for pair in pairs for price, size in filter(None, pair)).encode()))
+
+
+def interleaved_amounts(bids: Levels, asks: Levels) -> int:
+    """As `interleaved`, where an ask's amount is negative."""
+    return interleaved(bids, [(price, f"-{size}") for price, size in asks])
