@@ -82,14 +82,14 @@ class Place(Protocol):
 
 def place_of(feed: FeedInfo) -> Place:
     """Where the feed's parts are. Raises StoreError for an archive nothing can be kept in."""
+    own = LocalPlace(feed.directory)
     if not feed.archive:
-        return LocalPlace(feed.directory)
-    if "://" not in feed.archive:
-        return LocalPlace(Path(feed.archive).expanduser() / feed.venue / feed.symbol)
+        return own
     split = urlsplit(feed.archive)
-    if split.scheme == "file":
-        return LocalPlace(Path(split.path) / feed.venue / feed.symbol)
-    return RemotePlace(feed)
+    if "://" not in feed.archive or split.scheme == "file":
+        root = Path(split.path if split.scheme == "file" else feed.archive).expanduser()
+        return ArchivePlace(LocalPlace(root / feed.venue / feed.symbol), own)
+    return ArchivePlace(RemotePlace(feed), own)
 
 
 class LocalPlace:
@@ -161,6 +161,48 @@ class LocalPlace:
             files.move_into(path, self.root / "trash")
         with suppress(OSError):
             path.parent.rmdir()  # its day, once that is empty
+
+
+class ArchivePlace:
+    """An archive, and what the feed's own directory held before it was given one."""
+
+    def __init__(self, archive: Place, own: LocalPlace) -> None:
+        self._archive = archive
+        self._own = own
+
+    @property
+    def trash(self) -> Path | None:
+        return self._archive.trash
+
+    def draft(self, number: int) -> Path:
+        return self._archive.draft(number)
+
+    def drafts(self) -> list[Path]:
+        return list(dict.fromkeys([*self._archive.drafts(), *self._own.drafts()]))
+
+    def publish(self, draft: Path, name: str) -> None:
+        self._archive.publish(draft, name)
+
+    def where(self, name: str) -> str:
+        return self._holder(name).where(name)
+
+    def size(self, name: str) -> int | None:
+        return self._holder(name).size(name)
+
+    def open(self, name: str) -> Any:
+        return self._holder(name).open(name)
+
+    def set_aside(self, name: str) -> str:
+        return self._holder(name).set_aside(name)
+
+    def remove(self, name: str) -> None:
+        self._holder(name).remove(name)
+
+    def discard(self, name: str) -> None:
+        self._holder(name).discard(name)
+
+    def _holder(self, name: str) -> Place:
+        return self._own if self._own.size(name) is not None else self._archive
 
 
 class RemotePlace:

@@ -458,6 +458,18 @@ def test_an_archive_elsewhere_is_a_setting(store, tmp_path):
     assert everything(store.reader(FEED)) == before
 
 
+def test_parts_stay_where_they_were_when_an_archive_is_set(store, tmp_path):
+    two_days(store)
+    before = everything(store.reader(FEED))
+    assert len(seal(store, now_ns=(NOON + DAY) // DAY * DAY).parts) == 1
+    store._registry.update_feed(store.feed(FEED).feed_id, {"archive": f"file://{tmp_path}/shelf".encode()})
+    report = seal(store)
+    assert [(part.part, part.where) for part in report.parts] == [
+        (2, str(tmp_path / "shelf" / FEED / "date=2023-11-16" / "000002.parquet"))
+    ]
+    assert everything(store.reader(FEED)) == before
+
+
 UNREAD = """
 import sys
 from mdtool.storage.store import Store
