@@ -13,7 +13,23 @@ from typing import Annotated, Any
 import typer
 
 import mdtool
-from mdtool.commands import audit, bench, book, demo, docs, import_, record, registry, replay, seal, serve, sim, tail, torture
+from mdtool.commands import (
+    audit,
+    bench,
+    book,
+    clean,
+    demo,
+    docs,
+    import_,
+    record,
+    registry,
+    replay,
+    seal,
+    serve,
+    sim,
+    tail,
+    torture,
+)
 from mdtool.commands.context import Run
 from mdtool.commands.options import Verb
 from mdtool.commands.tree import tree
@@ -36,6 +52,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("book", book.book, book.EXAMPLES),
     Verb("serve", serve.serve, serve.EXAMPLES),
     Verb("seal", seal.seal, seal.EXAMPLES),
+    Verb("clean", clean.clean, clean.EXAMPLES),
     Verb("sim", sim.sim, sim.EXAMPLES),
     Verb("bench", bench.bench, bench.EXAMPLES),
     Verb("torture", torture.torture, torture.EXAMPLES, exit_one=torture.SILENT),

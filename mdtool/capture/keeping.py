@@ -1,0 +1,219 @@
+"""What retention must leave so that what it leaves makes sense, and the worker that applies the feeds' own policies.
+
+Rule: a book update that is kept keeps the snapshot its book is built from, and every update in between. Where a
+snapshot cannot be told cheaply from an update, the one before it counts: too much is kept, never too little.
+
+The worker is a process of its own: `python -m mdtool.capture.keeping STORE FEED...` makes one round and writes a JSON
+line a feed. So neither its reading of parts nor its waiting for the disk is ever felt by the recorder that starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mdtool.clock import SystemClock
+from mdtool.errors import MdtoolError, UnknownVenue, WireError
+from mdtool.model import Flag, Kind, Update
+from mdtool.storage.reader import ROW_BITS, Batch, Reader
+from mdtool.storage.removal import Effect, apply_policies
+from mdtool.storage.retention import FeedPlan, Limits, Needs
+from mdtool.storage.store import Store
+from mdtool.venues import catalog
+from mdtool.venues.venue import Decoder, Venue
+
+SNAPSHOT_STREAM = "snapshot"
+PAUSE = 0.2  # seconds between two batches of files removed while a recorder writes to the same disk
+NICE = 10
+OPENERS = 3  # messages at the start of a session's stream among which its snapshot is looked for
+LARGE = 0.999  # quantile of length above which a message may be a snapshot within a session
+
+Rows = npt.NDArray[Any]
+
+
+def needs(reader: Reader, position: int) -> int | None:
+    """From which position on records are needed so that the book updates from `position` on can be applied; None where
+    nothing before it is. As storage.retention asks.
+
+    Judged by the first book message of each book stream from `position` on, within the first chunk that has any: an
+    update that comes before any snapshot needs the newest snapshot before `position`. Where there is none (nothing was
+    ever whole, or the venue has no adapter), nothing can be kept for it.
+    """
+    try:
+        venue = catalog.get(reader.feed.venue)
+    except UnknownVenue:
+        return None
+    decoders = {
+        stream: venue.decoder(name) for stream, name in enumerate(reader.streams) if venue.is_book(name)
+    }  # fmt: skip
+    orphans = _orphans(reader, position, decoders) if decoders else set()
+    return _newest_snapshots(reader, position, venue, decoders, orphans) if orphans else None
+
+
+def _orphans(reader: Reader, position: int, decoders: dict[int, Decoder]) -> set[int]:
+    """The book streams whose first message from `position` on is an update that no snapshot precedes."""
+    undecided, orphans = set(decoders), set[int]()
+    reader.move_to(position)
+    chunk = position >> ROW_BITS
+    for batch in reader.batches():
+        if batch.position >> ROW_BITS != chunk:
+            if undecided != set(decoders):
+                break  # a stream that does not appear in the first chunk has nothing to go on with
+            chunk = batch.position >> ROW_BITS
+        answers = _answers(reader, batch)
+        until = int(answers[0]) if len(answers) else len(batch)
+        for stream in sorted(undecided):
+            for row in _rows_of(batch, stream, until):
+                if (update := _update(decoders[stream], batch, row)) is not None:
+                    undecided.discard(stream)
+                    if not update.snapshot:
+                        orphans.add(stream)
+                    break
+        if len(answers) or not undecided:
+            break
+    return orphans
+
+
+def _newest_snapshots(
+    reader: Reader, position: int, venue: Venue, decoders: dict[int, Decoder], orphans: set[int]
+) -> int | None:
+    """Position of the oldest of the newest snapshots of these streams before `position`."""
+    in_stream = venue.snapshot_request(reader.feed.symbol) is None
+    found: dict[int, int] = {}
+    for chunk in reversed([one for one in reader.chunks() if one.chunk_id < position >> ROW_BITS and one.rows]):
+        for batch in reversed(list(_batches_of(reader, chunk.chunk_id))):
+            answers = _answers(reader, batch)
+            for stream in orphans - set(found):
+                rows = [int(answers[-1])] if len(answers) else []
+                if in_stream:
+                    rows += _snapshots(batch, stream, decoders[stream])
+                if rows:
+                    found[stream] = batch.position + max(rows)
+            if len(found) == len(orphans):
+                return min(found.values())
+    return min(found.values(), default=None)
+
+
+def _batches_of(reader: Reader, chunk_id: int) -> Iterator[Batch]:
+    reader.move_to(chunk_id << ROW_BITS)
+    for batch in reader.batches():
+        if batch.position >> ROW_BITS != chunk_id:
+            return
+        yield batch
+
+
+def _answers(reader: Reader, batch: Batch) -> Rows:
+    """Rows that are whole books fetched by REST."""
+    names = reader.streams
+    if SNAPSHOT_STREAM not in names:
+        return np.zeros(0, np.intp)
+    rows: Any = batch.rows
+    good = (rows["kind"] == Kind.RESPONSE) & (rows["flags"] & Flag.FAILED == 0)
+    return np.flatnonzero(good & (rows["stream"] == names.index(SNAPSHOT_STREAM)))
+
+
+def _rows_of(batch: Batch, stream: int, until: int) -> list[int]:
+    rows: Any = batch.rows[:until]
+    found: list[int] = np.flatnonzero((rows["kind"] == Kind.DATA) & (rows["stream"] == stream)).tolist()
+    return found
+
+
+def _snapshots(batch: Batch, stream: int, decoder: Decoder) -> list[int]:
+    """The newest row of the stream that is a snapshot, among those that may be one: decoding all would take as long as
+    they took to come."""
+    numbers = np.array(_rows_of(batch, stream, len(batch)), np.intp)
+    if not len(numbers):
+        return []
+    rows: Any = batch.rows[numbers]
+    openers = [np.flatnonzero(rows["session"] == session)[:OPENERS] for session in np.unique(rows["session"])]
+    large = np.flatnonzero(rows["length"] >= np.quantile(rows["length"], LARGE))
+    for row in numbers[np.unique(np.concatenate([*openers, large]))][::-1].tolist():
+        update = _update(decoder, batch, row)
+        if update is not None and update.snapshot:
+            return [row]
+    return []
+
+
+def _update(decoder: Decoder, batch: Batch, row: int) -> Update | None:
+    """The first change of the book in a record, if it holds one that decodes."""
+    try:
+        return next((message for message in decoder(batch.payload(row)) if isinstance(message, Update)), None)
+    except WireError:
+        return None
+
+
+# -- the worker --------------------------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """Has the policies of some feeds applied, a round at a time. `round()` gives what each feed lost and what was held,
+    as JSON values; {"error": ...} where a round failed, which recording survives."""
+
+    def __init__(self, store: Store, feeds: Sequence[str], clock: Callable[[], int]) -> None:
+        self._store = store
+        self._feeds = tuple(feeds)
+        self._now_ns = clock
+
+    def with_policy(self) -> list[str]:
+        """Those of the feeds that have one."""
+        asked = set(self._feeds)
+        return [feed.name for feed in self._store.feeds() if feed.name in asked and Limits.of(feed)]
+
+    async def round(self) -> list[dict[str, Any]]:
+        """One round, in a process of its own; nothing is started where no feed has a policy."""
+        feeds = self.with_policy()
+        if not feeds:
+            return []
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", __name__, str(self._store.path), *feeds,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            out, err = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()  # the next round finishes what this one has begun
+            await process.wait()
+            raise
+        done: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+        if process.returncode:
+            last = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            done.append({"error": last or f"exit {process.returncode}"})
+        return done
+
+
+def main(arguments: Sequence[str], needed: Needs = needs) -> int:
+    """One round over the named feeds of a store; a JSON line for each that lost or held something."""
+    path, *names = arguments
+    os.nice(NICE)
+    code = 0
+    with Store.open(Path(path)) as store:
+        for name in names:
+            try:
+                for made, effect in apply_policies([store.feed(name)], SystemClock().now_ns(), needed, pause=PAUSE):
+                    _say(made, effect)
+            except MdtoolError as error:  # of this feed: the others have theirs all the same
+                sys.stderr.write(f"{error}\n")
+                code = error.exit_code
+    return code
+
+
+def _say(made: FeedPlan, effect: Effect | None) -> None:
+    removed = [unit.name for unit in effect.removed] if effect else []
+    held = [f"{held.unit.name}: {held.by}" for held in made.held]
+    if removed or held:
+        freed = effect.freed_bytes if effect else 0
+        said = {"feed": made.feed.name, "removed": removed, "freed_bytes": freed, "held": held}
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Retention as a report: what would go, what went, what is held and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mdtool.capture.keeping import needs
+from mdtool.clock import SystemClock
+from mdtool.storage.registry import FeedInfo
+from mdtool.storage.removal import Effect, execute, finish
+from mdtool.storage.retention import FeedPlan, Limits, Plan, Unit, plan
+
+
+def plan_of(feeds: Sequence[FeedInfo], limits: Limits, *, policies: bool) -> list[Plan]:
+    """One plan over all feeds; with `policies`, one for each feed that has a policy of its own, by that."""
+    now_ns = SystemClock().now_ns()
+    if not policies:
+        return [plan(feeds, limits, now_ns, needs)]
+    own = [(feed, Limits(feed.retain_ns, feed.retain_bytes, limits.keep_last or feed.keep_last)) for feed in feeds]
+    return [plan([feed], theirs, now_ns, needs) for feed, theirs in own if theirs]
+
+
+def carry_out(plans: Sequence[Plan]) -> Iterator[Effect]:
+    """What earlier runs have left half done, then the plans."""
+    for made in plans:
+        for feed_plan in made.feeds:
+            finish(feed_plan.feed)
+        yield from execute(made)
+
+
+def report(plans: Sequence[Plan], effects: Sequence[Effect], *, dry_run: bool) -> dict[str, Any]:
+    """What `clean --json` prints. The removals are those of the plan, dry run or not; `skipped` is what a real run
+    left alone since things had changed."""
+    by_feed = {effect.feed.name: effect for effect in effects}
+    feeds = [_feed(one, by_feed.get(one.feed.name)) for made in plans for one in made.feeds]
+    return {
+        "dry_run": dry_run,
+        "freed_bytes": sum(feed["freed_bytes"] for feed in feeds),
+        "over_bytes": sum(made.over_bytes for made in plans),
+        "feeds": [feed for feed in feeds if feed["removals"] or feed["held"]],
+    }
+
+
+def _feed(made: FeedPlan, effect: Effect | None) -> dict[str, Any]:
+    skipped = effect.skipped if effect else ()
+    left = sum(one.unit.bytes for one in skipped)
+    return {
+        "feed": made.feed.name,
+        "removals": [{**_unit(one.unit), "why": one.why.value} for one in made.removals],
+        "held": [{**_unit(one.unit), "why": one.why.value, "by": one.by} for one in made.held],
+        "skipped": [{**_unit(one.unit), "by": one.why} for one in skipped],
+        "freed_bytes": made.freed_bytes - left,
+        "kept_bytes": made.kept_bytes + left,
+    }
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {
+        "unit": unit.name,
+        "path": unit.path,
+        "chunks": list(unit.chunks),
+        "records": unit.rows,
+        "bytes": unit.bytes,
+        "first_ns": unit.first_ns,
+        "last_ns": unit.last_ns,
+    }
