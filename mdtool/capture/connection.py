@@ -6,8 +6,9 @@ Rule: between a frame's arrival and its commit nothing is awaited and nothing is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import aiohttp
@@ -73,7 +74,7 @@ def describe(error: BaseException) -> str:
 
 
 class Link:
-    """Keeps one connection of the plan up until `stop` is set. `sleep` is asyncio.sleep, or a test's."""
+    """Keeps one connection of the plan up until `stop`."""
 
     def __init__(
         self,
@@ -85,7 +86,6 @@ class Link:
         *,
         lifetime: float = 0.0,
         fail_fast: bool = False,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         rest_url: str = "",
         endpoint: Callable[[Connection, bytes], Endpoint] | None = None,
     ) -> None:
@@ -96,7 +96,6 @@ class Link:
         self._backoff = backoff
         self._lifetime = lifetime
         self._fail_fast = fail_fast
-        self._sleep = sleep
         self._rest_url = rest_url
         self._endpoint = endpoint
         self._heartbeat = connection.heartbeat
@@ -104,11 +103,11 @@ class Link:
         self._session_number = 0
         self._at_once = False  # the venue, or whoever watches the sequence, asked for another connection
         self._working: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Until `stop`: connect, receive, come back. Raises ConnectError with fail_fast."""
-        while not self._stopping:
+        while not self._stopped.is_set():
             try:
                 self._socket = await asyncio.wait_for(self._connect(), CONNECT_TIMEOUT)
             except (aiohttp.ClientError, OSError, TimeoutError, WireError) as error:
@@ -117,19 +116,24 @@ class Link:
                     raise ConnectError(f"cannot reach {self._url}: {why}") from None
                 wait = self._backoff.next_wait()
                 self._sink.unreachable(self._url, why, wait)
-                await self._sleep(wait)
+                await self._pause(wait)
                 continue
             held = await self._session(self._socket)
             if held >= STABLE:
                 self._backoff.succeeded()
             if self._at_once and held >= SETTLED:
                 continue
-            if not self._stopping:
-                await self._sleep(self._backoff.next_wait())
+            if not self._stopped.is_set():
+                await self._pause(self._backoff.next_wait())
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until `stop`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
     async def stop(self) -> None:
         """Close the connection and do not come back."""
-        self._stopping = True
+        self._stopped.set()
         if self._socket is not None:
             await self._socket.close()
 
@@ -145,7 +149,7 @@ class Link:
             return
         for number, frame in enumerate(frames):
             if number:
-                await self._sleep(self._connection.send_interval)
+                await asyncio.sleep(self._connection.send_interval)
             if not await self._send(socket, session, frame):
                 return
 
@@ -204,13 +208,13 @@ class Link:
         await greeting.wait()
         for number, frame in enumerate(self._connection.send):
             if number:
-                await self._sleep(self._connection.send_interval)
+                await asyncio.sleep(self._connection.send_interval)
             if not await self._send(socket, session, frame):
                 return
 
     async def _beat(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, heartbeat: Heartbeat) -> None:
         while True:
-            await self._sleep(heartbeat.interval)
+            await asyncio.sleep(heartbeat.interval)
             if not await self._send(socket, session, heartbeat.frame):
                 return
 
@@ -255,7 +259,7 @@ class Link:
             elif kind is not WSMsgType.PONG:
                 # CLOSING or CLOSED: by us, or the line went away without a word.
                 error = socket.exception()
-                if self._stopping:
+                if self._stopped.is_set():
                     return 1000, "stopped"
                 return socket.close_code or ABNORMAL, describe(error) if error else ""
 

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mdtool.books.ladders import Ladders, LevelParser
+from mdtool.books.l2 import L2Book
+from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookSync, State, open_book
 from mdtool.capture.options import Event, Notify
 from mdtool.clock import SECOND, Clock
@@ -24,15 +25,14 @@ from mdtool.venues.venue import Decoder, Venue
 INTERVAL = 0.05  # seconds between two looks: a gap is answered within this
 SLICE = 500  # records of one feed before the event loop gets its turn; about 2 ms
 QUIET_NS = 5 * SECOND  # a book without updates for this long after its connection opened gets its snapshot all the same
-NO_LEVELS = Ladders(Scale(0, 0), [], [], [], [])
 
 
 class _Headers(LevelParser):
     """Leaves ladders unparsed: whether a book is whole is a matter of sequence alone. Not so where a checksum is to be
     compared, and orders are few enough to be read."""
 
-    def parse_update(self, update: BookUpdate) -> Ladders:
-        return NO_LEVELS
+    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> None:
+        """Nothing."""
 
 
 def _watched_book(venue: Venue, stream: str) -> BookSync | None:

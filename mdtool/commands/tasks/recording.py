@@ -40,7 +40,7 @@ async def _record(
         recorder.stop("interrupted" if number == signal.SIGINT else "terminated")
         loop.remove_signal_handler(number)  # a second one is meant
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
     looking = asyncio.create_task(_look(recorder.status, look))
     try:
