@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mdtool.audit.findings import UnbridgedSnapshot
 from mdtool.audit.report import Note
-from mdtool.model import BookUpdate
+from mdtool.model import Update
 from mdtool.venues.sequence import Rule, Verdict
 
 HELD = 2_000  # updates kept for a whole book yet to come; ~3 min at 100 ms, more than any request takes
@@ -32,14 +32,14 @@ class Anchors:
         self.findings: list[UnbridgedSnapshot] = []
         self.notes: list[Note] = []
         self.seen = 0  # whole books
-        self.held: deque[BookUpdate] = deque(maxlen=HELD)  # the run's last updates; the caller appends
-        self.pending: list[tuple[BookUpdate, int]] = []  # whole books newer than every update so far
+        self.held: deque[Update] = deque(maxlen=HELD)  # the run's last updates; the caller appends
+        self.pending: list[tuple[Update, int]] = []  # whole books newer than every update so far
         self._stream = stream
         self._bridge = rule.bridge
         self._anchored = False
         self._misfits: list[_Misfit] = []
 
-    def snapshot(self, snapshot: BookUpdate, recv_ns: int) -> None:
+    def snapshot(self, snapshot: Update, recv_ns: int) -> None:
         """A whole book, received now."""
         self.seen += 1
         for update in self.held:
@@ -52,7 +52,7 @@ class Anchors:
         self.seen += 1
         self._anchored = True
 
-    def update(self, update: BookUpdate) -> None:
+    def update(self, update: Update) -> None:
         """An update while whole books are pending."""
         self.pending = [entry for entry in self.pending if not self._settled(*entry, update)]
 
@@ -99,7 +99,7 @@ class Anchors:
                 Note("no_snapshot", self._stream, last_ns, "no whole book is in this stretch: only changes are known")
             )
 
-    def _settled(self, snapshot: BookUpdate, recv_ns: int, update: BookUpdate) -> bool:
+    def _settled(self, snapshot: Update, recv_ns: int, update: Update) -> bool:
         verdict = self._bridge(snapshot, update)
         if verdict == Verdict.STALE:
             return False

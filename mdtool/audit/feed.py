@@ -8,12 +8,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
+from mdtool.audit.connection import with_connections
 from mdtool.audit.findings import ClockStep, Corrupt, Finding, UncleanEnd
 from mdtool.audit.offset import OffsetMeter
 from mdtool.audit.report import FeedReport, Note, Reconnect, failed
 from mdtool.audit.stream import Change, StreamAudit
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
-from mdtool.model import SESSION_SYMBOL, BookUpdate, Flag, Kind
+from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
 from mdtool.storage.reader import ROW_BITS, Reader, Record, WriterStatus
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
@@ -61,7 +62,10 @@ def audit_store(
         try:
             venue = venue_lookup(store.feed(name).venue)
             with store.reader(name, verify=verify) as reader:
-                yield audit_feed(reader, venue, from_ns=from_ns, to_ns=to_ns, now_ns=now_ns)
+                report = audit_feed(reader, venue, from_ns=from_ns, to_ns=to_ns, now_ns=now_ns)
+            if reader.feed.symbol == SESSION_SYMBOL:
+                report = with_connections(report, store, venue, from_ns=from_ns, to_ns=to_ns)
+            yield report
         except MdtoolError as error:
             yield failed(name, str(error))
 
@@ -108,7 +112,7 @@ class _FeedAudit:
         self._venue = venue
         self._streams: dict[int, StreamAudit] = {}
         self._books: list[StreamAudit] = []
-        self._early: deque[tuple[BookUpdate, int]] = deque(maxlen=100)  # before there was a stream for them
+        self._early: deque[tuple[Update, int]] = deque(maxlen=100)  # before there was a stream for them
         self._meter = OffsetMeter()
         self._findings: list[Finding] = []
         self._counts: Counter[str] = Counter()
@@ -116,6 +120,7 @@ class _FeedAudit:
         self._reconnects: dict[tuple[int, int], Reconnect] = {}
         self._closes: dict[int, str] = {}  # session -> what its CLOSE says
         self._sessions: set[int] = set()
+        self._opened: set[int] = set()  # those whose OPEN stands in this stretch
         self._epoch_of: dict[int, int] = {}  # chunk id -> epoch
         self._epoch: int | None = None
         self._epochs = 0
@@ -169,6 +174,9 @@ class _FeedAudit:
         self._counts[finding.kind] += 1
         if len(self._findings) < MAX_FINDINGS:
             self._findings.append(finding)
+
+    def begins_whole(self, session: int) -> bool:
+        return session in self._opened and not self._asks_for_books()
 
     def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
         self._sessions.add(session)
@@ -258,6 +266,8 @@ class _FeedAudit:
                         self._early.append((book, record.recv_ns))
         elif kind == Kind.END:
             self._imported = bool(record.flags & Flag.IMPORTED)
+        elif kind == Kind.OPEN:
+            self._opened.add(record.session)
         elif kind == Kind.CLOSE:
             self._closes[record.session] = _close_reason(record.payload)
 

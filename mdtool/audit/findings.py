@@ -84,6 +84,32 @@ class OutOfOrder(Finding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checksum(Finding):
+    """The book built of the recorded messages does not have the checksum the venue says. What follows is not compared
+    until the next whole book."""
+
+    kind: ClassVar[str] = "checksum"
+    reason: str
+    last_seq: int | None
+
+    @property
+    def text(self) -> str:
+        return f"{self.reason}: a message is missing, altered or out of place"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanchored(Finding):
+    """A connection's first message of a book is a change, where the venue sends the whole book first: it is missing."""
+
+    kind: ClassVar[str] = "unanchored"
+    session: int
+
+    @property
+    def text(self) -> str:
+        return f"session {self.session} begins with a change: the whole book before it is missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undecodable(Finding):
     """Messages that are not what the venue documents. at_ns and position are the first one's."""
 

@@ -6,7 +6,7 @@ JSON keys are stable. Times are int nanoseconds since the epoch, UTC; a key says
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mdtool.audit.findings import Finding
@@ -25,6 +25,7 @@ class StreamReport:
     first_ns: int
     last_ns: int
     intervals: tuple[Interval, ...]
+    checksums: Mapping[str, int] = field(default_factory=dict)  # compared: "match", "mismatch"; empty where none are
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -34,7 +35,7 @@ class StreamReport:
             "verdicts": dict(self.verdicts),
             "first_ns": self.first_ns,
             "last_ns": self.last_ns,
-        }
+        } | ({"checksums": dict(self.checksums)} if self.checksums else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,41 @@ from enum import Enum
 from typing import Protocol
 
 from mdtool.audit.anchors import Anchors
-from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder, Undecodable
+from mdtool.audit.findings import Checksum, Duplicate, Finding, Gap, OutOfOrder, Unanchored, Undecodable
 from mdtool.audit.ledger import Ledger, State
 from mdtool.audit.report import StreamReport
+from mdtool.books.sync import open_book
 from mdtool.errors import WireError
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Kind, Message, Other, Quote, Trade
+from mdtool.model import (
+    NO_TIME,
+    UNKNOWN,
+    BookUpdate,
+    Funding,
+    Kind,
+    Liquidation,
+    Message,
+    OrderUpdate,
+    Other,
+    Quote,
+    Status,
+    Trade,
+    Update,
+)
 from mdtool.storage.reader import Record
 from mdtool.venues.sequence import Verdict
 from mdtool.venues.venue import Venue
 
 MAX_REASONS = 16  # kinds of undecodable message told apart in one stream
 _DIGITS = re.compile(r"\d+")
-_NAMES: dict[type, str] = {BookUpdate: "book_update", Trade: "trade", Quote: "quote"}
+_NAMES: dict[type, str] = {
+    BookUpdate: "book_update",
+    OrderUpdate: "order_update",
+    Trade: "trade",
+    Quote: "quote",
+    Funding: "funding",
+    Liquidation: "liquidation",
+    Status: "status",
+}
 
 
 @dataclass(slots=True)
@@ -50,6 +73,10 @@ class Watcher(Protocol):
         """Something is wrong."""
         ...
 
+    def begins_whole(self, session: int) -> bool:
+        """Whether the feed has this connection from its beginning, at a venue that begins with the whole book."""
+        ...
+
     def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
         """The stream's first message from this connection; the stream still has the session and time of the one
         before."""
@@ -65,6 +92,7 @@ class StreamAudit:
         self.last_ns = 0  # of the last message
         rule = venue.rule(name)
         self.anchors = Anchors(name, rule) if rule is not None and venue.is_book(name) else None
+        self._checked = open_book(venue, name) if rule is not None and venue.traits(name).checksum else None
         self._decode = venue.decoder(name)
         self._rule = rule
         self._watcher = watcher
@@ -109,20 +137,23 @@ class StreamAudit:
             verdict = rule.judge(message)
             if verdict is not Verdict.APPLY:
                 self._judged(verdict, message, before, record)
-            if kind is BookUpdate and self.anchors is not None:
-                self._anchor(message)  # type: ignore[arg-type]
+            if kind is BookUpdate or kind is OrderUpdate:
+                if self.anchors is not None:
+                    self._anchor(message, record)  # type: ignore[arg-type]
+                if self._checked is not None:
+                    self._check(message, recv_ns)
         if record.session != self.session or self._change is not None:
             self._connected(record)
         self.last_ns = recv_ns
 
-    def whole_book(self, record: Record) -> list[BookUpdate]:
+    def whole_book(self, record: Record) -> list[Update]:
         """A REST answer with the whole book, for the streams it anchors."""
         try:
             messages = self._decode(record.payload)
         except WireError as error:
             self._undecodable(record, error)
             return []
-        books = [message for message in messages if isinstance(message, BookUpdate)]
+        books = [message for message in messages if isinstance(message, Update)]
         self._named["snapshot"] += len(books)
         for book in books:
             if book.venue_ns != NO_TIME:
@@ -171,7 +202,12 @@ class StreamAudit:
             first_ns=min(bounds),
             last_ns=max(bounds),
             intervals=tuple(self._ledger.intervals),
+            checksums=self._checksums(),
         )
+
+    def _checksums(self) -> dict[str, int]:
+        check = self._checked.check if self._checked is not None else None
+        return {} if check is None else {"match": check.matched, "mismatch": check.mismatched}
 
     def _verdicts(self) -> dict[str, int]:
         if self._rule is None:
@@ -179,12 +215,23 @@ class StreamAudit:
         counts = {verdict.name.lower(): count for verdict, count in sorted(self._odd.items())}
         return {"apply": self._decoded.total() - self._odd.total()} | counts
 
-    def _anchor(self, update: BookUpdate) -> None:
+    def _check(self, message: Message, recv_ns: int) -> None:
+        assert self._checked is not None
+        step = self._checked.on_message(message, recv_ns)
+        if step.mismatch is not None:
+            self._watcher.found(
+                Checksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=_ids(message)[1])
+            )
+            self._ledger.hole(self.last_ns or recv_ns, recv_ns, State.BROKEN, step.mismatch)
+
+    def _anchor(self, update: Update, record: Record) -> None:
         anchors = self.anchors
         assert anchors is not None
         if update.snapshot:
             anchors.on_stream()
             return
+        if record.session != self.session and self._watcher.begins_whole(record.session):
+            self._watcher.found(Unanchored(stream=self.name, at_ns=record.recv_ns, session=record.session))
         anchors.held.append(update)
         if anchors.pending:
             anchors.update(update)
@@ -211,7 +258,7 @@ class StreamAudit:
         elif verdict is Verdict.RESET:
             if self.anchors is not None:
                 self.anchors.end_run()
-        elif verdict is Verdict.UNVERIFIABLE and not (isinstance(message, BookUpdate) and message.snapshot):
+        elif verdict is Verdict.UNVERIFIABLE and not (isinstance(message, Update) and message.snapshot):
             self._ledger.become(State.UNPROVABLE, "a message carries no numbers to prove it by")
 
     def _hole(self, first: int | None, prev: int | None, before: int | None, recv_ns: int, changed: bool) -> None:
@@ -269,7 +316,7 @@ class StreamAudit:
 
 def _ids(message: Message) -> tuple[int | None, int | None, int | None]:
     """First, last and previous id of a message, None where it gives none."""
-    if isinstance(message, BookUpdate):
+    if isinstance(message, Update):
         found = (message.first_seq, message.last_seq, message.prev_seq)
     elif isinstance(message, Trade):
         found = (message.trade_id, message.trade_id, message.trade_id - 1)

@@ -37,7 +37,7 @@ def serve(
     from contextlib import ExitStack
 
     from mdtool.commands.tasks.serving import serve as serve_until_stopped
-    from mdtool.exchange.binance import protocol_for
+    from mdtool.exchange.catalog import protocol_for
     from mdtool.exchange.server import Server, ServerOptions
     from mdtool.exchange.stored import StoredSource
     from mdtool.units import parse_speed

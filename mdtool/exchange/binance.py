@@ -79,6 +79,9 @@ class BinanceProtocol:
             return Answer(400, f"too many streams: {len(names)} of {MAX_STREAMS}".encode(), {}, "text/plain")
         return BinanceSession(self.dialect, route, names, wrapped)
 
+    def attach(self, source: Source, websocket: str) -> None:
+        """Every answer is made from what is asked."""
+
     def stream_name(self, instrument: Instrument, stream: str) -> str:
         return f"{instrument.native.lower()}@{stream}"
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from mdtool.exchange.source import Instrument, Source
 
@@ -64,6 +66,10 @@ class WireProtocol(Protocol):
     pong_timeout: float  # seconds after which a ping without pong ends the connection
     max_inbound_bytes: int  # a larger frame from a client ends the connection
 
+    def attach(self, source: Source, websocket: str) -> None:
+        """The server stands: what it serves, and the base of its websocket URLs. Called once, before any client."""
+        ...
+
     def open(self, path: str, query: Mapping[str, str]) -> Session | Answer:
         """A session for a websocket request to this path, or the HTTP refusal."""
         ...
@@ -80,3 +86,56 @@ class WireProtocol(Protocol):
     def rest(self, method: str, path: str, query: Mapping[str, str], source: Source) -> Answer:
         """The answer to an HTTP request."""
         ...
+
+
+class PlainProtocol:
+    """What most venues do alike: one kind of session at any path, messages sent as they are, no REST."""
+
+    name: str
+    ping_interval = 30.0
+    pong_timeout = 60.0
+    max_inbound_bytes = 64 << 10
+    source: Source
+    websocket = ""
+
+    def attach(self, source: Source, websocket: str) -> None:
+        self.source = source
+        self.websocket = websocket
+
+    def instrument(self, native: str) -> Instrument | None:
+        """What is served under the venue's spelling."""
+        return next((known for known in self.source.instruments if known.native == native), None)
+
+    def frame(self, name: str, payload: bytes, wrapped: bool) -> bytes:
+        return payload
+
+    def rest(self, method: str, path: str, query: Mapping[str, str], source: Source) -> Answer:
+        return Answer(404, b"", content_type="text/plain")
+
+
+class PlainSession:
+    """A session that reads JSON objects. `on_request` is the venue's; `refuse` is its word for what is none."""
+
+    wrapped = True
+
+    def opened(self) -> Reaction:
+        return Reaction()
+
+    def on_text(self, text: str, now_ns: int) -> Reaction:
+        try:
+            request = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self.refuse(text)
+        return self.on_request(request) if isinstance(request, dict) else self.refuse(text)
+
+    def on_request(self, request: dict[str, Any]) -> Reaction:
+        raise NotImplementedError
+
+    def refuse(self, text: str) -> Reaction:
+        return Reaction(close=(POLICY_VIOLATION, "not a JSON object"))
+
+    def on_control(self, now_ns: int) -> Reaction:
+        return Reaction()
+
+    def on_binary(self, now_ns: int) -> Reaction:
+        return Reaction(close=(POLICY_VIOLATION, "Binary frames are not supported"))

@@ -13,9 +13,9 @@ from bisect import bisect_left, bisect_right
 import msgspec
 import numpy as np
 
-from mdtool.books.l2 import L2Book, Level
+from mdtool.books.l2 import Level
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookSync, State, open_book
 from mdtool.clock import SECOND
 from mdtool.errors import WireError
 from mdtool.exchange.source import BookView, Instrument
@@ -46,6 +46,7 @@ class RecordedFeed:
         self._book_stream: str | None = None  # the first one seen: two would be two chains
         self._sync: BookSync | None = None
         self._decoders: dict[str, Decoder] = {}
+        self._firsts: dict[str, bytes | None] = {}
         digits, scale = self._digits()
         self._scale = scale
         self._wire_digits = digits.finest(scale)
@@ -56,6 +57,18 @@ class RecordedFeed:
         """The name of a stream of the venue's, None for one of the recorder's."""
         name = self.reader.stream_name(number)
         return None if name in NOT_PUBLISHED else name
+
+    @property
+    def published(self) -> list[str]:
+        """The venue's streams in the feed."""
+        return [name for name in self.reader.streams if name not in NOT_PUBLISHED]
+
+    def first(self, stream: str) -> bytes | None:
+        """The first message of a stream."""
+        if stream not in self._firsts:
+            found = _positions(self._ahead, Kind.DATA, stream, 1) if stream in self.published else []
+            self._firsts[stream] = self._read(found[0]) if found else None
+        return self._firsts[stream]
 
     def start_at(self, from_ns: int) -> None:
         """Stands at the first record received at or after `from_ns`, with the book as it was then."""
@@ -108,11 +121,10 @@ class RecordedFeed:
         self._ahead.close()
 
     def _open_book(self, stream: str) -> None:
-        rule = self._venue.rule(stream)
-        if rule is None:
-            return
-        self._book_stream = stream
-        self._sync = BookSync(rule, L2Book(self._scale), LevelParser(self._scale))
+        sync = open_book(self._venue, stream, self._scale)
+        if sync is not None:
+            self._book_stream = stream
+            self._sync = sync
 
     def _decoder(self, stream: str) -> Decoder:
         decoder = self._decoders.get(stream)
@@ -156,8 +168,8 @@ class RecordedFeed:
         return found
 
 
-def _positions(reader: Reader, kind: Kind, stream: str) -> list[int]:
-    """Where the records of a kind and stream stand whose request did not fail."""
+def _positions(reader: Reader, kind: Kind, stream: str, most: int = 2**63) -> list[int]:
+    """Where the records of a kind and stream stand whose request did not fail; stops looking behind `most`."""
     positions: list[int] = []
     reader.to_start()
     unverified = reader.verify
@@ -172,6 +184,8 @@ def _positions(reader: Reader, kind: Kind, stream: str) -> list[int]:
             & (rows["flags"] & Flag.FAILED == 0)
         )
         positions += [batch.position + int(row) for row in np.flatnonzero(hits)]
+        if len(positions) >= most:
+            break
     reader.verify = unverified
     return positions
 

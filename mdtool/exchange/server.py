@@ -140,6 +140,7 @@ class Server:
             raise UsageError(f"cannot serve on port {port}: expected 0 to 65535") from None
         self._runner = runner
         self.port = runner.addresses[0][1]
+        self.protocol.attach(self.source, self.url)
         outlet: Outlet = self if self._faults is None else self._faults.around(self, self._name)
         self._playing = asyncio.create_task(self._play(outlet))
 

@@ -79,5 +79,11 @@ class SimulatedSource:
         bids, asks = list(book.bids.items())[:limit], list(book.asks.items())[:limit]
         return BookView(book.update_id, self.simulator.now_ns, scale, bids, asks)
 
+    def first(self, symbol: str, stream: str) -> bytes | None:
+        return None
+
+    def streams(self, symbol: str) -> Sequence[str]:
+        return ()
+
     def now_ms(self) -> int:
         return self.simulator.now_ns // MILLISECOND

@@ -86,6 +86,15 @@ class Source(Protocol):
         source has no book to give (yet)."""
         ...
 
+    def first(self, symbol: str, stream: str) -> bytes | None:
+        """The first message a recording holds of a canonical symbol's stream; None where there is none, or nothing is
+        recorded. For what a venue announces before it sends, a channel's number above all."""
+        ...
+
+    def streams(self, symbol: str) -> Sequence[str]:
+        """The streams of a symbol that are known to be published."""
+        ...
+
     def now_ms(self) -> int:
         """The exchange's own time, ms since the epoch."""
         ...

@@ -108,6 +108,14 @@ class StoredSource:
             raise UnknownSymbol(f"no feed of {symbol} is served")
         return feed.depth(limit)
 
+    def first(self, symbol: str, stream: str) -> bytes | None:
+        feed = self._feeds.get(symbol)
+        return None if feed is None else feed.first(stream)
+
+    def streams(self, symbol: str) -> Sequence[str]:
+        feed = self._feeds.get(symbol)
+        return () if feed is None else feed.published
+
     def now_ms(self) -> int:
         return self._now_ns // MILLISECOND
 

@@ -11,12 +11,11 @@ from collections import deque
 import numpy as np
 
 from mdtool.books.l2 import L2Book
-from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookSync, State, open_book
 from mdtool.clock import SECOND
 from mdtool.errors import UsageError, WireError
 from mdtool.kernel.journal import Record
-from mdtool.model import UNKNOWN, BookUpdate, Flag, Kind, Message, Trade
+from mdtool.model import UNKNOWN, Flag, Kind, Message, Trade, Update
 from mdtool.storage.reader import Reader, WriterStatus
 from mdtool.venues.venue import Decoder, Venue
 from mdtool.view.book import BookPicture, Print
@@ -166,7 +165,7 @@ class BookFollower:
     def _on_message(self, message: Message, recv_ns: int) -> None:
         if isinstance(message, Trade):
             self.trades.appendleft(Print(recv_ns, message))
-        elif isinstance(message, BookUpdate):
+        elif isinstance(message, Update):
             if self._sync is None:
                 if self._book_stream is None:
                     self._pending.append((message, recv_ns))
@@ -178,11 +177,10 @@ class BookFollower:
             self.updates += self._sync.on_message(message, recv_ns).applied
 
     def _new_sync(self, stream: str) -> BookSync:
-        rule = self._venue.rule(stream)
-        if rule is None:
+        sync = open_book(self._venue, stream, self._reader.feed.scale)
+        if sync is None:
             raise UsageError(f"{self._venue.name}: {stream} has no sequence rule, so no book can be built of it")
-        scale = self._reader.feed.scale
-        return BookSync(rule, L2Book(scale) if scale else L2Book(), LevelParser(scale))
+        return sync
 
 
 def _is_trade(decoder: Decoder, payload: bytes) -> bool:

@@ -1,0 +1,148 @@
+"""Connections whose frames are numbered across everything they carry: judged over all feeds of the venue at once.
+
+Rule: a number tells whether a frame of the connection is missing, not which feed's. So it is a report of the
+connections themselves, beside the session feed's streams, and a feed's own streams stay unprovable by it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder
+from mdtool.audit.ledger import Interval, Ledger, State
+from mdtool.audit.report import FeedReport, StreamReport
+from mdtool.errors import CorruptStore
+from mdtool.model import Kind
+from mdtool.storage.reader import Reader
+from mdtool.storage.store import Store
+from mdtool.venues.sequence import ConnectionRule, Verdict
+from mdtool.venues.venue import Venue
+
+STREAM = "connection"
+_WHY = "every frame of the connection follows the one before"
+
+
+class _Connection:
+    """One session."""
+
+    def __init__(self, rule: ConnectionRule) -> None:
+        self.rule = rule
+        self.ledger = Ledger(STREAM, State.WHOLE, _WHY)
+        self.last_ns = 0
+
+
+def with_connections(
+    report: FeedReport, store: Store, venue: Venue, *, from_ns: int | None, to_ns: int | None
+) -> FeedReport:
+    """The session feed's report, and in it what the venue's connections as a whole show. `report` itself where the
+    venue does not number them."""
+    first = venue.connection_rule()
+    if first is None:
+        return report
+    connections: dict[int, _Connection] = {}
+    verdicts: Counter[Verdict] = Counter()
+    findings: list[Finding] = []
+    begin_ns: int | None = None
+    end_ns = 0
+    for recv_ns, number, session in _numbered(store, venue, first, from_ns, to_ns):
+        begin_ns = recv_ns if begin_ns is None else begin_ns
+        end_ns = recv_ns
+        connection = connections.get(session)
+        if connection is None:
+            rule = venue.connection_rule()
+            assert rule is not None  # it was one before
+            connection = connections[session] = _Connection(rule)
+            connection.ledger.begin(recv_ns)
+        before = connection.rule.last
+        verdict = connection.rule.judge_number(number)
+        verdicts[verdict] += 1
+        if verdict is Verdict.GAP:
+            gap = Gap(
+                stream=STREAM,
+                at_ns=recv_ns,
+                after_seq=before,
+                next_first_seq=number,
+                next_prev_seq=number - 1,
+                after_ns=connection.last_ns,
+                next_ns=recv_ns,
+                session_changed=False,
+                cause="",
+            )
+            findings.append(gap)
+            connection.ledger.hole(connection.last_ns, recv_ns, State.BROKEN, gap.text)
+        elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
+            kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
+            findings.append(
+                kind(
+                    stream=STREAM,
+                    at_ns=recv_ns,
+                    first_seq=number,
+                    last_seq=number,
+                    after_seq=before,
+                    session_changed=False,
+                )
+            )
+        connection.last_ns = recv_ns
+    if begin_ns is None:
+        return report
+    intervals: list[Interval] = []
+    for connection in connections.values():
+        connection.ledger.close(connection.last_ns)
+        intervals += connection.ledger.intervals
+    stream = StreamReport(
+        stream=STREAM,
+        records=0,  # they are counted in their own feeds
+        kinds={},
+        decoded={},
+        verdicts={"apply": verdicts[Verdict.APPLY]}
+        | {verdict.name.lower(): count for verdict, count in sorted(verdicts.items()) if verdict is not Verdict.APPLY},
+        first_ns=begin_ns,
+        last_ns=end_ns,
+        intervals=tuple(sorted(intervals, key=lambda interval: interval.from_ns)),
+    )
+    counts = Counter(report.finding_counts) + Counter(finding.kind for finding in findings)
+    return replace(
+        report,
+        streams=tuple(sorted((*report.streams, stream), key=lambda known: known.stream)),
+        findings=tuple(sorted((*report.findings, *findings), key=lambda finding: finding.at_ns)),
+        finding_counts=dict(sorted(counts.items())),
+    )
+
+
+def _numbered(
+    store: Store, venue: Venue, rule: ConnectionRule, from_ns: int | None, to_ns: int | None
+) -> Iterator[tuple[int, int, int]]:
+    """(receive time, number, session) of every numbered frame of the venue, over all its feeds in order of arrival.
+    Frames of different feeds with one receive time are ordered by their numbers: which came first is not recorded."""
+    readers = [store.reader(info.name) for info in store.feeds() if info.venue == venue.name]
+    try:
+        yield from heapq.merge(
+            *(_of_feed(reader, rule, from_ns, to_ns) for reader in readers), key=lambda item: item[:2]
+        )
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+def _of_feed(
+    reader: Reader, rule: ConnectionRule, from_ns: int | None, to_ns: int | None
+) -> Iterator[tuple[int, int, int]]:
+    if from_ns is not None:
+        reader.seek(from_ns)
+    records = reader.records()
+    while True:
+        try:
+            record = next(records, None)
+        except CorruptStore:  # the feed's own report tells of it; here the number is missing, as it is
+            reader.move_to(reader.position + 1)
+            records = reader.records()
+            continue
+        if record is None or (to_ns is not None and record.recv_ns >= to_ns):
+            return
+        if record.kind == Kind.DATA:
+            number = rule.number(record.payload)
+            if number is not None:
+                yield record.recv_ns, number, record.session

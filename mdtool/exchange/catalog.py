@@ -1,0 +1,21 @@
+"""The one table of protocols: which venues the emulator speaks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mdtool.errors import UnknownVenue
+from mdtool.exchange.binance import DIALECTS, BinanceProtocol
+from mdtool.exchange.protocol import WireProtocol
+
+PROTOCOLS: dict[str, Callable[[], WireProtocol]] = {
+    **{name: lambda dialect=dialect: BinanceProtocol(dialect) for name, dialect in DIALECTS.items()},  # type: ignore[misc]
+}
+
+
+def protocol_for(venue: str) -> WireProtocol:
+    """A fresh protocol a venue is served with. UnknownVenue if the emulator does not speak it."""
+    make = PROTOCOLS.get(venue)
+    if make is None:
+        raise UnknownVenue(f"cannot serve {venue!r}: the emulator speaks for {', '.join(sorted(PROTOCOLS))}")
+    return make()
