@@ -13,7 +13,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +157,9 @@ class Keeper:
     """Has the policies of some feeds applied, a round at a time. `round()` gives what each feed lost and what was held,
     as JSON values; {"error": ...} where a round failed, which recording survives."""
 
-    def __init__(self, store: Store, feeds: Sequence[str], clock: Callable[[], int]) -> None:
+    def __init__(self, store: Store, feeds: Sequence[str]) -> None:
         self._store = store
         self._feeds = tuple(feeds)
-        self._now_ns = clock
 
     def with_policy(self) -> list[str]:
         """Those of the feeds that have one."""
