@@ -48,7 +48,7 @@ def _ladder(chance: random.Random, best: int, step: int, levels: int) -> str:
 def captured_depth(path: Path, most: int) -> list[bytes]:
     """The first `most` depth updates of a `.hb` capture, plain or packed. Raises UsageError where it has none."""
     found = []
-    for payload in _payloads(path):
+    for _, payload in captured_records(path):
         if DEPTH in payload[:80]:
             found.append(payload)
             if len(found) == most:
@@ -58,13 +58,14 @@ def captured_depth(path: Path, most: int) -> list[bytes]:
     return found
 
 
-def _payloads(path: Path) -> Iterator[bytes]:
+def captured_records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Receive time and payload of each line of a `.hb` capture, up to where it is cut. Raises UsageError."""
     lines = Lines(path)
     try:
         for line in lines:
             item = parse_line(line)
             if item is not None:
-                yield item.payload
+                yield item.recv_ns, item.payload
     except LineError as error:
         raise UsageError(f"{path} line {lines.number}: expected {error}") from None
     except CutShort:

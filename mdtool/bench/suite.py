@@ -11,8 +11,10 @@ from mdtool.bench.decode import bench_decode
 from mdtool.bench.iterate import bench_iterate
 from mdtool.bench.latency import bench_latency
 from mdtool.bench.measure import Progress, Setting
+from mdtool.bench.receive import bench_receive
 from mdtool.bench.replay import bench_replay
 from mdtool.bench.report import BenchReport, Figure, this_machine
+from mdtool.bench.seal import bench_seal
 from mdtool.bench.storage import bench_append
 from mdtool.errors import UsageError
 
@@ -20,9 +22,11 @@ GROUPS: dict[str, Callable[[Setting], list[Figure]]] = {
     "append": bench_append,
     "iterate": bench_iterate,
     "latency": bench_latency,
+    "receive": bench_receive,
     "decode": bench_decode,
     "book": bench_book,
     "replay": bench_replay,
+    "seal": bench_seal,
 }
 
 

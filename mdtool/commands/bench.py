@@ -22,19 +22,22 @@ def bench(
     groups: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="GROUP", show_default=False, help="append, iterate, latency, decode, book or replay. None: all."
+            metavar="GROUP",
+            show_default=False,
+            help="append, iterate, latency, receive, decode, book, replay or seal. None: all.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small and fast: not to be quoted.")] = False,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FILE", help="A capture (.hb, packed or not) to decode as well.")
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="A capture (.hb, packed or not) to decode and seal as well."),
     ] = None,
     directory: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Where to put the stores that are measured on.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure append, iterate, latency, decode, book and replay.
+    """Measure append, iterate, latency, decode, book, replay and seal.
 
     Each figure is the median of several runs and stands beside its budget and, where there is one, the plain way to do
     the same, measured in turns with it.

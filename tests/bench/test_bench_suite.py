@@ -20,6 +20,7 @@ FIGURES = {
     "decode": ["messages", "megabytes", "level", "envelope", "against_float"],
     "book": ["apply", "from_wire"],
     "replay": ["batches", "ndjson", "late_p50", "late_p99"],
+    "seal": ["throughput", "size", "open"],
 }
 BUDGETED = {
     ("append", "append"), ("iterate", "records"), ("latency", "p50"), ("decode", "messages"), ("decode", "megabytes"),
@@ -35,7 +36,7 @@ def test_a_group_gives_its_figures(group: str, tmp_path: Path) -> None:
     assert {figure.group for figure in report.figures} == {group}
     for figure in report.figures:
         assert 0 < figure.low <= figure.value <= figure.high
-        assert figure.better == ("lower" if figure.unit.startswith("ns/") else "higher")
+        assert figure.better == ("higher" if figure.unit.endswith("/s") else "lower")
         assert (figure.verdict is not None) == ((figure.group, figure.name) in BUDGETED)
         if figure.baseline is not None:
             assert figure.baseline.value > 0
@@ -63,6 +64,16 @@ def test_a_capture_is_decoded_beside_the_made_up_messages(tmp_path: Path) -> Non
     assert captured.title.startswith("eth.hb.gz: ")
     assert captured.note.endswith("6.0 levels a message")
     assert captured.verdict is None  # its levels are not the budget's
+
+
+def test_a_capture_is_sealed_beside_the_made_up_messages(tmp_path: Path) -> None:
+    capture = tmp_path / "eth.hb"
+    capture.write_bytes(b"".join(b"1723129447%09d %b\n" % pair for pair in enumerate(depth_messages(100))))
+    report = run(["seal"], quick=True, data=capture, directory=tmp_path)
+    assert [figure.name for figure in report.figures] == [
+        "throughput", "size", "captured_throughput", "captured_size", "open",
+    ]  # fmt: skip
+    assert report.figures[3].budget == 0.90
 
 
 def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
