@@ -1,7 +1,7 @@
-"""A book by order, in exact integers, and the parser of its updates.
+"""A book by order, in exact integers, on the compiled queues; and the parser of its updates.
 
-Rule: orders at one price stand in the order they came. What is taken off an order that is not in the book changes
-nothing (it was never resting, or the book began later); whether an update may be applied is decided in sync.py.
+Rule: orders at one price stand in the order they came. What is done to an order that is not in the book changes nothing
+(it was never resting, or the book began later); whether an update may be applied is decided in sync.py.
 """
 
 from __future__ import annotations
@@ -9,177 +9,222 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mdtool.books.l2 import L2Book, Level
 from mdtool.books.ladders import LevelParser
+from mdtool.errors import WireError
+from mdtool.kernel.book import KEEP_ON_REDUCE, Levels, Orders
+from mdtool.kernel.ladder import LadderError, NeedsDigits, decimal
 from mdtool.model import Action, OrderUpdate, Scale, Side
 
 OrderId = int | str
 
+# The kernel knows orders by 64-bit numbers: ids below this are their own, all others get one from here up.
+FIRST_GIVEN = 1 << 63
+
+
+class OrderStep(NamedTuple):
+    """One step of an order's life; price and size None where the venue does not say."""
+
+    action: Action
+    order_id: OrderId
+    side: Side
+    price: int | None
+    size: int | None
+
 
 class OrderSteps(NamedTuple):
-    """The steps of an update as mantissas at `scale`; price and size None where the venue does not say."""
+    """The steps of an update as mantissas at `scale`."""
 
     scale: Scale
-    steps: list[tuple[Action, OrderId, Side, int | None, int | None]]
+    steps: list[OrderStep]
 
 
 class OrderParser:
     """Reads the decimals of OrderUpdates. `scale` widens as a LevelParser's."""
 
     def __init__(self, scale: Scale | None = None) -> None:
-        self._levels = LevelParser(scale)
-
-    @property
-    def scale(self) -> Scale:
-        return self._levels.scale
-
-    @scale.setter
-    def scale(self, scale: Scale) -> None:
-        self._levels.scale = scale
+        self.scale = scale or Scale(0, 0)
 
     def parse_update(self, update: OrderUpdate) -> OrderSteps:
         """Raises WireError, and the scale may have widened even so."""
-        decimal = self._levels.decimal
         while True:
-            before = self._levels.scale
-            steps = []
-            for action, order_id, side, price, size in update.orders:
-                price_mantissa, size_mantissa = decimal(price or "0", size or "0")
-                steps.append(
-                    (action, order_id, side, price_mantissa if price else None, size_mantissa if size else None)
-                )
-            if self._levels.scale == before:
-                return OrderSteps(before, steps)
+            scale = self.scale
+            try:
+                return OrderSteps(scale, [self._step(*order) for order in update.orders])
+            except NeedsDigits:
+                levels = LevelParser(scale)
+                for order in update.orders:
+                    levels.decimal(order.price or "0", order.size or "0")
+                self.scale = levels.scale
+            except LadderError as error:
+                raise WireError(f"order: {error}") from error
+
+    def _step(self, action: Action, order_id: OrderId, side: Side, price: str, size: str) -> OrderStep:
+        price_exp, size_exp = self.scale
+        return OrderStep(
+            action,
+            order_id,
+            side,
+            decimal(price, price_exp) if price else None,
+            decimal(size, size_exp) if size else None,
+        )
+
+    def put(self, update: OrderUpdate, book: L3Book, *, whole: bool = False) -> None:
+        """Into the book it goes: as changes, or as all there is. Raises WireError: before anything changed where the
+        update cannot be read, with the steps before it applied where a level's total is beyond 64 bits."""
+        steps = self.parse_update(update).steps
+        if whole:
+            book.clear()
+        if self.scale != book.scale:
+            book.rescale(self.scale)
+        book.apply(steps)
 
 
-class L3Book:
-    """Resting orders, and the levels they make. `levels` is the same book by price."""
+class L3Book(Orders):
+    """Resting orders and the levels they make, as mantissas at `scale`: a kernel.book.Orders that knows the venue's ids
+    and what its integers mean."""
 
-    def __init__(self, scale: Scale | None = None) -> None:
-        self.levels = L2Book(scale)
-        self._orders: dict[OrderId, tuple[Side, int, int]] = {}  # side, price, size
-        self._queues: dict[tuple[Side, int], dict[OrderId, None]] = {}
+    __slots__ = ("_given", "_names", "_next", "_scale")
+
+    def __init__(self, scale: Scale | None = None, priority: int = KEEP_ON_REDUCE) -> None:
+        self._scale = scale or Scale(0, 0)
+        self._given: dict[OrderId, int] = {}
+        self._names: dict[int, OrderId] = {}
+        self._next = FIRST_GIVEN
+
+    def __new__(cls, scale: Scale | None = None, priority: int = KEEP_ON_REDUCE) -> L3Book:
+        """The kernel is made with the priority alone."""
+        return super().__new__(cls, priority)
 
     @property
     def scale(self) -> Scale:
-        return self.levels.scale
+        """Exponents of every mantissa in the book."""
+        return self._scale
+
+    @property
+    def levels(self) -> Levels:
+        """The same book by price level."""
+        return self
 
     def __len__(self) -> int:
         """Orders on both sides."""
-        return len(self._orders)
+        return self.order_count()
 
-    def replace(self, steps: Iterable[tuple[Action, OrderId, Side, int | None, int | None]]) -> None:
-        """The whole book is now this."""
+    def replace(self, steps: Iterable[OrderStep]) -> None:
+        """The whole book is now this. Raises WireError."""
         self.clear()
         self.apply(steps)
 
-    def apply(self, steps: Iterable[tuple[Action, OrderId, Side, int | None, int | None]]) -> None:
-        """Take the steps of one update."""
-        for action, order_id, side, price, size in steps:
-            if action is Action.ADD:
-                self._remove(order_id)
-                self._add(order_id, side, price or 0, size or 0)
-                continue
-            found = self._orders.get(order_id)
-            if found is None:
-                continue
-            side, at, resting = found
-            if action is Action.DELETE:
-                self._remove(order_id)
-            elif action is Action.EXECUTE:
-                self._resize(order_id, resting - (size or 0))
-            elif price is not None and price != at:
-                self._remove(order_id)
-                self._add(order_id, side, price, resting if size is None else size)
-            elif size is not None:
-                self._resize(order_id, size)
+    def apply(self, steps: Iterable[OrderStep]) -> None:
+        """Take the steps of one update. An order added again is another one; nothing rests with a size of 0, or after
+        all of it was executed. Raises WireError where a level's total is beyond 64 bits."""
+        try:
+            for action, order_id, side, price, size in steps:
+                if action is Action.ADD:
+                    self.remove(order_id)
+                    if size:
+                        self.add(self._give(order_id), side, price or 0, size)
+                elif action is Action.DELETE:
+                    self.remove(order_id)
+                else:
+                    self._change(action, order_id, price, size)
+        except OverflowError as error:
+            raise WireError(f"{error} at {self._scale}") from error
+
+    def _change(self, action: Action, order_id: OrderId, price: int | None, size: int | None) -> None:
+        found = self.order(order_id)
+        if found is None:
+            return
+        _, at, resting = found
+        if action is Action.EXECUTE:
+            left = resting - (size or 0)
+            if left <= 0:
+                self.remove(order_id)
+            elif left < resting:
+                self.execute(self._number(order_id), resting - left)
+        elif size == 0:
+            self.remove(order_id)
+        else:
+            self.modify(self._number(order_id), at if price is None else price, resting if size is None else size)
+
+    def remove(self, order_id: OrderId) -> bool:
+        """Take an order out, by the venue's id. False if there was none."""
+        number = self._number(order_id)
+        if number >= FIRST_GIVEN:
+            self._given.pop(order_id, None)
+            self._names.pop(number, None)
+        return number >= 0 and self.delete(number)
 
     def clear(self) -> None:
         """Empty; the scale stays."""
-        self.levels.clear()
-        self._orders.clear()
-        self._queues.clear()
+        super().clear()
+        self._given.clear()
+        self._names.clear()
+
+    def truncate(self, depth: int) -> tuple[list[int], list[int]]:
+        """Keep the orders of the best `depth` levels a side; the prices of the bid and ask levels that went."""
+        counts = self.counts()
+        gone: tuple[list[int], list[int]] = ([], [])
+        for side, count, prices in zip((Side.BID, Side.ASK), counts, gone, strict=True):
+            if count > depth:
+                levels = self.bids() if side is Side.BID else self.asks()
+                prices += [price for price, _ in levels[depth:]]
+                for price in prices:
+                    for order_id, _ in self.queue(side, price):
+                        self.remove(order_id)
+        return gone
 
     def rescale(self, scale: Scale) -> None:
-        """Express every mantissa at a finer scale, exactly. Raises ValueError for a coarser one."""
-        old = self.levels.scale
-        self.levels.rescale(scale)
-        price_factor, size_factor = 10 ** (old.price_exp - scale.price_exp), 10 ** (old.size_exp - scale.size_exp)
-        self._orders = {
-            order_id: (side, price * price_factor, size * size_factor)
-            for order_id, (side, price, size) in self._orders.items()
-        }
-        self._queues = {(side, price * price_factor): queue for (side, price), queue in self._queues.items()}
+        """Express every mantissa at a finer scale, exactly. Raises ValueError for a coarser one, WireError where a
+        level no longer fits 64 bits; then nothing has changed."""
+        price_digits = self._scale.price_exp - scale.price_exp
+        size_digits = self._scale.size_exp - scale.size_exp
+        if price_digits < 0 or size_digits < 0:
+            raise ValueError(f"rescaling {self._scale} to {scale} would round")
+        try:
+            self.multiply(10**price_digits, 10**size_digits)
+        except OverflowError as error:
+            raise WireError(f"{error} at {scale}") from error
+        self._scale = scale
 
     def order(self, order_id: OrderId) -> tuple[Side, int, int] | None:
-        """Side, price and size of a resting order."""
-        return self._orders.get(order_id)
+        """Side, price and size of a resting order, by the venue's id."""
+        number = self._number(order_id)
+        found = super().order(number) if number >= 0 else None
+        return None if found is None else (Side(found[0]), found[1], found[2])
 
-    def queue(self, side: Side, price: int) -> list[tuple[OrderId, int]]:
+    def ahead(self, order_id: OrderId) -> tuple[int, int] | None:
+        """(orders, size) that stand before an order at its price, by the venue's id."""
+        number = self._number(order_id)
+        return super().ahead(number) if number >= 0 else None
+
+    def queue(self, side: int, price: int) -> list[tuple[OrderId, int]]:  # type: ignore[override]
         """The orders at a price, first come first, with their sizes."""
-        return [(order_id, self._orders[order_id][2]) for order_id in self._queues.get((side, price), ())]
+        names = self._names
+        return [(names.get(number, number), size) for number, size in super().queue(side, price)]
 
     def orders(self, side: Side, count: int | None = None) -> list[tuple[OrderId, int, int]]:
         """(id, price, size) of the best `count` orders (all: None), best price first, then first come first."""
         found: list[tuple[OrderId, int, int]] = []
-        for price, _ in self.levels.bids() if side is Side.BID else self.levels.asks():
+        for price, _ in self.bids(count) if side is Side.BID else self.asks(count):  # no level is without an order
             found += [(order_id, price, size) for order_id, size in self.queue(side, price)]
             if count is not None and len(found) >= count:
                 break
         return found[:count]
 
-    def best_bid(self) -> Level | None:
-        """(price, size) of the highest bid level."""
-        return self.levels.best_bid()
-
-    def best_ask(self) -> Level | None:
-        """(price, size) of the lowest ask level."""
-        return self.levels.best_ask()
-
-    def bids(self, count: int | None = None) -> list[Level]:
-        """The best `count` bid levels (all: None), best first."""
-        return self.levels.bids(count)
-
-    def asks(self, count: int | None = None) -> list[Level]:
-        """The best `count` ask levels (all: None), best first."""
-        return self.levels.asks(count)
-
-    def top(self, count: int) -> tuple[list[Level], list[Level]]:
-        """The best `count` bid and ask levels, best first."""
-        return self.levels.top(count)
-
     def __repr__(self) -> str:
-        return f"<L3Book {self.scale} {len(self)} orders>"
+        return f"<L3Book {self._scale} {len(self)} orders>"
 
-    def _add(self, order_id: OrderId, side: Side, price: int, size: int) -> None:
-        if size <= 0:
-            return
-        self._orders[order_id] = (side, price, size)
-        self._queues.setdefault((side, price), {})[order_id] = None
-        self._change(side, price, size)
+    def _number(self, order_id: OrderId) -> int:
+        """The kernel's number of an order, -1 for one that never got one."""
+        if isinstance(order_id, int) and 0 <= order_id < FIRST_GIVEN:
+            return order_id
+        return self._given.get(order_id, -1)
 
-    def _remove(self, order_id: OrderId) -> None:
-        found = self._orders.pop(order_id, None)
-        if found is None:
-            return
-        side, price, size = found
-        queue = self._queues[side, price]
-        del queue[order_id]
-        if not queue:
-            del self._queues[side, price]
-        self._change(side, price, -size)
-
-    def _resize(self, order_id: OrderId, size: int) -> None:
-        if size <= 0:
-            self._remove(order_id)
-            return
-        side, price, before = self._orders[order_id]
-        self._orders[order_id] = (side, price, size)
-        self._change(side, price, size - before)
-
-    def _change(self, side: Side, price: int, by: int) -> None:
-        levels = self.levels
-        if side is Side.BID:
-            levels.apply((price,), (levels.bid_size(price) + by,), (), ())
-        else:
-            levels.apply((), (), (price,), (levels.ask_size(price) + by,))
+    def _give(self, order_id: OrderId) -> int:
+        """A number for an order that is about to rest."""
+        if isinstance(order_id, int) and 0 <= order_id < FIRST_GIVEN:
+            return order_id
+        number, self._next = self._next, self._next + 1
+        self._given[order_id] = number
+        self._names[number] = order_id
+        return number

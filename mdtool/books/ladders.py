@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mdtool.books.l2 import L2Book
 from mdtool.errors import WireError
 from mdtool.kernel import ladder
 from mdtool.model import BookUpdate, Scale, Shape
@@ -96,6 +97,17 @@ class LevelParser:
         count, end = self._fill_both(update)
         prices, sizes = self._prices[:end].tolist(), self._sizes[:end].tolist()
         return Ladders(self.scale, prices[:count], sizes[:count], prices[count:], sizes[count:])
+
+    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> None:
+        """Into the book it goes: as changes, or as all there is. The book's scale widens with the parser's. Raises
+        WireError: before anything changed where the update cannot be read, with the book at its old scale where that
+        cannot be widened."""
+        count, end = self._fill_both(update)
+        if whole:
+            book.clear()
+        if self.scale != book.scale:
+            book.rescale(self.scale)
+        book.apply_joined(self._prices, self._sizes, count, end)
 
     def columns(self, update: BookUpdate) -> Columns:
         """Both ladders at one scale, as arrays of their own. Raises WireError."""

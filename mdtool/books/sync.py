@@ -110,15 +110,11 @@ class BookSync:
     def _replace(self, whole: Update, recv_ns: int) -> str | None:
         """The book becomes this one; why it cannot."""
         try:
-            ladders = self._parser.parse_update(whole)
+            self._parser.put(whole, self.book, whole=True)
         except WireError as error:
             return str(error)
-        self.book.clear()
-        if ladders.scale != self.book.scale:
-            self.book.rescale(ladders.scale)
-        self.book.replace(*ladders[1:])
         if self.check is not None and isinstance(whole, BookUpdate):
-            self.check.replace(whole, ladders)
+            self.check.replace(whole, self._parser.parse_update(whole))
         self._truncate()
         self._asked = False
         self._enter(State.SYNCED, recv_ns)
@@ -194,15 +190,12 @@ class BookSync:
 
     def _apply(self, verdict: Verdict, update: Update, recv_ns: int) -> Step:
         try:
-            ladders = self._parser.parse_update(update)
+            self._parser.put(update, self.book)
         except WireError as error:
             self.gaps += 1
             return self._lose(verdict, None, recv_ns)._replace(error=str(error))
-        if ladders.scale != self.book.scale:
-            self.book.rescale(ladders.scale)
-        self.book.apply(*ladders[1:])
         if self.check is not None and isinstance(update, BookUpdate):
-            self.check.apply(update, ladders)
+            self.check.apply(update, self._parser.parse_update(update))
         self._truncate()
         self._advance(update, recv_ns)
         if self._keeps:

@@ -16,7 +16,7 @@ from mdtool.books.sync import BookSync, State, open_book
 from mdtool.capture.options import Event, Notify
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import StoreError, WireError
-from mdtool.model import BookUpdate, Flag, Kind, Message, Scale, Update
+from mdtool.model import BookUpdate, Flag, Kind, Message, Update
 from mdtool.storage.reader import Reader, Record
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import Verdict

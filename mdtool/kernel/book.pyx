@@ -142,6 +142,9 @@ cdef class Levels:
         mdtool_side_free(&self.sides[0])
         mdtool_side_free(&self.sides[1])
 
+    cdef bint sides_are_empty(self) noexcept:
+        return mdtool_side_count(&self.sides[0]) + mdtool_side_count(&self.sides[1]) == 0
+
     cdef object _best(self, int ask):
         cdef int64_t key = 0, size = 0
         cdef mdtool_walk walk = mdtool_walk_of(&self.sides[ask])
@@ -385,13 +388,10 @@ cdef class Ladder(Levels):
         cdef int64_t by_price, by_size, i, count
         cdef int64_t* levels[2]
         cdef int ask
-        if price_factor < 1 or size_factor < 1:
-            raise ValueError(f"factors {price_factor} and {size_factor}, expected at least 1")
-        if len(self) == 0 or (price_factor == 1 and size_factor == 1):
+        check_factors(price_factor, size_factor)
+        if self.sides_are_empty() or (price_factor == 1 and size_factor == 1):
             return
-        if price_factor > INT64_MAX or size_factor > INT64_MAX:
-            raise OverflowError("a level beyond 64 bits")
-        by_price, by_size = price_factor, size_factor
+        by_price, by_size = checked_factor(price_factor), checked_factor(size_factor)
         levels[0] = mdtool_side_dump(&self.sides[0])
         levels[1] = mdtool_side_dump(&self.sides[1])
         try:
@@ -410,6 +410,18 @@ cdef class Ladder(Levels):
         finally:
             free(levels[0])
             free(levels[1])
+
+
+cdef int check_factors(price_factor, size_factor) except -1:
+    if price_factor < 1 or size_factor < 1:
+        raise ValueError(f"factors {price_factor} and {size_factor}, expected at least 1")
+    return 0
+
+
+cdef int64_t checked_factor(factor) except -1:
+    if factor > INT64_MAX:
+        raise OverflowError("a level beyond 64 bits")
+    return factor
 
 
 cdef int64_t multiplied(int64_t value, int64_t factor) except? -1:

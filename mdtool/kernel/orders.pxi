@@ -52,13 +52,41 @@ cdef class Orders(Levels):
         check_size(size)
         return settled(mdtool_orders_execute(&self.orders, order_id, size))
 
-    def clear(self):
-        """Empty."""
-        cdef mdtool_priority priority = self.orders.priority
+    cdef void _empty(self) noexcept:
         mdtool_orders_free(&self.orders)
         mdtool_side_clear(&self.sides[0])
         mdtool_side_clear(&self.sides[1])
-        mdtool_orders_init(&self.orders, &self.sides[0], priority)
+
+    def clear(self):
+        """Empty."""
+        self._empty()
+
+    def multiply(self, price_factor, size_factor):
+        """Multiplies every price and size: a change to a finer scale. Raises OverflowError where one would not fit 64
+        bits, and then nothing has changed."""
+        cdef int64_t by_price, by_size, key = 0, total = 0, index
+        cdef mdtool_walk walk
+        cdef mdtool_level* level
+        cdef int ask
+        cdef list orders = []
+        check_factors(price_factor, size_factor)
+        if self.orders.ids.used == 0 or (price_factor == 1 and size_factor == 1):
+            return
+        by_price, by_size = checked_factor(price_factor), checked_factor(size_factor)
+        for ask in range(2):
+            walk = mdtool_walk_of(&self.sides[ask])
+            while mdtool_next(&walk, &key, &total):
+                multiplied(total, by_size)  # and with it each order of it
+                price = multiplied(mdtool_key_of(key, ask), by_price)
+                level = &self.orders.levels[mdtool_map_get(&self.orders.prices[ask], <uint64_t>key)]
+                index = level.first
+                while index != MDTOOL_NONE:
+                    size = self.orders.orders[index].size * by_size
+                    orders.append((self.orders.orders[index].id, ask + 1, price, size))
+                    index = self.orders.orders[index].after
+        self._empty()
+        for order_id, side, price, size in orders:
+            settled(mdtool_orders_add(&self.orders, order_id, side - 1, price, size))
 
     def order_count(self):
         """Orders on both sides."""

@@ -173,6 +173,24 @@ class Orders(Levels):
         self.settle(*self.places[order_id])
         return True
 
+    def multiply(self, price_factor, size_factor):
+        if not self.places:
+            return
+        if price_factor != 1 or size_factor != 1:
+            fits(price_factor, size_factor)
+        for levels in self.sizes.values():
+            for price, size in levels.items():
+                fits(price * price_factor, size * size_factor)
+        queues = {
+            (side, price * price_factor): [[order_id, size * size_factor] for order_id, size in queue]
+            for (side, price), queue in self.queues.items()
+        }
+        self.clear()
+        self.queues = queues
+        for (side, price), queue in queues.items():
+            self.places.update((order_id, (side, price)) for order_id, _ in queue)
+            self.settle(side, price)
+
     def order(self, order_id):
         return (*self.places[order_id], self.entry(order_id)[1]) if order_id in self.places else None
 

@@ -175,6 +175,7 @@ order_call = st.one_of(
     st.tuples(st.just("modify"), order_ids, st.integers(1, 3), st.integers(-1, 9)),
     st.tuples(st.just("delete"), order_ids),
     st.tuples(st.just("execute"), order_ids, st.integers(0, 5)),
+    st.tuples(st.just("multiply"), st.sampled_from([1, 10, 10**19]), st.sampled_from([1, 100])),
     st.tuples(st.just("clear")),
 )
 
