@@ -235,10 +235,15 @@ class _Sealing:
 
     def _adopt(self, number: int, chunks: Sequence[ChunkInfo], size: int, *, adopted: bool) -> None:
         """Have the registry name the published part, then let the chunks' files go."""
+        from mdtool.storage.part import fingerprint
+
         entries = {chunk.chunk_id: entry for entry, chunk in enumerate(self._registry.chunks())}
+        name = part_name(number, chunks[0].min_ns)
+        proof = fingerprint(self._place, name)
         for chunk in chunks:
             self._registry.update_chunk(
-                entries[chunk.chunk_id], {"state": ChunkState.SEALED, "location": Location.PART, "part": number}
+                entries[chunk.chunk_id],
+                {"state": ChunkState.SEALED, "location": Location.PART, "part": number} | proof.of(chunk.chunk_id),
             )
             self._step("entry")
         self._registry.sync()

@@ -33,7 +33,8 @@ NOT_HERE = (
     "repair where the writer ran (a container: --ipc=host); if it is lost for good, run: mdtool repair --gone {feed}"
 )
 
-_NUMBERS = ("chunk_id", "epoch", "part", "rows", "heap_bytes", "min_ns", "max_ns", "created_ns", "closed_ns")
+_NUMBERS = ("chunk_id", "epoch", "part", "rows", "heap_bytes", "min_ns", "max_ns", "created_ns", "closed_ns",
+            "part_bytes", "part_crc32c", "rows_crc32c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Slot:
     created_ns: int
     closed_ns: int
     boot: bytes
+    part_bytes: int = 0
+    part_crc32c: int = 0
+    rows_crc32c: int = 0
 
     @classmethod
     def of(cls, slot: np.void) -> Slot | None:

@@ -139,7 +139,10 @@ CHUNK_SLOT = np.dtype(
         ("created_ns", "<i8"),
         ("closed_ns", "<i8"),
         ("boot", "V16"),  # boot id of the machine while the chunk is in shared memory, which ends with it
-        ("reserved", "V28"),
+        ("part_bytes", "<u8"),  # size of that part's file, and CRC-32C of the whole of it
+        ("part_crc32c", "<u4"),
+        ("rows_crc32c", "<u4"),  # over the chunk's rows, as the part's metadata has it
+        ("reserved", "V12"),
         ("crc32c", "<u4"),
     ]
 )

@@ -58,7 +58,9 @@ def mend(slot: Slot, seen: ChunkEvidence, stream: int) -> Mended:
     near_ns = _near_ns(rows, bad, slot)
     for row in sorted(bad):
         if row < stop:
-            fields = _note(slot, row, 1, "its bytes contradict their checksum", rows[row])
+            fields = _note(
+                slot, row, 1, "its bytes contradict their checksum", rows[row] if rows[row]["crc32c"] else None
+            )
             tail += _put(rows, row, fields, int(near_ns[row]), stream, used + len(tail))
     rows = rows[:stop]
     if cut:
@@ -141,7 +143,8 @@ def closed(slot: Slot, seen: ChunkEvidence | None, rows: Rows) -> Slot:
         if seen is not None and 0 < seen.heartbeat_ns < 1 << 63:
             closed_ns = seen.heartbeat_ns
     return replace(
-        slot, state=ChunkState.CLOSED, location=Location.DISK, flags=flags, part=0, epoch=epoch,
+        slot, state=ChunkState.CLOSED, location=Location.DISK, flags=flags, part=0,
+        part_bytes=0, part_crc32c=0, rows_crc32c=0, epoch=epoch,
         created_ns=created_ns, closed_ns=closed_ns, boot=bytes(16), **found,
     )  # fmt: skip
 
@@ -180,7 +183,7 @@ def _near_ns(rows: Rows, bad: Collection[int], slot: Slot) -> npt.NDArray[np.int
 
 def _note(slot: Slot, row: int, lost: int | None, why: str, seems: np.void | None) -> dict[str, object]:
     note: dict[str, object] = {"note": "lost", "rows": lost, "why": why, "chunk": slot.chunk_id, "row": row}
-    if seems is not None:  # what the row itself says, which nothing proves
+    if seems is not None and seems["crc32c"]:  # what the row itself says, which nothing proves
         note["seems"] = {name: int(seems[name]) for name in ("recv_ns", "stream", "kind", "session", "length")}
     return note
 

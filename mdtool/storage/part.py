@@ -10,7 +10,7 @@ Parquet's own page checksums are written, and checked where the reader verifies.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,6 +30,7 @@ from mdtool.storage.registry import ChunkInfo, FeedInfo
 
 VERSION = 1
 KEY = b"mdtool"
+READ_BYTES = 8 * 1024 * 1024
 RAW = ("recv_ns", "kind", "stream", "session", "flags", "payload")
 SCHEMA = pa.schema(
     [
@@ -195,6 +196,30 @@ class Part:
             pieces.append(moved)
         return np.concatenate(pieces)
 
+    def pieces(self, chunk: int) -> list[tuple[int, int, Callable[[], tuple[Rows, Heap]]]]:
+        """Of chunk number `chunk`: (first row, end, its rows and their heap when called) a row group, so that one that
+        cannot be read does not hide the others."""
+
+        def reader(number: int, start: int, stop: int) -> Callable[[], tuple[Rows, Heap]]:
+            def read() -> tuple[Rows, Heap]:
+                rows, heap = self.group(number)
+                return rows[start:stop], heap
+
+            return read
+
+        start, end = int(self._firsts[chunk]), int(self._firsts[chunk + 1])
+        found = []
+        for number, (base, stop) in enumerate(pairwise(self._starts.tolist())):
+            low, high = max(start, base), min(end, stop)
+            if low < high:
+                found.append((low - start, high - start, reader(number, low - base, high - base)))
+        return found
+
+    def highest_session(self) -> int:
+        """The highest session number of its records."""
+        found = (self._read(number, ["session"])["session"].to_numpy() for number in range(len(self._starts) - 1))
+        return max((int(sessions.max()) for sessions in found if len(sessions)), default=0)
+
     def check_decoded(self) -> None:
         """Read the columns from decoding. Raises CorruptStore where a page of them does not hold."""
         for number in range(len(self._starts) - 1):
@@ -279,6 +304,39 @@ def open_part(feed: FeedInfo, place: Place, info: ChunkInfo, *, verify: bool = T
         part.close()
         raise CorruptStore(f"{part.where}: is part {said.part} of {said.feed} of store {said.store}, not this feed's")
     return part
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What the registry keeps of a published part: its size, CRC-32C of the whole file, and its manifest."""
+
+    size: int
+    crc32c: int
+    manifest: Manifest
+
+    def of(self, chunk_id: int) -> dict[str, object]:
+        """The fields of a chunk's registry entry."""
+        rows = next(chunk.crc32c for chunk in self.manifest.chunks if chunk.chunk_id == chunk_id)
+        return {"part_bytes": self.size, "part_crc32c": self.crc32c, "rows_crc32c": rows}
+
+
+def fingerprint(place: Place, name: str) -> Fingerprint:
+    """Read a part from its first byte to its last. Raises ChunkUnavailable, CorruptStore."""
+    size, crc = file_checksum(place, name)
+    part = Part(place.open(name), place.where(name))
+    try:
+        return Fingerprint(size, crc, part.manifest)
+    finally:
+        part.close()
+
+
+def file_checksum(place: Place, name: str) -> tuple[int, int]:
+    """Size and CRC-32C of a part's file. Raises ChunkUnavailable, OSError."""
+    size = crc = 0
+    with place.open(name) as source:
+        while block := source.read(READ_BYTES):
+            size, crc = size + len(block), crc32c(block, crc)
+    return size, crc
 
 
 def _ids(part: Part, streams: Sequence[str]) -> npt.NDArray[np.uint16] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from mdtool.storage.registry import FeedInfo
 
 DRAFT = ".{number:06d}.sealing"  # hidden from `date=*/*.parquet`, and recognised as what a crash left
 OBJECT_STORES = {"s3", "gcs", "abfs"}  # which have no folders, so none are made there
+PART_NAME = re.compile(r"date=\d{4}-\d{2}-\d{2}/\d{6,10}\.parquet")
 COPY_BYTES = 8 * 1024 * 1024
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # as other tools for S3 read them
 
@@ -43,6 +45,10 @@ class Place(Protocol):
 
     def size(self, name: str) -> int | None:
         """Bytes of what stands under the name; None where nothing does."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all parts that are there, named by a registry or not."""
         ...
 
     def open(self, name: str) -> Any:
@@ -106,6 +112,10 @@ class LocalPlace:
             return (self.root / name).lstat().st_size
         except FileNotFoundError:
             return None
+
+    def names(self) -> list[str]:
+        found = (f"{path.parent.name}/{path.name}" for path in self.root.glob("date=*/*.parquet"))
+        return sorted(name for name in found if PART_NAME.fullmatch(name))
 
     def open(self, name: str) -> Any:
         import pyarrow as pa
@@ -183,6 +193,9 @@ class ArchivePlace:
     def publish(self, draft: Path, name: str) -> None:
         self._archive.publish(draft, name)
 
+    def names(self) -> list[str]:
+        return sorted({*self._archive.names(), *self._own.names()})
+
     def where(self, name: str) -> str:
         return self._holder(name).where(name)
 
@@ -235,6 +248,14 @@ class RemotePlace:
         with self._telling(name):
             info = self._fs.get_file_info(self._path(name))
             return None if info.type == self._missing else int(info.size or 0)
+
+    def names(self) -> list[str]:
+        from pyarrow import fs
+
+        with self._telling(""):
+            infos = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True, recursive=True))
+        found = (posixpath.relpath(info.path, self._root) for info in infos if info.type == fs.FileType.File)
+        return sorted(name for name in found if PART_NAME.fullmatch(name))
 
     def open(self, name: str) -> Any:
         try:

@@ -15,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from mdtool.errors import StoreError
 from mdtool.storage import files, layout
 from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.evidence import ChunkEvidence, FeedEvidence, Progress, examine_chunk, figures, no_progress
 from mdtool.storage.inspection import Slot
 from mdtool.storage.keep import Keeper
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.place import part_name
 from mdtool.storage.registry import FeedInfo, feed_fields
+from mdtool.storage.shelf import fingerprint_of, manifest_of, parts_of, unnamed_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class FeedTable:
     seen: dict[int, ChunkEvidence]  # chunks with files of their own, by id
     actions: list[Action] = field(default_factory=list)
     adopted: set[int] = field(default_factory=set)
+    part_streams: dict[int, str] = field(default_factory=dict)
 
 
 def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = no_progress) -> FeedTable:
@@ -78,6 +82,7 @@ def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = n
                 Action(feed.name, f"{where} slot {len(registry.chunks.slots) + number}",
                        f"chunk {slot.chunk_id} stands behind the count", "counted")
             )  # fmt: skip
+    _adopt_parts(feed, registry, slots, table)
     _adopt(feed, registry, slots, table, progress)
     _name_the_missing(feed, registry, slots, broken, table)
     table.slots = [slots[chunk_id] for chunk_id in sorted(slots)]
@@ -122,6 +127,40 @@ def _adopt(
             Action(feed.name, str(seen.index.path), f"{len(seen.good):,} records that no entry named",
                    f"entered in {registry.path.name} as chunk {chunk_id}")
         )  # fmt: skip
+
+
+def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], table: FeedTable) -> None:
+    """Chunks that no entry names and that a part says it holds."""
+    try:
+        strays = unnamed_parts(feed, list(slots.values()))
+    except StoreError as error:
+        table.actions.append(Action(feed.name, feed.archive, str(error), "left: its parts cannot be seen", left=True))
+        return
+    damaged = any(name is None for name in registry.streams) or registry.head is None or not registry.streams
+    for number, own in parts_of(list(slots.values())).items() if damaged or registry.chunks.damaged else []:
+        strays.append(part_name(number, own[0].min_ns))  # named for some of its chunks, and perhaps not for all
+    for name in strays:
+        said = manifest_of(feed, name)
+        if said is None:
+            continue
+        table.part_streams |= dict(enumerate(said.streams))
+        if any(chunk.chunk_id in slots and slots[chunk.chunk_id].has_files for chunk in said.chunks):
+            continue  # a sealing that was cut short: the next one finishes it
+        new = [chunk for chunk in said.chunks if chunk.chunk_id not in slots]
+        proof = fingerprint_of(feed, name) if new else None
+        for chunk in new:
+            fields = asdict(chunk)
+            fields |= {"flags": ChunkFlag(chunk.flags), "rows_crc32c": fields.pop("crc32c")}
+            size, crc = proof or (0, 0)
+            slots[chunk.chunk_id] = Slot(
+                state=ChunkState.SEALED, location=Location.PART, part=said.part, boot=bytes(16),
+                part_bytes=size, part_crc32c=crc, **fields,
+            )  # fmt: skip
+            table.adopted.add(chunk.chunk_id)
+            table.actions.append(
+                Action(feed.name, name, f"{chunk.rows:,} records that no entry named",
+                       f"entered in {registry.path.name} as chunk {chunk.chunk_id}")
+            )  # fmt: skip
 
 
 def slot_of(seen: ChunkEvidence, location: Location) -> Slot:
@@ -184,7 +223,7 @@ def _streams(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> list[s
     names: dict[int, str] = {n: name for n, name in enumerate(registry.streams) if name is not None}
     names |= {len(registry.streams) + n: name for n, name in enumerate(registry.streams_behind)}
     highest = max(names, default=-1)
-    from_chunks: dict[int, str] = {}
+    from_chunks: dict[int, str] = dict(table.part_streams)
     for seen in table.seen.values():
         if seen.identity:
             from_chunks = {**seen.names.by_id, **from_chunks}
@@ -291,4 +330,5 @@ def names_of(streams: list[str]) -> Mapping[int, str]:
 
 def highest_session(table: FeedTable) -> int:
     """The highest session a record of the feed carries."""
-    return max((int(np.max(rows["session"])) for seen in table.seen.values() if len(rows := seen.good)), default=0)
+    found = (int(np.max(rows["session"])) for seen in table.seen.values() if len(rows := seen.good))
+    return max(found, default=0)

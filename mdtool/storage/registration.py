@@ -32,6 +32,7 @@ from mdtool.storage.rebuild import (
     write_image,
 )
 from mdtool.storage.registry import FeedInfo, feed_fields
+from mdtool.storage.shelf import highest_session_in
 
 
 @dataclass(slots=True)
@@ -152,7 +153,7 @@ def _feed(feed: FeedInfo, actions: list[Action], dry_run: bool, now_ns: int, pro
             keeper = Keeper(feed.directory, now_ns)
             keeper.open({"feed": feed.name, "actions": [asdict(action) for action in mine]})
             write_image(registry.path, new, keeper, in_place=keeps_numbers(feed, registry, table.slots))
-        return highest_session(table)
+        return max(highest_session(table), highest_session_in(feed, table.slots))
 
 
 def _image(store: StoreEvidence, made: _Registry, highest: int, now_ns: int) -> bytes:

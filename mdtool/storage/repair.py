@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mdtool.clock import Clock, SystemClock
-from mdtool.errors import FeedLocked
+from mdtool.errors import FeedLocked, StoreError
 from mdtool.storage import cursor, layout
 from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.evidence import ChunkEvidence, FeedEvidence, Progress, examine_feed, no_progress
@@ -24,6 +24,7 @@ from mdtool.storage.keep import Keeper
 from mdtool.storage.layout import ChunkState, Location
 from mdtool.storage.locks import is_written, lock_writer, maintaining, unlock_writer
 from mdtool.storage.mend import Mended, closed, lost_chunk, mend, write
+from mdtool.storage.place import place_of
 from mdtool.storage.rebuild import (
     Action,
     FeedTable,
@@ -35,6 +36,7 @@ from mdtool.storage.rebuild import (
     write_image,
 )
 from mdtool.storage.registry import FeedInfo
+from mdtool.storage.shelf import PartEvidence, examine_part, parts_of, salvage, unnamed_parts
 from mdtool.storage.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
 from mdtool.storage.writer import SESSION_STREAM
 
@@ -93,10 +95,13 @@ def plan(feed: FeedInfo, *, gone: bool = False, progress: Progress = no_progress
         if slot.has_files and (new := _chunk(made, table, slot, gone=gone)) is not None:
             mended.append((slot, table.seen[slot.chunk_id], new))
             table.slots[number] = new.slot
+    parts = _parts(made, table, gone=gone, progress=progress)
     streams = names_of(table.streams)
     made.steps += [_write_chunk(feed, old, seen, new, streams) for old, seen, new in mended if not new.untouched]
+    made.steps += [_write_out(feed, new, streams) for _, news in parts for new in news]
     _registry(made, registry, table, renewed=table.slots != before)
-    _leftovers(made, table)
+    made.steps += [_part_aside(feed, seen) for seen, _ in parts if not seen.missing]
+    _leftovers(made, table, {seen.name for seen, _ in parts})
     _cursors(made, table)
     return made
 
@@ -161,6 +166,64 @@ def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, st
     return step
 
 
+def _parts(made: Plan, table: FeedTable, *, gone: bool, progress: Progress) -> list[tuple[PartEvidence, list[Mended]]]:
+    """Damaged parts: what of them is proven becomes chunks again, to be sealed anew."""
+    found = []
+    for number, slots in parts_of(table.slots).items():
+        seen = examine_part(made.feed, number, slots, table.streams, progress)
+        if not seen.faults:
+            continue
+        where, what = f"{made.feed.name} part {number}", seen.faults[0][1]
+        if any(fault[0] == What.UNREADABLE for fault in seen.faults):
+            made.add(where, what, "left: it cannot be read", left=True)
+            continue
+        if seen.missing and not gone:
+            made.add(where, what, "left: it may yet come back; if not, repair with --gone", left=True)
+            continue
+        known = SESSION_STREAM in table.streams
+        stream = table.streams.index(SESSION_STREAM) if known else len(table.streams) % layout.MAX_STREAMS
+        if seen.missing:
+            news = [lost_chunk(slot, stream, "its part is gone") for slot in slots]
+        else:
+            news = [replace(mend(slot, chunk, stream), rewrite_heap=True)
+                    for slot, chunk in salvage(made.feed, seen, table.streams)]  # fmt: skip
+        if any(new.notes for new in news) and not known and stream:
+            table.streams.append(SESSION_STREAM)
+        lost = sum(new.lost or 0 for new in news)
+        kept = sum(len(new.rows) - new.notes for new in news)
+        text = f"{lost:,} records are lost, named in {sum(new.notes for new in news):,} NOTE; " if lost else ""
+        chunks = f"{len(news)} chunks again" if len(news) > 1 else "a chunk again"
+        made.add(where, what, f"{text}{kept:,} are {chunks}, to be sealed anew", lost)
+        entries = {slot.chunk_id: entry for entry, slot in enumerate(table.slots)}
+        for slot, new in zip(slots, news, strict=True):
+            table.slots[entries[slot.chunk_id]] = new.slot
+        found.append((seen, news))
+    return found
+
+
+def _write_out(feed: FeedInfo, new: Mended, streams: Mapping[int, str]) -> Step:
+    def step(keeper: Keeper) -> None:
+        for path in chunk_paths(feed, new.slot.chunk_id, Location.DISK):
+            if os.path.lexists(path):
+                keeper.take(path)
+        write(feed, new, streams)
+
+    return step
+
+
+def _part_aside(feed: FeedInfo, seen: PartEvidence) -> Step:
+    """After the registry has stopped naming it."""
+
+    def step(keeper: Keeper) -> None:
+        own = feed.directory / seen.name
+        if str(own) == seen.where:
+            keeper.take(own)
+        else:
+            keeper.kept.append(place_of(feed).set_aside(seen.name))
+
+    return step
+
+
 def _registry(made: Plan, registry: FeedEvidence, table: FeedTable, *, renewed: bool) -> None:
     """feed.bin, where it is not as it is to be."""
     if (new := renewed_image(made.feed, registry, table)) is None:
@@ -171,7 +234,7 @@ def _registry(made: Plan, registry: FeedEvidence, table: FeedTable, *, renewed: 
     made.steps.append(lambda keeper: write_image(registry.path, new, keeper, in_place=in_place))
 
 
-def _leftovers(made: Plan, table: FeedTable) -> None:
+def _leftovers(made: Plan, table: FeedTable, dealt_with: set[str]) -> None:
     """Files that belong to nothing: what no record is lost with goes aside, the rest is left for a person."""
     feed = made.feed
     slots = {slot.chunk_id: slot for slot in table.slots}
@@ -193,6 +256,16 @@ def _leftovers(made: Plan, table: FeedTable) -> None:
                     made.add(path, text, "left: look at it, then move it away", left=True)
             elif not slot.has_files or slot.location != location:
                 _aside(made, path, f"left where chunk {slot.chunk_id} is not any more", pair)
+    try:
+        strays = unnamed_parts(feed, table.slots)
+    except StoreError:
+        strays = []  # said already
+    for name in strays:
+        if name in dealt_with:
+            continue
+        part = PartEvidence(0, name, place_of(feed).where(name), [])
+        made.add(part.where, "a part that nothing names; what it holds is elsewhere, or cannot be read", "moved aside")
+        made.steps.append(_part_aside(feed, part))
     for path in sorted(feed.directory.iterdir()):
         if temporary(path):
             _aside(made, path, "half written by a process that died")

@@ -36,6 +36,7 @@ from mdtool.storage.inspection import (
 from mdtool.storage.layout import ChunkState, Location
 from mdtool.storage.locks import is_written
 from mdtool.storage.registry import FeedInfo, feed_info
+from mdtool.storage.shelf import examine_part, part_findings, parts_of, unnamed_parts
 
 REBUILD = "run: mdtool registry verify --rebuild"
 STORE_NAMES = {REGISTRY, "feeds", "trash", "repaired", "lost+found"}
@@ -139,6 +140,7 @@ class _Feed:
             for number, slot in enumerate(self.slots):
                 if slot is not None and slot.has_files:
                     self.chunk(number, slot)
+            self.parts()
             self.directory()
         self.cursors()
         return self.highest_session
@@ -226,6 +228,26 @@ class _Feed:
     def _slot_now(self, number: int) -> np.void | None:
         slots = examine_feed(self.feed.directory, in_use=True).chunks.slots
         return slots[number] if number < len(slots) else None
+
+    def parts(self) -> None:
+        for number, slots in parts_of(self.slots).items():
+            self.checked.parts += 1
+            self.checked.chunks += len(slots)
+            found = examine_part(self.feed, number, slots, self.seen.streams, self.progress)
+            if not found.missing:
+                self.checked.records += sum(slot.rows for slot in slots)
+                self.checked.payload_bytes += sum(slot.heap_bytes for slot in slots)
+            self.highest_session = max(self.highest_session, found.highest_session)
+            self.checked.findings += part_findings(self.feed, found)
+        try:
+            strays = unnamed_parts(self.feed, self.slots)
+        except (StoreError, OSError) as error:
+            self.add(self.feed.archive, What.UNREADABLE, str(error), "its archive", "see to its archive")
+            return
+        for name in strays:
+            self.add(
+                self.feed.directory / name, What.ORPHAN, "a part that nothing names", "an entry of feed.bin", REBUILD
+            )
 
     def directory(self) -> None:
         """What lies in the feed's directories and is named by nobody."""
