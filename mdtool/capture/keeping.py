@@ -13,24 +13,25 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mdtool.clock import SystemClock
+from mdtool.clock import DAY, Clock, SystemClock
 from mdtool.errors import MdtoolError, UnknownVenue, WireError
-from mdtool.model import Flag, Kind, Update
+from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
 from mdtool.storage.reader import ROW_BITS, Batch, Reader
 from mdtool.storage.removal import Effect, apply_policies
 from mdtool.storage.retention import FeedPlan, Limits, Needs
-from mdtool.storage.store import Store
+from mdtool.storage.store import FeedInfo, Store
 from mdtool.venues import catalog
 from mdtool.venues.venue import Decoder, Venue
 
 SNAPSHOT_STREAM = "snapshot"
+EVERY = 600.0  # seconds between two rounds
 PAUSE = 0.2  # seconds between two batches of files removed while a recorder writes to the same disk
 NICE = 10
 OPENERS = 3  # messages at the start of a session's stream among which its snapshot is looked for
@@ -154,25 +155,67 @@ def _update(decoder: Decoder, batch: Batch, row: int) -> Update | None:
 
 
 class Keeper:
-    """Has the policies of some feeds applied, a round at a time. `round()` gives what each feed lost and what was held,
-    as JSON values; {"error": ...} where a round failed, which recording survives."""
+    """Has the policies of some feeds of one venue applied while they are recorded.
 
-    def __init__(self, store: Store, feeds: Sequence[str]) -> None:
+    `ask(symbol)` has a whole book fetched: once a day for each feed that has a policy, since without a newer snapshot
+    nothing behind the last one could ever go. `tell(said)` gets what each round removed or failed at, and what it held
+    where that has changed, as JSON values.
+    """
+
+    def __init__(
+        self, store: Store, venue: Venue, symbols: Sequence[str], streams: Sequence[str],
+        ask: Callable[[str], None], tell: Callable[[dict[str, Any]], None], clock: Clock,
+    ) -> None:  # fmt: skip
         self._store = store
-        self._feeds = tuple(feeds)
+        self._venue = venue
+        self._feeds = {f"{venue.name}/{symbol}" for symbol in symbols}
+        self._streams = [stream for stream in streams if venue.is_book(stream)]
+        self._ask = ask
+        self._tell = tell
+        self._clock = clock
+        self._held: dict[str, list[str]] = {}
+        self._failed = ""
 
-    def with_policy(self) -> list[str]:
-        """Those of the feeds that have one."""
-        asked = set(self._feeds)
-        return [feed.name for feed in self._store.feeds() if feed.name in asked and Limits.of(feed)]
+    async def run(self) -> None:
+        """Rounds until cancelled. A round that fails is told and tried again: recording goes on."""
+        today = self._clock.now_ns() // DAY  # a run begins with a whole book of each
+        while True:
+            await asyncio.sleep(EVERY)
+            feeds = self._with_policy()
+            if self._clock.now_ns() // DAY != today:
+                today = self._clock.now_ns() // DAY
+                for symbol in (feed.symbol for feed in feeds):
+                    if self._can_ask(symbol):
+                        self._ask(symbol)
+            for said in await self.round(feeds):
+                if self._is_news(said):
+                    self._tell(said)
 
-    async def round(self) -> list[dict[str, Any]]:
-        """One round, in a process of its own; nothing is started where no feed has a policy."""
-        feeds = self.with_policy()
+    def _with_policy(self) -> list[FeedInfo]:
+        return [feed for feed in self._store.feeds() if feed.name in self._feeds and Limits.of(feed)]
+
+    def _can_ask(self, symbol: str) -> bool:
+        """Not where it would take a new connection: those bring a book of their own, and come often enough."""
+        if symbol == SESSION_SYMBOL or not self._streams:
+            return False
+        if self._venue.snapshot_request(symbol) is not None:
+            return True
+        return any(self._venue.resubscribe(symbol, stream) for stream in self._streams)
+
+    def _is_news(self, said: dict[str, Any]) -> bool:
+        if "error" in said:
+            before, self._failed = self._failed, said["error"]
+            return bool(before != self._failed)
+        before_held = self._held.get(said["feed"], [])
+        self._held[said["feed"]] = said["held"]
+        return bool(said["removed"] or said["held"] != before_held)
+
+    async def round(self, feeds: Sequence[FeedInfo]) -> list[dict[str, Any]]:
+        """One round over these feeds, in a process of its own; none is started for no feed."""
         if not feeds:
             return []
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, str(self._store.path), *feeds,
+            sys.executable, "-m", __name__, str(self._store.path), *(feed.name for feed in feeds),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:

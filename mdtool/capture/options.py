@@ -85,6 +85,7 @@ class Event(Enum):
     SNAPSHOT_FAILED = "snapshot failed"
     GAP = "gap"
     STORE_FULL = "store full"
+    RETENTION = "retention"
     STOPPING = "stopping"
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from random import Random
+from typing import Any
 
 import aiohttp
 
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.connection import Link
+from mdtool.capture.keeping import Keeper
 from mdtool.capture.mender import Mender
 from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
@@ -22,6 +24,7 @@ from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.watcher import Watcher
 from mdtool.clock import SECOND, Clock, SystemClock
 from mdtool.errors import StoreFull
+from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection
 
@@ -83,6 +86,10 @@ class Recorder:
         watcher = Watcher(
             self._store, options.venue, options.symbols, options.streams, self._clock, mender.request, self._notify
         )
+        keeper = Keeper(
+            self._store, options.venue, (SESSION_SYMBOL, *options.symbols), options.streams, mender.request,
+            self._retained, self._clock,
+        )  # fmt: skip
         workers = [
             asyncio.create_task(work)
             for work in (
@@ -90,6 +97,7 @@ class Recorder:
                 snapshots.run(),
                 mender.run(),
                 watcher.run(),
+                keeper.run(),
                 self._keep_house(),
             )
         ]
@@ -144,6 +152,16 @@ class Recorder:
                 # Early: what is reserved still takes records. The append that finds no room ends the run.
                 self._notify(Event.STORE_FULL, str(error))
             await asyncio.sleep(max(0.0, TICK - (time.monotonic() - began)))
+
+    def _retained(self, said: dict[str, Any]) -> None:
+        """Put on record what retention removed, and tell what it held."""
+        self._ports.note({"note": "retention", **said})
+        if "error" in said:
+            self._notify(Event.RETENTION, f"retention: {said['error']}; trying again")
+            return
+        removed = f"removed {', '.join(said['removed'])}" if said["removed"] else "removed nothing"
+        held = f"; held: {'; '.join(said['held'])}" if said["held"] else ""
+        self._notify(Event.RETENTION, f"retention: {said['feed']}: {removed}{held}")
 
 
 async def record(store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None) -> RecordStatus:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from mdtool.capture import keeping
 from mdtool.capture.keeping import Keeper, main, needs
-from mdtool.clock import DAY, SECOND
+from mdtool.clock import DAY, SECOND, ManualClock, SystemClock
 from mdtool.model import Flag, Kind
 from mdtool.storage.archive import seal_feed
 from mdtool.storage.removal import execute
 from mdtool.storage.retention import Limits, plan
 from mdtool.storage.store import Store
+from mdtool.venues import catalog
 
 FEED = "sim/ALPHA_USDT"
 MIDNIGHT = 1_700_006_400 * SECOND
@@ -142,24 +143,59 @@ def test_feeds_of_unknown_venues_and_without_books_need_nothing(store):
             assert needs(reader, 1 << 32) is None
 
 
+def keeper_of(store, asked, told, clock):
+    return Keeper(
+        store, catalog.get("sim"), ["ALPHA_USDT", "_session"], ["depth@100ms"], asked.append, told.append, clock
+    )
+
+
 def test_the_worker_applies_policies_and_says_what_it_did(store, capsys):
-    days = ["suu", "uu", "suu", "uu"]
-    fill(store, days)
-    keeper = Keeper(store, [FEED])
-    assert asyncio.run(keeper.round()) == []  # no policy, no process
+    fill(store, ["suu", "uu", "suu", "uu"])
+    keeper = keeper_of(store, [], [], SystemClock())
+    assert asyncio.run(keeper.round([])) == []
     store.set(FEED, retain_ns=DAY)
-    assert keeper.with_policy() == [FEED]
-    (said,) = asyncio.run(keeper.round())
+    (said,) = asyncio.run(keeper.round([store.feed(FEED)]))
     assert said["removed"] == ["part 1", "part 2", "part 3", "part 4"]  # all is years old
     assert said["freed_bytes"] > 0
     with store.reader(FEED) as reader:
         assert reader.count() == 0
-    assert asyncio.run(keeper.round()) == []
+    assert asyncio.run(keeper.round([store.feed(FEED)])) == []
     (store.feed(FEED).directory / "feed.bin").write_bytes(b"no registry")
-    (failed,) = asyncio.run(keeper.round())
+    (failed,) = asyncio.run(keeper.round([store.feed(FEED)]))
     assert "feed.bin" in failed["error"]
     assert main([str(store.path), FEED]) == 2
     assert "feed.bin" in capsys.readouterr().err
+
+
+def test_while_recording_news_are_told_once_and_a_book_asked_for_once_a_day(store, monkeypatch):
+    fill(store, ["suu", "uu"])
+    asked, told, clock = [], [], ManualClock(MIDNIGHT)
+    monkeypatch.setattr(keeping, "EVERY", 0.01)
+
+    async def rounds(until):
+        task = asyncio.create_task(keeper_of(store, asked, told, clock).run())
+        for _ in range(2000):
+            await asyncio.sleep(0.01)
+            if until():
+                break
+        clock.advance(DAY)
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(rounds(lambda: True))
+    assert (asked, told) == ([], [])  # no feed has a policy
+    store.set(FEED, retain_ns=DAY)
+    with store.cursor(FEED, "sink") as cursor:
+        cursor.lease(DAY)
+        asyncio.run(rounds(lambda: told))
+        assert asked == ["ALPHA_USDT"]
+        assert [(said["removed"], len(said["held"])) for said in told] == [([], 2)]
+        cursor.lease(0)
+    told.clear()
+    asyncio.run(rounds(lambda: told))
+    assert [said["removed"] for said in told] == [["part 1", "part 2"]]
 
 
 def test_the_worker_names_what_holds(store, capsys):
