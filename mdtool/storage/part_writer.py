@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,8 @@ def source_of(opened: OpenChunk) -> Source:
     if bad is not None:
         opened.journal.record(bad)  # raises, naming file and row
     rows = opened.whole.rows(0, count)
-    offsets = np.zeros(count, np.uint64)
-    np.cumsum(rows["length"][:-1], out=offsets[1:]) if count else None
+    lengths = rows["length"].astype(np.uint64)
+    offsets = np.cumsum(lengths) - lengths
     if np.array_equal(rows["offset"], offsets):
         return Source(opened.info, rows, opened.heap)
     # A repaired chunk may have holes in its heap, which a part does not keep.
@@ -104,27 +105,43 @@ def write_part(draft: Path, feed: FeedInfo, number: int, sources: Sequence[Sourc
     manifest = Manifest(
         VERSION, feed.store_id, feed.name, feed.feed_id, number, tuple(streams), tuple(one.sealed() for one in sources)
     )
-    with (
-        draft.open("xb") as file,
-        pq.ParquetWriter(
-            file,
-            SCHEMA.with_metadata({KEY: manifest.to_json()}),
-            compression="zstd",
-            compression_level=LEVEL,
-            use_dictionary=REPEATING,
-            column_encoding=ENCODINGS,
-            write_statistics=[name for name in SCHEMA.names if name != "payload"],
-            data_page_size=ONE_PAGE,
-            write_batch_size=GROUP_ROWS,
-            write_page_checksum=True,
-        ) as writer,
-    ):
-        for group in _groups(sources):
-            writer.write_table(_table(group, list(streams), decode), row_group_size=GROUP_ROWS)
+    try:
+        with (
+            draft.open("xb") as file,
+            pq.ParquetWriter(
+                file,
+                SCHEMA.with_metadata({KEY: manifest.to_json()}),
+                compression="zstd",
+                compression_level=LEVEL,
+                use_dictionary=REPEATING,
+                column_encoding=ENCODINGS,
+                write_statistics=[name for name in SCHEMA.names if name != "payload"],
+                data_page_size=ONE_PAGE,
+                write_batch_size=GROUP_ROWS,
+                write_page_checksum=True,
+            ) as writer,
+        ):
+            for table in _ahead(_groups(sources), lambda group: _table(group, list(streams), decode)):
+                writer.write_table(table, row_group_size=GROUP_ROWS)
+    except pa.ArrowException as error:
+        raise StoreError(f"{draft}: {error}") from None
     return manifest
 
 
 Piece = tuple[Source, int, int]  # rows [first, stop) of a source
+
+
+def _ahead(groups: Iterable[list[Piece]], make: Callable[[list[Piece]], Any]) -> Iterator[Any]:
+    """`make` of each group in order, one ahead in a thread: a group is decoded while the one before is packed."""
+    with ThreadPoolExecutor(1) as worker:
+        before: Future[Any] | None = None
+        for group in groups:
+            after = worker.submit(make, group)
+            if before is not None:
+                yield before.result()
+            before = after
+        if before is not None:
+            yield before.result()
 
 
 def _groups(sources: Sequence[Source]) -> Iterator[list[Piece]]:

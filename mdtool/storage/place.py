@@ -227,15 +227,15 @@ class RemotePlace:
         import pyarrow as pa
         from pyarrow import fs
 
-        self._uri = feed.archive
         self._local = feed.directory
         self._missing = fs.FileType.NotFound
+        split = urlsplit(feed.archive)
+        self._shown = f"{split.scheme}://{split.netloc.rpartition('@')[2]}"  # and not the keys that may stand there
         try:
             self._fs, root = fs.FileSystem.from_uri(_with_endpoint(feed.archive))
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise StoreError(f"{feed.name}: its archive {self._uri!r} cannot be used: {_line(error)}") from None
+            raise StoreError(f"{feed.name}: its archive on {self._shown} cannot be used: {_line(error)}") from None
         self._root = posixpath.join(root, feed.venue, feed.symbol)
-        self._shown = urlunsplit((*urlsplit(feed.archive)[:2], "", "", ""))
 
     def where(self, name: str) -> str:
         _, _, below = self._path(name).partition("/")

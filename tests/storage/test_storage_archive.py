@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -18,14 +21,17 @@ from hypothesis import strategies as st
 
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, CorruptStore, FeedLocked
+from mdtool.kernel.journal import Journal, fill_crcs
 from mdtool.model import Kind
 from mdtool.storage import layout
 from mdtool.storage.archive import seal_feed
-from mdtool.storage.chunk import chunk_paths
-from mdtool.storage.layout import ChunkState, Location
+from mdtool.storage.chunk import OpenChunk, Run, chunk_paths, open_chunk
+from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.locks import maintaining
 from mdtool.storage.part import Part
+from mdtool.storage.part_writer import Source, source_of, write_part
 from mdtool.storage.place import LocalPlace, part_name
+from mdtool.storage.registry import ChunkInfo
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"
@@ -396,6 +402,74 @@ def test_row_groups_are_read_one_at_a_time(store):
     reader.to_end()
     assert reader.poll() == []
     assert reader.position == before[0][-1][0] + 1
+
+
+FULL = """
+import resource, sys
+from mdtool.storage.archive import seal_feed
+from mdtool.storage.store import Store
+with Store.create(sys.argv[1]) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    print(seal_feed(store.feed("sim/ALPHA_USDT"), int(sys.argv[2])).error)
+"""
+
+
+def test_no_room_for_a_part_costs_nothing(store):
+    two_days(store)
+    before = everything(store.reader(FEED))
+    arguments = [sys.executable, "-c", FULL, str(store.path), str(LATER)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "File too large" in done.stdout
+    assert not list(store.feed(FEED).directory.rglob("*.parquet"))
+    assert not list(store.feed(FEED).directory.glob(".*.sealing"))
+    assert everything(store.reader(FEED)) == before
+    assert seal(store).error is None
+    assert everything(store.reader(FEED)) == before
+
+
+def test_parts_read_through_are_let_go(store):
+    write(store, [(NOON + day * DAY, "s", b"x") for day in range(40)])
+    assert len(seal(store, now_ns=NOON + 365 * DAY).parts) == 40
+    reader = store.reader(FEED)
+    open_before = len(os.listdir("/proc/self/fd"))
+    assert len(list(reader.records())) == 40
+    assert len(os.listdir("/proc/self/fd")) <= open_before + 2
+    reader.close()
+    assert len(os.listdir("/proc/self/fd")) <= open_before
+
+
+def test_chunks_without_a_record_have_their_place_in_a_part(store, tmp_path):
+    write(store, [(NOON, "s", b"x")])
+    feed = store.feed(FEED)
+    info = store.reader(FEED).chunks()[0]
+    source = source_of(open_chunk(feed, info))
+    empty = Source(replace(info, chunk_id=2, rows=0), source.rows[:0], b"")
+    for number, sources in enumerate(([empty], [empty, source, empty])):
+        path = tmp_path / f"{number}"
+        write_part(path, feed, 1, sources, ["s"], None)
+        part = Part(pa.OSFile(str(path)), str(path))
+        assert part.damaged() == []
+        assert [part.rows(n).tolist() for n in range(len(sources))] == [one.rows.tolist() for one in sources]
+        part.close()
+
+
+def test_holes_in_a_heap_are_not_kept(store, tmp_path):
+    """A heap need not be without holes: a repaired chunk's is not."""
+    rows = np.zeros(2, layout.ROW)
+    rows["offset"], rows["length"] = [3, 1], [2, 1]
+    fill_crcs(rows, b"?a?bc?")
+    info = ChunkInfo(1, 1, ChunkState.CLOSED, Location.DISK, ChunkFlag(0), 0, 2, 6, 0, 0, 0, 0)
+    index = bytearray(layout.PAGE) + rows.tobytes()
+    index[layout.COMMITTED_AT] = 2
+    path = tmp_path / "index"
+    path.write_bytes(index)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    journal = Journal(mapped, b"?a?bc?", 1 << 32)
+    source = source_of(OpenChunk(info, mapped, b"?a?bc?", journal, Run(0, journal, mapped, b"?a?bc?")))
+    assert bytes(source.heap) == b"bca"
+    assert source.rows["offset"].tolist() == [0, 2]
+    assert [record.payload for record in Journal(source.rows, source.heap, 0, False).records(0, 2)] == [b"bc", b"a"]
 
 
 COLUMNS = ["recv_ns", "kind", "stream", "session", "flags", "payload"]

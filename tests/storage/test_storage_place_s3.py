@@ -126,6 +126,9 @@ def test_a_store_that_cannot_be_reached_costs_nothing(tmp_path, server, bucket):
         assert not list(store.feed(FEED).directory.glob(".*.sealing"))
     with filled(tmp_path / "two", "nothing://there") as store:
         assert "cannot be used" in seal_feed(store.feed(FEED), LATER).error
+    secret = f"s3://somebody:word@no-such-bucket/lake?region=us-east-1&endpoint_override={server}&scheme=http"
+    with filled(tmp_path / "three", secret) as store:
+        assert "word" not in seal_feed(store.feed(FEED), LATER).error
 
 
 def test_what_is_gone_is_said(tmp_path, server, bucket):
