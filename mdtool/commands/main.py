@@ -23,12 +23,14 @@ from mdtool.commands import (
     import_,
     record,
     registry,
+    repair,
     replay,
     seal,
     serve,
     sim,
     tail,
     torture,
+    verify,
 )
 from mdtool.commands.context import Run
 from mdtool.commands.options import Verb
@@ -45,7 +47,7 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 VERBS: tuple[Verb, ...] = (
     Verb("record", record.record, record.EXAMPLES),
     Verb("import", import_.import_, import_.EXAMPLES),
-    Verb("registry", registry.registry, registry.EXAMPLES),
+    Verb("registry", registry.registry, registry.EXAMPLES, exit_one=registry.FINDINGS),
     Verb("tail", tail.tail, tail.EXAMPLES),
     Verb("replay", replay.replay, replay.EXAMPLES),
     Verb("audit", audit.audit, audit.EXAMPLES, exit_one=audit.FINDINGS),
@@ -53,6 +55,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("serve", serve.serve, serve.EXAMPLES),
     Verb("seal", seal.seal, seal.EXAMPLES),
     Verb("clean", clean.clean, clean.EXAMPLES),
+    Verb("verify", verify.verify, verify.EXAMPLES, exit_one=verify.FINDINGS),
+    Verb("repair", repair.repair, repair.EXAMPLES, exit_one=repair.LEFT),
     Verb("sim", sim.sim, sim.EXAMPLES),
     Verb("bench", bench.bench, bench.EXAMPLES),
     Verb("torture", torture.torture, torture.EXAMPLES, exit_one=torture.SILENT),

@@ -41,6 +41,7 @@ from mdtool.storage.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
 from mdtool.storage.writer import SESSION_STREAM
 
 Step = Callable[[Keeper], None]
+MOST_NAMED = 5  # runs of lost rows that are named one by one
 
 
 @dataclass(slots=True)
@@ -137,19 +138,17 @@ def _chunk(made: Plan, table: FeedTable, slot: Slot, *, gone: bool) -> Mended | 
     if new.lost is None:
         made.add(where, what, "replaced by a NOTE that its records are lost", None)
     elif new.lost:
-        runs = ", ".join(
-            f"{start}" if stop == start + 1 else f"{start} to {stop - 1}" for start, stop in runs_of(seen.bad)[:5]
-        )
-        rows = f" (rows {runs}{' ...' if len(runs_of(seen.bad)) > 5 else ''})" if runs else ""
-        made.add(
-            where,
-            what,
-            f"{new.lost:,} records are lost{rows}, named in {new.notes:,} NOTE; {len(new.rows) - new.notes:,} kept",
-            new.lost,
-        )
+        runs = [f"{start}" if stop == start + 1 else f"{start} to {stop - 1}" for start, stop in runs_of(seen.bad)]
+        rows = f" (row {', '.join(runs[:MOST_NAMED])}{' ...' if len(runs) > MOST_NAMED else ''})" if runs else ""
+        notes = f"{new.notes:,} NOTE; {len(new.rows) - new.notes:,} kept"
+        made.add(where, what, f"{counted(new.lost)} lost{rows}, named in {notes}", new.lost)
     else:
         made.add(where, what, f"put right with all of its {len(new.rows):,} records")
     return new
+
+
+def counted(records: int) -> str:
+    return "1 record is" if records == 1 else f"{records:,} records are"
 
 
 def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, streams: Mapping[int, str]) -> Step:
@@ -191,7 +190,7 @@ def _parts(made: Plan, table: FeedTable, *, gone: bool, progress: Progress) -> l
             table.streams.append(SESSION_STREAM)
         lost = sum(new.lost or 0 for new in news)
         kept = sum(len(new.rows) - new.notes for new in news)
-        text = f"{lost:,} records are lost, named in {sum(new.notes for new in news):,} NOTE; " if lost else ""
+        text = f"{counted(lost)} lost, named in {sum(new.notes for new in news):,} NOTE; " if lost else ""
         chunks = f"{len(news)} chunks again" if len(news) > 1 else "a chunk again"
         made.add(where, what, f"{text}{kept:,} are {chunks}, to be sealed anew", lost)
         entries = {slot.chunk_id: entry for entry, slot in enumerate(table.slots)}

@@ -206,4 +206,6 @@ def _no_store(path: Path) -> str:
         return f"{path}: no such directory, expected an mdtool store; record or import makes one, --store names another"
     if not path.is_dir():
         return f"{path}: a file, expected the directory of an mdtool store; --store names another"
+    if (path / "feeds").is_dir():
+        return f"{path}: its {REGISTRY} is lost or damaged; run: mdtool registry verify --rebuild"
     return f"{path}: no mdtool store (it has no {REGISTRY}); record or import makes one, --store names another"

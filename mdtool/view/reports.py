@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mdtool.units import format_size
+from mdtool.units import format_duration, format_size
 from mdtool.view.moments import moment, stretch
 
 
@@ -57,6 +57,11 @@ class FeedDetails:
     size_exp: int | None
     streams: tuple[StreamRow, ...]
     chunks: tuple[ChunkRow, ...]
+    live_window_ns: int
+    retain_ns: int
+    max_bytes: int
+    keep_last: int
+    archive: str
 
 
 WIDE = 110  # columns from which a table has room for words
@@ -96,6 +101,13 @@ def feed_page(details: FeedDetails) -> RenderableType:
     facts.add_row(Text("feed", style="dim"), Text(feed.feed, style="bold"))
     facts.add_row(Text("directory", style="dim"), Text(details.directory, overflow="fold"))
     facts.add_row(Text("live chunks", style="dim"), f"on {details.live}, {format_size(details.chunk_bytes)} each")
+    if details.live_window_ns:
+        window = f"for {format_duration(details.live_window_ns)} after they are closed"
+        facts.add_row(Text("unsealed", style="dim"), window)
+    if details.retain_ns or details.max_bytes:
+        facts.add_row(Text("kept", style="dim"), kept_text(details))
+    if details.archive:
+        facts.add_row(Text("archive", style="dim"), Text(details.archive, overflow="fold"))
     facts.add_row(Text("scale", style="dim"), scale_text(details.price_exp, details.size_exp))
     facts.add_row(Text("created", style="dim"), f"{moment(details.created_ns)} UTC")
     facts.add_row(
@@ -134,6 +146,13 @@ def import_table(report: Mapping[str, Any], width: int) -> RenderableType:
             *([Text(streams)] if wide else []),
         )
     return made
+
+
+def kept_text(details: FeedDetails) -> str:
+    limits = [f"for {format_duration(details.retain_ns)}"] if details.retain_ns else []
+    limits += [f"up to {format_size(details.max_bytes)}"] if details.max_bytes else []
+    last = f"; the last {count(details.keep_last, 'part')} in any case" if details.keep_last else ""
+    return ", ".join(limits) + last
 
 
 def scale_text(price_exp: int | None, size_exp: int | None) -> str:

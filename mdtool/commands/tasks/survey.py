@@ -54,6 +54,11 @@ def feed_details(store: Store, feed: FeedInfo) -> FeedDetails:
         size_exp=scale.size_exp if scale else None,
         streams=streams,
         chunks=chunks,
+        live_window_ns=feed.live_window_ns,
+        retain_ns=feed.retain_ns,
+        max_bytes=feed.retain_bytes,
+        keep_last=feed.keep_last,
+        archive=feed.archive,
     )
 
 
