@@ -156,11 +156,7 @@ def _streams(value: Any) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise ValueError(expected)
     for names in value.values():
-        if (
-            not isinstance(names, list)
-            or not names
-            or not all(isinstance(name, str) and name for name in names)
-        ):
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
             raise ValueError(expected)
     return MappingProxyType({venue: tuple(names) for venue, names in value.items()})
 

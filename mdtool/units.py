@@ -81,9 +81,7 @@ def parse_time(text: str, *, now_ns: int, first_ns: int | None = None, last_ns: 
         anchors = {None: now_ns, "now": now_ns, "first": first_ns, "last": last_ns}
         base = anchors[anchor]
         if base is None:
-            raise UsageError(
-                f"time {_shown(text)}: no record that {anchor!r} could mean; give an absolute time"
-            )
+            raise UsageError(f"time {_shown(text)}: no record that {anchor!r} could mean; give an absolute time")
         if offset is None:
             return base
         distance = _duration(offset, "time", text, _TIME_FORMS)
@@ -187,9 +185,7 @@ def _epoch(match: re.Match[str], text: str) -> int:
         except ValueError:
             pass
         else:
-            raise UsageError(
-                f"time {_shown(text)} could be a date or epoch seconds; write {meant} or {digits}.0"
-            )
+            raise UsageError(f"time {_shown(text)} could be a date or epoch seconds; write {meant} or {digits}.0")
     for below, exponent in _EPOCH_UNITS:
         if number < below:
             ns = _scaled(digits, fraction, 10**exponent)
@@ -231,9 +227,7 @@ def _with_fraction(ns: int, unit: str) -> str:
 
 def _bounded(value: int, what: str, text: str) -> int:
     if not -_LIMIT <= value < _LIMIT:
-        kept = (
-            f"{format_time(-_LIMIT)[:4]} to {format_time(_LIMIT - 1)[:4]}" if what == "time" else "below 2^63"
-        )
+        kept = f"{format_time(-_LIMIT)[:4]} to {format_time(_LIMIT - 1)[:4]}" if what == "time" else "below 2^63"
         raise UsageError(f"{what} {_shown(text)} is out of range; expected {kept}")
     return value
 

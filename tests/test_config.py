@@ -21,9 +21,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_defaults(tmp_path: Path) -> None:
     found = load(env={"HOME": str(tmp_path)})
-    assert found == Config(
-        store=tmp_path / ".local/share/mdtool", color=None, record=RecordDefaults(), file=None
-    )
+    assert found == Config(store=tmp_path / ".local/share/mdtool", color=None, record=RecordDefaults(), file=None)
     assert found.record == RecordDefaults(chunk_bytes=64 << 20, live="disk", sync="1s", streams={})
 
 
@@ -94,8 +92,7 @@ def test_color(tmp_path: Path) -> None:
         ('stor = "/md"', "unknown key 'stor'; expected one of store, color, record"),
         (
             "[record]\nchunks = 1",
-            "unknown key 'record.chunks'; expected one of "
-            "record.chunk_size, record.live, record.sync, record.streams",
+            "unknown key 'record.chunks'; expected one of record.chunk_size, record.live, record.sync, record.streams",
         ),
         ("store = 5", 'store is 5, expected a path as text, as in "/data/md"'),
         ("record = true", "record is True, expected a table [record]"),
@@ -117,9 +114,7 @@ def test_color(tmp_path: Path) -> None:
         ("store = ", "no valid TOML: Invalid value (at end of document)"),
     ],
 )
-def test_what_is_not_understood_names_file_key_and_expectation(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_what_is_not_understood_names_file_key_and_expectation(tmp_path: Path, text: str, message: str) -> None:
     file = write(tmp_path, text)
     with pytest.raises(UsageError) as caught:
         load(file=file, env={"HOME": "/"})

@@ -222,9 +222,7 @@ def test_parse_size(text: str, count: int) -> None:
     assert parse_size(text) == count
 
 
-@pytest.mark.parametrize(
-    "text", ["", "MiB", "64M", "-1", "1.5", "0.3KiB", "1e3", "9" * 40, "9" * 10_000, "6٤"]
-)
+@pytest.mark.parametrize("text", ["", "MiB", "64M", "-1", "1.5", "0.3KiB", "1e3", "9" * 40, "9" * 10_000, "6٤"])
 def test_what_is_no_size_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
@@ -261,9 +259,7 @@ def test_parse_speed() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0", "0x", "0.0", "-1", "nan", "inf", "1e3", "x", "fast", "1xx", "٣", "9" * 500]
-)
+@pytest.mark.parametrize("text", ["", "0", "0x", "0.0", "-1", "nan", "inf", "1e3", "x", "fast", "1xx", "٣", "9" * 500])
 def test_what_is_no_speed_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected a factor above 0, as in 1, 10x or 0\.5, or max"):
         parse_speed(text)
