@@ -135,7 +135,8 @@ def _unavailable(feed: FeedInfo, info: ChunkInfo, path: Path, error: OSError) ->
     if info.location == Location.SHM:
         return (
             f"{path}: chunk {info.chunk_id} of {feed.name} is in shared memory that is not visible here: after a "
-            "reboot it is gone; from a container, start it with --ipc=host or mount the host's /dev/shm"
+            f"reboot it is gone (mdtool repair {feed.name} notes the loss, and readers go on); from a container, start "
+            "it with --ipc=host or mount the host's /dev/shm"
         )
     what = f"chunk {info.chunk_id} of {feed.name} cannot be opened: {error.strerror}"
     return f"{path}: {what}; run: mdtool verify {feed.name}"
