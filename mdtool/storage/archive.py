@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdtool.clock import DAY
-from mdtool.errors import ChunkUnavailable, CorruptStore, MdtoolError, StoreError
+from mdtool.errors import ChunkUnavailable, CorruptStore, MdtoolError
 from mdtool.storage import files
 from mdtool.storage.chunk import chunk_paths, open_chunk
 from mdtool.storage.layout import ChunkState, Location
@@ -151,7 +151,9 @@ class _Sealing:
         self._registry = registry
         self._decoding = decoding
         self._step = step
+        self._chunks = registry.chunks()  # as of now; who changes closed ones has to wait for the lock
         self._parts: list[PartReport] = []
+        self._errors: list[str] = []
         self._aside: list[str] = []
         self._proven: dict[int, set[int]] = {}  # part -> chunks it has, whole
 
@@ -160,24 +162,27 @@ class _Sealing:
         return place_of(self._feed)
 
     def run(self, now_ns: int, everything: bool) -> SealReport:
-        error: str | None = None
         waiting = 0
         try:
             for draft in self._place.drafts():
                 draft.unlink()
             self._remove_sealed_files()
             self._finish_begun()
-            due, waiting = plan(self._registry.chunks(), self._feed.live_window_ns, now_ns, everything)
+            due, waiting = plan(self._chunks, self._feed.live_window_ns, now_ns, everything)
             for chunks in due:
-                self._seal(chunks)
+                try:
+                    self._seal(chunks)
+                except (ChunkUnavailable, CorruptStore) as failure:  # which the chunks of other days need not share
+                    self._errors.append(str(failure))
         except MdtoolError as failure:
-            error = str(failure)
+            self._errors.append(str(failure))
         except OSError as failure:
-            error = f"{failure.filename or self._feed.directory}: {failure.strerror or failure}"
+            self._errors.append(f"{failure.filename or self._feed.directory}: {failure.strerror or failure}")
+        error = "; ".join(self._errors) or None
         return SealReport(self._feed.name, False, tuple(self._parts), waiting, tuple(self._aside), error)
 
     def _next_number(self) -> int:
-        return max((chunk.part for chunk in self._registry.chunks()), default=0) + 1
+        return max((chunk.part for chunk in self._chunks), default=0) + 1
 
     def _seal(self, chunks: Sequence[ChunkInfo]) -> None:
         from mdtool.storage.part_writer import write_part
@@ -237,7 +242,7 @@ class _Sealing:
         """Have the registry name the published part, then let the chunks' files go."""
         from mdtool.storage.part import fingerprint
 
-        entries = {chunk.chunk_id: entry for entry, chunk in enumerate(self._registry.chunks())}
+        entries = {chunk.chunk_id: entry for entry, chunk in enumerate(self._chunks)}
         name = part_name(number, chunks[0].min_ns)
         proof = fingerprint(self._place, name)
         for chunk in chunks:
@@ -245,6 +250,7 @@ class _Sealing:
                 entries[chunk.chunk_id],
                 {"state": ChunkState.SEALED, "location": Location.PART, "part": number} | proof.of(chunk.chunk_id),
             )
+            self._chunks[entries[chunk.chunk_id]] = self._registry.chunk(entries[chunk.chunk_id])
             self._step("entry")
         self._registry.sync()
         self._step("registered")
@@ -269,15 +275,16 @@ class _Sealing:
         """The files of chunks that a part has; a crash fell between the registry and them."""
         live = self._feed.directory / "live"
         names = {path.stem for path in live.iterdir()} if live.is_dir() else set()
-        for chunk in self._registry.chunks() if names else ():
+        for chunk in self._chunks if names else ():
             paths = chunk_paths(self._feed, chunk.chunk_id, Location.DISK)
             if chunk.location != Location.PART or paths[0].stem not in names:
                 continue
             if chunk.state == ChunkState.SEALED and not self._holds(chunk):
-                raise StoreError(
+                self._errors.append(
                     f"{paths[0]}: the registry says that a part has this chunk, and the part does not; its files are "
                     f"kept; run: mdtool verify {self._feed.name}"
                 )
+                continue
             self._remove_files(chunk)
 
     def _holds(self, chunk: ChunkInfo) -> bool:
@@ -298,20 +305,19 @@ class _Sealing:
     def _finish_begun(self) -> None:
         """Adopt the part whose run was ended between its publishing and its last registry entry. It is the newest
         one named, or the next."""
-        chunks = self._registry.chunks()
-        days = sorted({chunk.min_ns // DAY * DAY for chunk in chunks if self._closed(chunk)})
+        days = sorted({chunk.min_ns // DAY * DAY for chunk in self._chunks if self._closed(chunk)})
         newest = self._next_number() - 1
         for number in (newest, newest + 1):
             for day_ns in days if number else ():
                 name = part_name(number, day_ns)
                 if self._place.size(name) is not None:
-                    self._adopt_if_ours(number, name, chunks)
+                    self._adopt_if_ours(number, name)
 
     @staticmethod
     def _closed(chunk: ChunkInfo) -> bool:
         return chunk.state == ChunkState.CLOSED and chunk.location == Location.DISK
 
-    def _adopt_if_ours(self, number: int, name: str, chunks: Sequence[ChunkInfo]) -> None:
+    def _adopt_if_ours(self, number: int, name: str) -> None:
         from mdtool.storage.part import Part
 
         begun: list[ChunkInfo] = []
@@ -319,7 +325,7 @@ class _Sealing:
             with closing(Part(self._place.open(name), self._place.where(name))) as part:
                 said = part.manifest
                 held = {one.chunk_id: place for place, one in enumerate(said.chunks)}
-                mine = [chunk for chunk in chunks if chunk.chunk_id in held]
+                mine = [chunk for chunk in self._chunks if chunk.chunk_id in held]
                 begun = [chunk for chunk in mine if self._closed(chunk)]
                 if not begun and any(chunk.part == number for chunk in mine):
                     return  # a whole part of an earlier run
@@ -337,12 +343,17 @@ class _Sealing:
             self._aside.append(self._place.set_aside(name))
 
     def _same(self, chunk: ChunkInfo, rows: Any) -> bool:
+        """Whether these rows of a part are the chunk's. Its index alone can tell, CRCs and all, though a payload has
+        been damaged since."""
         import numpy as np
 
+        opened = open_chunk(self._feed, chunk)
+        if np.array_equal(opened.whole.rows(0, opened.committed), rows):
+            return True
         return bool(np.array_equal(self._source(chunk).rows, rows))
 
     def _is_named(self, name: str) -> bool:
-        return any(chunk.part and part_name(chunk.part, chunk.min_ns) == name for chunk in self._registry.chunks())
+        return any(chunk.part and part_name(chunk.part, chunk.min_ns) == name for chunk in self._chunks)
 
 
 def _sync(path: Path) -> None:

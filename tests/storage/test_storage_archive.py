@@ -301,15 +301,28 @@ def flip_payload(path):
     flip(path, payload.data_page_offset + payload.total_compressed_size - 5)
 
 
-def test_what_is_damaged_is_not_sealed(store):
+@pytest.mark.parametrize(("damaged", "sealed"), [(1, [3]), (3, [1])])
+def test_what_is_damaged_is_not_sealed_and_the_other_day_is(store, damaged, sealed):
     two_days(store)
-    _, heap = chunk_paths(store.feed(FEED), 3, Location.DISK)
+    _, heap = chunk_paths(store.feed(FEED), damaged, Location.DISK)
     flip(heap, 100)
     report = seal(store)
-    assert [part.part for part in report.parts] == [1]
-    assert "00000003.idx row 0: crc" in report.error
+    assert [part.first_chunk for part in report.parts] == sealed
+    assert f"{damaged:08}.idx row 0: crc" in report.error
     assert heap.exists()
-    assert [info.state for info in store.reader(FEED).chunks()][2:] == [ChunkState.CLOSED] * 2
+    states = {info.chunk_id: info.state for info in store.reader(FEED).chunks()}
+    assert (states[damaged], states[damaged + 1]) == (ChunkState.CLOSED, ChunkState.CLOSED)
+
+
+def test_a_published_part_serves_though_its_chunk_was_damaged_since(store):
+    two_days(store)
+    before = everything(store.reader(FEED))
+    with pytest.raises(KeyboardInterrupt):
+        seal(store, step=stop_at("published"))
+    flip(chunk_paths(store.feed(FEED), 1, Location.DISK)[1], 100)
+    report = seal(store)
+    assert (report.error, [part.adopted for part in report.parts]) == (None, [True, False])
+    assert everything(store.reader(FEED)) == before
 
 
 def test_a_draft_that_does_not_read_back_is_not_published(store):
