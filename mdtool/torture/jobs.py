@@ -6,7 +6,9 @@ import pyarrow.parquet  # noqa: F401  imported before the fork, so that a job's 
 
 from mdtool.clock import DAY
 from mdtool.storage.archive import seal_feed
+from mdtool.storage.removal import execute, finish
 from mdtool.storage.repair import repair
+from mdtool.storage.retention import Limits, plan
 from mdtool.storage.store import Store
 from mdtool.torture.workload import BEGIN_NS, FEED, Say
 
@@ -26,6 +28,16 @@ def seal(path: str, say: Say) -> None:
         report = seal_feed(store.feed(FEED), LATER_NS, everything=True, step=step)
     if report.error:
         raise RuntimeError(report.error)
+
+
+def clean(path: str, max_bytes: int, say: Say) -> None:
+    """Remove the oldest parts and closed chunks, until no more than `max_bytes` are left."""
+    with Store.open(path) as store:
+        feed = store.feed(FEED)
+        finish(feed)
+        say(1)
+        for _ in execute(plan([feed], Limits(max_bytes=max_bytes, closed_chunks=True), LATER_NS), batch=1):
+            say(2)
 
 
 def mend(path: str, say: Say) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from mdtool.clock import DAY
 from mdtool.errors import FeedLocked, StoreError
 from mdtool.model import Kind
 from mdtool.storage import layout
@@ -205,6 +206,43 @@ def kill_seal(case: Case) -> None:
     case.outcome.silent += [f"verify: {finding}" for finding in verify(Path(case.store)).findings]
 
 
+def kill_clean(case: Case) -> None:
+    """kill -9 in the middle of removing the oldest: what is left is the newest, whole, and what a lease holds."""
+    done = fill(case)
+    if case.random.random() < 0.7:
+        child.run(jobs.seal, case.store)
+    held = case.random.randrange(done)
+    with Store.open(case.store) as store, store.reader(FEED) as reader:
+        positions = [record.position for record in reader.records() if record.kind == Kind.DATA]
+        cursor = store.cursor(FEED, "consumer")
+        cursor.commit(positions[held])
+        cursor.lease(DAY * 10_000)
+    limit = case.random.randint(1, 400_000)
+    for _ in range(case.random.randint(1, 4)):
+        ended = child.run(jobs.clean, case.store, limit, kill_after=case.random.random() * 0.02)
+        case.fault("kill -9 while cleaning" if ended.killed else "cleaned")
+        if ended.error:
+            case.outcome.silent.append(f"cleaning failed: {ended.error}")
+        _newest(case, done, held)
+    ended = child.run(jobs.clean, case.store, limit)
+    if ended.error:
+        case.outcome.silent.append(f"cleaning failed: {ended.error}")
+    _newest(case, done, held)
+    case.outcome.silent += [f"verify: {finding}" for finding in verify(Path(case.store)).findings]
+
+
+def _newest(case: Case, done: int, held: int) -> None:
+    """What is left is the newest records without a hole, from the held one on at least."""
+    verdict = read_all(case)
+    case.outcome.silent += verdict.wrong + [f"unexpected: {text}" for text in verdict.named]
+    first = verdict.numbers[0] if verdict.numbers else done
+    if verdict.numbers != list(range(first, done)):
+        case.outcome.silent.append(f"after cleaning records are missing behind {first}")
+    if first > held:
+        case.outcome.silent.append(f"record {held} was held by a lease and is gone")
+    case.outcome.records = done
+
+
 def damaged(case: Case) -> None:
     """Bits flipped and pages torn in chunks, registries and parts: named when read, named by verify, repaired."""
     done = fill(case)
@@ -322,6 +360,7 @@ SCENARIOS: dict[str, Scenario] = {
     "two-writers": two_writers,
     "clock-back": clock_back,
     "kill-seal": kill_seal,
+    "kill-clean": kill_clean,
     "damage": damaged,
     "kill-repair": kill_repair,
     "full-disk": full_disk,
