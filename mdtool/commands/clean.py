@@ -72,4 +72,4 @@ def clean(
         return
     run.out.show(clean_page(said))
     if not plans:
-        run.out.talk("no feed has a policy; give a limit, or set one: mdtool registry set FEED --retain 7d")
+        run.out.talk("no feed has a policy; give a limit, or set one: mdtool registry set FEED retain=7d")

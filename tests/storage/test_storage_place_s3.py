@@ -13,7 +13,9 @@ from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, StoreError
 from mdtool.storage.archive import seal_feed
 from mdtool.storage.layout import Location
-from mdtool.storage.place import place_of
+from mdtool.storage.place import RemotePlace, place_of
+from mdtool.storage.removal import execute, finish
+from mdtool.storage.retention import Limits, plan
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"
@@ -147,3 +149,29 @@ def test_what_is_gone_is_said(tmp_path, server, bucket):
             place.publish(Path(__file__), str(Path(PARTS[1]).relative_to(f"lake/{FEED}")))
         with pytest.raises((StoreError, OSError)):
             place.set_aside(name)
+
+
+def test_retention_removes_objects_and_finishes_what_a_crash_began(tmp_path, bucket, server, monkeypatch):
+    store = filled(tmp_path, f"s3://{BUCKET}/md?endpoint_override={server}&scheme=http")
+    feed = store.feed(FEED)
+    assert seal_feed(feed, LATER).error is None
+    before, objects = everything(store), keys(bucket)
+    assert len(objects) == 2
+    made = plan([feed], Limits(older_than_ns=LATER - NOON - DAY // 2), LATER)
+    assert [one.unit.path for one in made.removals] == [f"s3://{BUCKET}/{objects[0]}"]
+    assert made.removals[0].unit.bytes == bucket.head_object(Bucket=BUCKET, Key=objects[0])["ContentLength"]
+
+    def cut(self, name):
+        raise StoreError("the network is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePlace, "discard", cut)
+        with pytest.raises(StoreError, match="the network is gone"):
+            list(execute(made))
+    assert keys(bucket) == objects
+    left = [record for record in before if record[1] >= NOON + DAY]
+    assert everything(store) == left  # marked, so readers pass it by
+    assert finish(feed) > 0
+    assert keys(bucket) == objects[1:]
+    assert everything(store) == left
+    assert finish(feed) == 0
