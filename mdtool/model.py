@@ -186,13 +186,14 @@ class OrderUpdate(Update, frozen=True, gc=False):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One execution (or the venue's aggregate of several). `side` is the aggressor's."""
+    """One execution, or the venue's aggregate of `count` whose ids end at `trade_id`. `side` is the aggressor's."""
 
     venue_ns: int
     trade_id: int
     price: str
     size: str
     side: Side
+    count: int = 1  # of ids; an aggregate that has an id of its own counts as one
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from mdtool.audit.anchors import Anchors
 from mdtool.audit.findings import Checksum, Duplicate, Finding, Gap, OutOfOrder, Unanchored, Undecodable
 from mdtool.audit.ledger import Ledger, State
 from mdtool.audit.report import StreamReport
+from mdtool.books.sync import State as BookState
 from mdtool.books.sync import open_book
 from mdtool.errors import WireError
 from mdtool.model import (
@@ -92,6 +93,8 @@ class StreamAudit:
         self.last_ns = 0  # of the last message
         rule = venue.rule(name)
         self.anchors = Anchors(name, rule) if rule is not None and venue.is_book(name) else None
+        self._wrong_since: tuple[int, str] | None = None  # when and how a checksum was wrong, till the next whole book
+        self._proven = False  # by checksums, where there are no numbers
         self._checked = open_book(venue, name) if rule is not None and venue.traits(name).checksum else None
         self._decode = venue.decoder(name)
         self._rule = rule
@@ -188,6 +191,8 @@ class StreamAudit:
                     stream=self.name, at_ns=bad.at_ns, reason=bad.reason, count=bad.count, position=bad.position
                 )
             )
+        if self._wrong_since is not None:
+            self._ledger.hole(self._wrong_since[0], self.last_ns, State.BROKEN, self._wrong_since[1])
         self._ledger.close(self.last_ns)
         bounds = [*(self._others_ns or ()), *(bad.at_ns for bad in self._bad.values())]
         if self._first_ns is not None:
@@ -222,7 +227,13 @@ class StreamAudit:
             self._watcher.found(
                 Checksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=_ids(message)[1])
             )
-            self._ledger.hole(self.last_ns or recv_ns, recv_ns, State.BROKEN, step.mismatch)
+            self._wrong_since = (self.last_ns or recv_ns, step.mismatch)
+        elif self._wrong_since is not None and step.state is BookState.SYNCED:
+            self._ledger.hole(self._wrong_since[0], recv_ns, State.BROKEN, self._wrong_since[1])
+            self._wrong_since = None
+        elif not self._proven and self._checked.check is not None and self._checked.check.matched:
+            self._proven = True
+            self._ledger.become(State.WHOLE, "the book has the checksums the venue says")
 
     def _anchor(self, update: Update, record: Record) -> None:
         anchors = self.anchors
@@ -258,7 +269,7 @@ class StreamAudit:
         elif verdict is Verdict.RESET:
             if self.anchors is not None:
                 self.anchors.end_run()
-        elif verdict is Verdict.UNVERIFIABLE and not (isinstance(message, Update) and message.snapshot):
+        elif verdict is Verdict.UNVERIFIABLE and not self._proven and not getattr(message, "snapshot", False):
             self._ledger.become(State.UNPROVABLE, "a message carries no numbers to prove it by")
 
     def _hole(self, first: int | None, prev: int | None, before: int | None, recv_ns: int, changed: bool) -> None:

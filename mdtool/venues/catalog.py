@@ -6,9 +6,20 @@ from difflib import get_close_matches
 
 from mdtool.errors import UnknownVenue
 from mdtool.venues.binance import SIM, SPOT, USDM, Binance
+from mdtool.venues.bitfinex import Bitfinex
+from mdtool.venues.kraken import Kraken
+from mdtool.venues.okx import Okx
 from mdtool.venues.venue import Venue
 
-VENUES: dict[str, Venue] = {venue.name: venue for venue in (Binance(SPOT), Binance(USDM), Binance(SIM))}
+_ALL: tuple[Venue, ...] = (
+    Binance(SPOT),
+    Binance(USDM),
+    Binance(SIM),
+    Bitfinex(),
+    Kraken(),
+    Okx(),
+)
+VENUES: dict[str, Venue] = {venue.name: venue for venue in _ALL}
 
 
 def get(name: str) -> Venue:

@@ -40,6 +40,20 @@ def interleaved(bids: Levels, asks: Levels) -> int:
     return signed(crc32(":".join(f"{price}:{size}" for pair in pairs for price, size in filter(None, pair)).encode()))
 
 
+def script_number(text: str) -> str:
+    """A plain decimal as JavaScript prints the number: below a millionth in exponent form, "0.00000012" -> "1.2e-7"."""
+    whole, _, fraction = text.partition(".")
+    digits = fraction.lstrip("0")
+    zeros = len(fraction) - len(digits)
+    if whole.strip("0") or not digits or zeros < 6:
+        return text
+    digits = digits.rstrip("0")
+    return f"{digits[0]}{'.' + digits[1:] if digits[1:] else ''}e-{zeros + 1}"
+
+
 def interleaved_amounts(bids: Levels, asks: Levels) -> int:
-    """As `interleaved`, where an ask's amount is negative."""
-    return interleaved(bids, [(price, f"-{size}") for price, size in asks])
+    """As `interleaved`, where an ask's amount is negative and numbers are printed as JavaScript does."""
+    return interleaved(
+        [(script_number(price), script_number(size)) for price, size in bids],
+        [(script_number(price), "-" + script_number(size)) for price, size in asks],
+    )

@@ -210,7 +210,7 @@ class IdRule(_Chain):
     def judge(self, message: Message) -> Verdict:
         if not isinstance(message, Trade) or message.trade_id == UNKNOWN:
             return Verdict.UNVERIFIABLE
-        return self._advance(message.trade_id - 1, message.trade_id)
+        return self._advance(message.trade_id - message.count, message.trade_id)
 
 
 class ConnectionRule(_Chain):
@@ -241,7 +241,8 @@ class RisingRule:
         number = _number(message)
         if number == UNKNOWN:
             return Verdict.UNVERIFIABLE
-        if self.last is None or number > self.last:
+        begins = isinstance(message, Update) and message.in_stream  # another connection's numbers may be its own
+        if self.last is None or number > self.last or (begins and number != self.last):
             self.last = number
             return Verdict.APPLY
         return Verdict.STALE if number == self.last else Verdict.OUT_OF_ORDER

@@ -70,14 +70,14 @@ class SplitSymbols:
     ) -> None:
         self._venue = venue
         self._separator = separator
-        self._ours = {**(aliases or {}), **(suffixes or {})}
-        self._theirs = {ours: theirs for theirs, ours in self._ours.items()}
+        self._assets = dict(aliases or {})
+        self._suffixes = dict(suffixes or {})
         self._forms = re.compile(r"[A-Z0-9.]{1,30}_[A-Z0-9.]{1,30}(_(PERP|\d{6}(_[0-9.]{1,12}_[CP])?))?", re.ASCII)
 
     def canonical(self, symbol: str) -> str:
         """Of either spelling, in any case. Raises UnknownSymbol."""
         parts = symbol.upper().replace(self._separator, "_").replace("-", "_").replace("/", "_").split("_")
-        found = "_".join(self._ours.get(part, part) for part in parts)
+        found = "_".join(_translated(parts, self._assets, self._suffixes))
         if not self._forms.fullmatch(found):
             shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
             raise UnknownSymbol(f"{self._venue}: {shown!r} is no symbol; expected the form BTC_USDT")
@@ -86,7 +86,13 @@ class SplitSymbols:
     def native(self, symbol: str) -> str:
         """The venue's own spelling of either one. Raises UnknownSymbol."""
         parts = self.canonical(symbol).split("_")
-        return self._separator.join(self._theirs.get(part, part) for part in parts)
+        turned = ({ours: theirs for theirs, ours in table.items()} for table in (self._assets, self._suffixes))
+        return self._separator.join(_translated(parts, *turned))
+
+
+def _translated(parts: list[str], assets: Mapping[str, str], suffixes: Mapping[str, str]) -> list[str]:
+    """Base and quote are assets, what stands behind them is not."""
+    return [(assets if place < 2 else suffixes).get(part, part) for place, part in enumerate(parts)]
 
 
 def _squeezed(symbol: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
 from mdtool.errors import WireError
 from mdtool.model import Message
@@ -189,6 +189,8 @@ class Adapter:
     """What most venues answer alike. A stateless adapter is its own router."""
 
     name: str
+    default_symbols: tuple[str, ...]
+    default_streams: tuple[str, ...]
     trade_streams: tuple[str, ...] = ("trade",)
     reconnect_after: float = 0.0
     snapshot_every: float = 0.0
@@ -196,8 +198,8 @@ class Adapter:
     def __repr__(self) -> str:
         return f"<venue {self.name}>"
 
-    def router(self) -> Self:
-        return self
+    def router(self) -> Router:
+        return cast(Router, self)
 
     def traits(self, stream: str) -> BookTraits:
         return _PLAIN

@@ -1,0 +1,209 @@
+"""Kraken's messages, of both APIs: what is on the wire, and what it says.
+
+Rule: a decoder returns messages or raises WireError, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from mdtool.errors import WireError
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Side, Trade
+from mdtool.venues.numbers import iso_ns, plain, seconds_ns
+from mdtool.venues.venue import Decoder
+
+_HEAD = 60  # characters of a message shown in an error
+_EMPTY = msgspec.Raw(b"[]")
+_ABSENT = msgspec.Raw()
+_TIMES = re.compile(rb'"(\d{10}\.\d{1,9})"\s*(?:,\s*"r"\s*)?\]')  # the last of a level, but for the mark of a republish
+V1_ROW = (0, 1)
+V2_ROW = ("price", "qty")
+
+Crc = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _OldBook(msgspec.Struct, gc=False, rename={"whole_asks": "as", "whole_bids": "bs", "asks": "a", "bids": "b"}):
+    whole_asks: msgspec.Raw = _ABSENT
+    whole_bids: msgspec.Raw = _ABSENT
+    asks: msgspec.Raw = _ABSENT
+    bids: msgspec.Raw = _ABSENT
+    c: str | None = None
+
+
+class _Book(msgspec.Struct, gc=False):
+    bids: msgspec.Raw = _EMPTY
+    asks: msgspec.Raw = _EMPTY
+    checksum: Crc | None = None
+    timestamp: str = ""
+
+
+class _BookMessage(msgspec.Struct, gc=False):
+    type: str
+    data: list[_Book]
+
+
+class _Trade(msgspec.Struct, gc=False):
+    side: str
+    price: msgspec.Raw
+    qty: msgspec.Raw
+    trade_id: Id
+    timestamp: str
+
+
+class _TradeMessage(msgspec.Struct, gc=False):
+    data: list[_Trade]
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    bid: msgspec.Raw
+    bid_qty: msgspec.Raw
+    ask: msgspec.Raw
+    ask_qty: msgspec.Raw
+    timestamp: str = ""
+
+
+class _TickerMessage(msgspec.Struct, gc=False):
+    data: list[_Ticker]
+
+
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+_OLD_BOOK = msgspec.json.Decoder(_OldBook)
+_OLD_TRADES = msgspec.json.Decoder(list[list[str]])
+_OLD_SPREAD = msgspec.json.Decoder(list[str])
+_BOOK = msgspec.json.Decoder(_BookMessage)
+_TRADES = msgspec.json.Decoder(_TradeMessage)
+_TICKERS = msgspec.json.Decoder(_TickerMessage)
+
+
+def _latest(*ladders: msgspec.Raw) -> int:
+    """The newest time of any level: a message of v1 has none of its own."""
+    times = [time for raw in ladders for time in _TIMES.findall(bytes(raw))]
+    return seconds_ns(max(times).decode()) if times else NO_TIME
+
+
+def _given(ladders: Iterable[msgspec.Raw]) -> msgspec.Raw:
+    """The one that is there."""
+    return next((ladder for ladder in ladders if len(ladder)), _EMPTY)
+
+
+def _old_book(payload: bytes) -> Sequence[Message]:
+    """[channel, {..}, (a second {..} where both sides change,) name, pair]."""
+    parts = _PARTS.decode(payload)
+    if len(parts) not in (4, 5):
+        raise WireError(f"{len(parts)} parts, expected 4 or 5")
+    books = [_OLD_BOOK.decode(part) for part in parts[1:-2]]
+    last = books[-1]
+    if any(len(book.whole_asks) or len(book.whole_bids) for book in books):
+        bids, asks = _given(book.whole_bids for book in books), _given(book.whole_asks for book in books)
+        return (BookUpdate(_latest(bids, asks), UNKNOWN, UNKNOWN, UNKNOWN, bids, asks, True, True, None, V1_ROW),)
+    bids, asks = _given(book.bids for book in books), _given(book.asks for book in books)
+    if bids is _EMPTY and asks is _EMPTY:
+        raise WireError("neither bids nor asks")
+    said = last.c
+    if said is not None and not (said.isascii() and said.isdigit() and len(said) <= 10):
+        raise WireError(f"checksum {said[:20]!r}")
+    checksum = None if said is None else int(said)
+    return (
+        BookUpdate(
+            _latest(bids, asks),
+            UNKNOWN,
+            UNKNOWN,
+            UNKNOWN,
+            bids or _EMPTY,
+            asks or _EMPTY,
+            False,
+            False,
+            checksum,
+            V1_ROW,
+        ),
+    )
+
+
+def _book(payload: bytes) -> Sequence[Message]:
+    if payload[:1] == b"[":
+        return _old_book(payload)
+    message = _BOOK.decode(payload)
+    if message.type not in ("snapshot", "update"):
+        raise WireError(f"type {message.type[:20]!r}, expected snapshot or update")
+    whole = message.type == "snapshot"
+    return [
+        BookUpdate(
+            iso_ns(book.timestamp) if book.timestamp else NO_TIME,
+            UNKNOWN, UNKNOWN, UNKNOWN, book.bids, book.asks, whole, whole, book.checksum, V2_ROW,
+        )
+        for book in message.data
+    ]  # fmt: skip
+
+
+def _side(word: str) -> Side:
+    if word in ("buy", "b"):
+        return Side.BID
+    if word in ("sell", "s"):
+        return Side.ASK
+    raise WireError(f"side {word[:20]!r}, expected buy or sell")
+
+
+def _number(raw: msgspec.Raw) -> str:
+    """The digits of a number, which v2 writes bare."""
+    negative, digits = plain(bytes(raw).decode("ascii"))
+    if negative:
+        raise WireError(f"a negative number: {digits[:40]}")
+    return digits
+
+
+def _trades(payload: bytes) -> Sequence[Message]:
+    if payload[:1] == b"[":
+        rows = _OLD_TRADES.decode(_PARTS.decode(payload)[1])
+        return [Trade(seconds_ns(row[2]), UNKNOWN, row[0], row[1], _side(row[3])) for row in rows]
+    return [
+        Trade(iso_ns(trade.timestamp), trade.trade_id, _number(trade.price), _number(trade.qty), _side(trade.side))
+        for trade in _TRADES.decode(payload).data
+    ]
+
+
+def _tickers(payload: bytes) -> Sequence[Message]:
+    if payload[:1] == b"[":  # day statistics; v1's best quotes come as "spread"
+        return (Other("ticker"),)
+    return [
+        Quote(
+            iso_ns(quote.timestamp) if quote.timestamp else NO_TIME,
+            UNKNOWN,
+            *(_number(raw) for raw in (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)),
+        )
+        for quote in _TICKERS.decode(payload).data
+    ]
+
+
+def _spread(payload: bytes) -> Sequence[Message]:
+    bid, ask, time, bid_size, ask_size = _OLD_SPREAD.decode(_PARTS.decode(payload)[1])
+    return (Quote(seconds_ns(time), UNKNOWN, bid, bid_size, ask, ask_size),)
+
+
+def _strict(stream: str, decode: Callable[[bytes], Sequence[Message]]) -> Decoder:
+    def strict(payload: bytes) -> Sequence[Message]:
+        try:
+            return decode(payload)
+        except (WireError, msgspec.MsgspecError, RecursionError, ValueError, IndexError) as error:
+            shown = payload[:_HEAD].decode("utf-8", "replace")
+            raise WireError(f"{stream}: {error}; in {len(payload)} bytes {shown!r}") from error
+
+    return strict
+
+
+def other(stream: str) -> Decoder:
+    """Of a stream that is recorded and not decoded."""
+    found: tuple[Any, ...] = (Other(stream),)
+    return lambda payload: found
+
+
+DECODERS: dict[str, Callable[[str], Decoder]] = {
+    "book": lambda stream: _strict(stream, _book),
+    "trade": lambda stream: _strict(stream, _trades),
+    "ticker": lambda stream: _strict(stream, _tickers),
+    "spread": lambda stream: _strict(stream, _spread),
+}
