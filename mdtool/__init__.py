@@ -1,13 +1,44 @@
 """Record live market-data feeds without losing a byte; store, prove, replay and show them.
 
-The face of the Python API. Names are loaded when first used, so `import mdtool` is cheap and loads no numpy:
+The face of the Python API. Names are loaded when first used, so `import mdtool` is cheap and loads no numpy.
+Times are ns since the epoch, UTC; payloads are the bytes received; every failure is an `MdtoolError` whose message says
+where, what was found, what was expected and what to do.
 
-    import mdtool
+What a recorder (or `mdtool import`) has put into a store is read by any number of readers, while it is being written
+and after. This makes a feed of two records, which `mdtool record` would do for a venue:
 
-    store = mdtool.open_store("~/md")
-    with store.reader("binance-usdm/ETH_USDT") as reader:
-        for record in reader.records():
-            print(record.recv_ns, reader.stream_name(record.stream), record.payload)
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/md"
+    >>> with mdtool.Store.create(path) as store, store.writer("sim/ALPHA_USDT") as writer:
+    ...     trade = writer.stream("trade")
+    ...     writer.append(1760000000000000000, mdtool.Kind.DATA, trade, 1, b'{"p":"64.2","q":"1"}')
+    ...     writer.append(1760000000250000000, mdtool.Kind.DATA, trade, 1, b'{"p":"64.3","q":"2"}')
+    ...     writer.end(1760000001000000000, "done")
+
+Read it, record by record or as numpy views of the row index, from a time on:
+
+    >>> store = mdtool.open_store(path)
+    >>> with store.reader("sim/ALPHA_USDT") as reader:
+    ...     reader.seek(1760000000100000000)
+    ...     for record in reader.records():
+    ...         print(record.recv_ns, reader.stream_name(record.stream), record.payload)
+    1760000000250000000 trade b'{"p":"64.3","q":"2"}'
+    1760000001000000000 session b'{"reason": "done"}'
+    >>> for batch in store.reader("sim/ALPHA_USDT").batches():
+    ...     print(batch.rows["recv_ns"] - 1760000000000000000, batch.payload(0))
+    [         0  250000000 1000000000] b'{"p":"64.2","q":"1"}'
+
+Follow it while it is written, until its writer ends it; go on after a restart where a named cursor stands:
+
+    >>> with store.reader("sim/ALPHA_USDT") as reader, store.cursor("sim/ALPHA_USDT", "to-redis") as cursor:
+    ...     reader.move_to(cursor.position)
+    ...     for record in reader.follow(until_end=True):
+    ...         cursor.commit(record.position + 1)
+    ...     print(reader.detect_disconnect(5_000_000_000, 1760000002000000000).reason)
+    Reason.ENDED
+
+Several feeds as one are `FanIn` (live) and `mdtool.replay` (as recorded, paced); a feed that does not exist yet is
+waited for with `discover`; a book is built with `BookSync`.
 """
 
 from __future__ import annotations
@@ -22,7 +53,11 @@ if TYPE_CHECKING:
     from mdtool.errors import MdtoolError
     from mdtool.kernel.journal import Record
     from mdtool.model import EVENT, Flag, Kind, Scale
-    from mdtool.storage.reader import Reader
+    from mdtool.storage.cursor import Cursor
+    from mdtool.storage.discovery import discover
+    from mdtool.storage.fanin import FanIn
+    from mdtool.storage.presence import Disconnect, Reason, WriterStatus
+    from mdtool.storage.reader import Batch, Reader
     from mdtool.storage.store import FeedInfo, Store
     from mdtool.storage.writer import Writer
 
@@ -30,34 +65,48 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EVENT",
+    "Batch",
     "BookSync",
+    "Cursor",
+    "Disconnect",
+    "FanIn",
     "FeedInfo",
     "Flag",
     "Kind",
     "L2Book",
     "MdtoolError",
     "Reader",
+    "Reason",
     "Record",
     "Scale",
     "Store",
     "Writer",
+    "WriterStatus",
+    "discover",
     "open_store",
 ]
 
 # Where each name lives; the module is imported when the name is first asked for.
 _HOMES = {
     "EVENT": "mdtool.model",
+    "Batch": "mdtool.storage.reader",
     "BookSync": "mdtool.books.sync",
+    "Cursor": "mdtool.storage.cursor",
+    "Disconnect": "mdtool.storage.presence",
+    "FanIn": "mdtool.storage.fanin",
     "FeedInfo": "mdtool.storage.store",
     "Flag": "mdtool.model",
     "Kind": "mdtool.model",
     "L2Book": "mdtool.books.l2",
     "MdtoolError": "mdtool.errors",
     "Reader": "mdtool.storage.reader",
+    "Reason": "mdtool.storage.presence",
     "Record": "mdtool.kernel.journal",
     "Scale": "mdtool.model",
     "Store": "mdtool.storage.store",
     "Writer": "mdtool.storage.writer",
+    "WriterStatus": "mdtool.storage.presence",
+    "discover": "mdtool.storage.discovery",
 }
 
 

@@ -44,6 +44,7 @@ class Contents:
         return self._registry.streams if self._registry else []
 
     def stream_name(self, number: int) -> str:
+        """The name behind a `Record.stream`; "#7" for a number that the feed does not know."""
         names = self.streams
         return names[number] if number < len(names) else f"#{number}"
 
@@ -90,7 +91,14 @@ class Contents:
 
     def detect_disconnect(self, ttl_ns: int, now_ns: int) -> Disconnect | None:
         """Why the feed is not being written, None while it is. Asks nobody and takes no lock: the writer, or one that
-        is about to start, is not disturbed."""
+        is about to start, is not disturbed. `ttl_ns`: silence longer than this counts; `now_ns`: by the writer's clock.
+
+        >>> found = store.reader("sim/ALPHA_USDT").detect_disconnect(ttl_ns=5_000_000_000, now_ns=1760000009000000000)
+        >>> print(found.reason.value, found.since_ns)
+        ended 1760000001000000000
+        >>> print(found.text)
+        sim/ALPHA_USDT: its writer stopped of its own will: END {"reason": "done"}
+        """
         return presence.disconnect(self._signs(), ttl_ns, now_ns)
 
     # -- inside ----------------------------------------------------------------------------------------------

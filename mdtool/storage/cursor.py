@@ -48,11 +48,20 @@ class Cursor:
     that a power loss does not take it either. Raises StoreError while another process has the cursor, CorruptStore
     where its file is damaged.
 
-        with store.cursor("sim/ALPHA_USDT", "to-redis") as cursor, store.reader("sim/ALPHA_USDT") as reader:
-            reader.move_to(cursor.position)
-            for record in reader.records():
-                send(record)
-            cursor.commit(reader.position)
+    >>> with store.cursor("sim/ALPHA_USDT", "to-redis") as cursor, store.reader("sim/ALPHA_USDT") as reader:
+    ...     cursor.lease(60_000_000_000)  # for a minute retention keeps what has not been sent
+    ...     reader.move_to(cursor.position)
+    ...     for record in reader.poll(3):
+    ...         print(record.payload)
+    ...     cursor.commit(reader.position)
+    b'{"p":"64.2","q":"1"}'
+    b'{"p":"64.3","q":"2"}'
+    b'{"note":"half way"}'
+    >>> reader = store.reader("sim/ALPHA_USDT")
+    >>> with store.cursor("sim/ALPHA_USDT", "to-redis", create=False) as cursor:
+    ...     reader.move_to(cursor.position)
+    >>> print([record.payload for record in reader.records()])
+    [b'{"reason": "done"}']
     """
 
     def __init__(

@@ -27,9 +27,12 @@ def discover(
     `timeout`: seconds to wait, None for ever; `stop()` ends the wait too. Then the error of the last look is raised:
     NotAStore or FeedNotFound. CorruptStore where the registry is damaged, at once.
 
-        reader = discover("~/md", "sim/ALPHA_USDT", timeout=60)
-        for record in reader.follow(until_end=True):
-            print(record.recv_ns, record.payload)
+    >>> with mdtool.discover(store.path, "sim/BRAVO_USDT", timeout=60) as reader:
+    ...     print([record.payload for record in reader.follow(until_end=True)])
+    [b'{"p":"7"}', b'{"reason": "done"}']
+    >>> mdtool.discover(store.path, "sim/NOBODY", timeout=0.1)
+    Traceback (most recent call last):
+    mdtool.errors.FeedNotFound: ...
     """
     path = Path(path).expanduser()
     deadline = None if timeout is None else time.monotonic() + timeout

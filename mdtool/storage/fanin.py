@@ -53,9 +53,15 @@ class FanIn:
     `window_ns`: how long a record may take from its stamp to its commit; `clock` is the one that the recorders stamp
     with, which is this machine's. Raises what `Reader.poll` raises.
 
-        with store.reader("sim/ALPHA_USDT") as alpha, store.reader("sim/BRAVO_USDT") as bravo:
-            for reader, record in FanIn([alpha, bravo]).follow(until_end=True):
-                print(record.recv_ns, reader.feed.name, record.payload)
+    >>> with store.reader("sim/ALPHA_USDT") as alpha, store.reader("sim/BRAVO_USDT") as bravo:
+    ...     for reader, record in mdtool.FanIn([alpha, bravo]).follow(until_end=True):
+    ...         print(record.recv_ns % 10**9 // 10**6, reader.feed.name, record.payload)
+    0 sim/ALPHA_USDT b'{"p":"64.2","q":"1"}'
+    100 sim/BRAVO_USDT b'{"p":"7"}'
+    250 sim/ALPHA_USDT b'{"p":"64.3","q":"2"}'
+    500 sim/ALPHA_USDT b'{"note":"half way"}'
+    900 sim/BRAVO_USDT b'{"reason": "done"}'
+    0 sim/ALPHA_USDT b'{"reason": "done"}'
     """
 
     def __init__(self, readers: Sequence[Reader], *, window_ns: int = WINDOW_NS, clock: Clock | None = None) -> None:

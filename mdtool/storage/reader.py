@@ -30,8 +30,14 @@ ROW_BITS = 32  # a position is chunk id << 32 | row
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A run of records of one chunk. `rows`: array of layout.ROW, a view of the mapping or made of a part's columns;
-    `position` is that of its first row."""
+    """A run of records of one chunk. `rows`: (records,) of layout.ROW (recv_ns, offset, length, crc32c, stream, kind,
+    flags, session), a view of the mapping or made of a part's columns; `position` is that of its first row.
+
+    >>> batch = next(store.reader("sim/ALPHA_USDT").batches())
+    >>> trades = batch.rows["stream"] == batch.streams.index("trade")
+    >>> print(len(batch), batch.rows["length"][trades], [batch.payload(n) for n in trades.nonzero()[0]])
+    4 [20 20] [b'{"p":"64.2","q":"1"}', b'{"p":"64.3","q":"2"}']
+    """
 
     rows: Rows
     position: int
@@ -56,7 +62,26 @@ class Batch:
 class Reader(Contents):
     """One position in one feed. Not for use from two threads at once; open as many readers as are needed.
 
-    `verify`: every record's CRC is checked as it is read, and one that does not hold raises CorruptStore.
+    `verify`: every record's CRC is checked as it is read, and one that does not hold raises CorruptStore naming file
+    and row. ChunkUnavailable is raised for a chunk whose file is not there, or in shared memory that is not visible
+    here. Nothing is ever written, and no writer waits.
+
+    >>> reader = store.reader("sim/ALPHA_USDT")
+    >>> [record.payload for record in reader.poll(limit=2)]
+    [b'{"p":"64.2","q":"1"}', b'{"p":"64.3","q":"2"}']
+    >>> here = reader.position
+    >>> [(record.recv_ns, mdtool.Kind(record.kind).name) for record in reader.records()]
+    [(1760000000500000000, 'NOTE'), (1760000001000000000, 'END')]
+    >>> reader.poll(), reader.ended
+    ([], True)
+    >>> reader.move_to(here)
+    >>> [record.payload for record in reader.follow(until_end=True)]
+    [b'{"note":"half way"}', b'{"reason": "done"}']
+    >>> reader.seek(1760000000000000001)
+    >>> next(reader.records()).payload
+    b'{"p":"64.3","q":"2"}'
+    >>> reader.has_data_since(1760000001000000001), reader.latest_chunk().rows
+    (False, 4)
     """
 
     def __init__(self, feed: FeedInfo, *, verify: bool = True) -> None:

@@ -26,7 +26,14 @@ DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 
 
 class Store:
-    """Open one with `Store.open` (it must exist) or `Store.create` (made if missing). Closes as a context manager."""
+    """Open one with `Store.open` (it must exist) or `Store.create` (made if missing). Closes as a context manager.
+
+    >>> for feed in store.feeds():
+    ...     with store.reader(feed.name) as reader:
+    ...         print(feed.name, feed.scale, reader.count(), reader.first_ns, reader.last_ns)
+    sim/ALPHA_USDT Scale(price_exp=-1, size_exp=0) 4 1760000000000000000 1760000001000000000
+    sim/BRAVO_USDT None 2 1760000000100000000 1760000000900000000
+    """
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
@@ -157,6 +164,7 @@ class Store:
             return self._registry.next_session()
 
     def close(self) -> None:
+        """Let the registry go; readers and writers that were opened from here go on."""
         self._registry.close()
 
     def __enter__(self) -> Store:

@@ -36,6 +36,15 @@ class Writer:
     StoreFull when there is no space (nothing is lost but that record).
     `sync_policy`: "none" survives a crash of the process; "1s" expects `sync()` once a second; "chunk" syncs closed
     chunks only. Whatever blocks (`sync`, `spool`, `close`) belongs off the hot path.
+
+    >>> with store.writer("sim/CHARLIE_USDT", chunk_bytes=1 << 20) as writer:
+    ...     depth = writer.stream("depth@100ms")
+    ...     writer.append(1760000000000000000, mdtool.Kind.DATA, depth, 1, b'{"U":1,"u":2,"b":[],"a":[]}')
+    ...     writer.heartbeat(1760000000500000000)
+    ...     writer.end(1760000001000000000, "done")
+    >>> store.writer("sim/../CHARLIE_USDT")
+    Traceback (most recent call last):
+    mdtool.errors.UsageError: symbol '../CHARLIE_USDT': expected letters, digits and _.:+- (at most 63), as in ETH_USDT
     """
 
     def __init__(self, feed: FeedInfo, clock: Clock, sync_policy: Sync = "1s") -> None:
