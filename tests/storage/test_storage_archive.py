@@ -417,6 +417,45 @@ def test_row_groups_are_read_one_at_a_time(store):
     assert reader.position == before[0][-1][0] + 1
 
 
+WRITING = """
+import sys
+from mdtool.storage.store import Store
+with Store.create(sys.argv[1]) as store, store.writer("sim/ALPHA_USDT", chunk_bytes=16384, live=sys.argv[2]) as writer:
+    stream = writer.stream("s")
+    for number in range(20_000):
+        writer.append(1_700_049_600_000_000_000 + number, 1, stream, 1, b"%d" % number * 9)
+        if number % 500 == 0:
+            writer.sync()
+            print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("live", ["disk", "shm"])
+def test_sealing_behind_a_writer_and_before_readers_disturbs_neither(store, live):
+    write(store, [])
+    arguments = [sys.executable, "-c", WRITING, str(store.path), live]
+    writer = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    writer.stdout.readline()
+    reader, found, parts = store.reader(FEED), [], 0
+    while writer.poll() is None:
+        report = seal(store, everything=True)
+        assert report.error is None
+        parts += len(report.parts)
+        found += [int(record.payload[: len(record.payload) // 9]) for record in reader.poll(700)]
+        started = store.reader(FEED)  # one that comes while files go
+        times = [record.recv_ns for record in started.poll(50)]
+        assert times == [NOON + n for n in range(len(times))] != []
+        started.close()
+    assert writer.returncode == 0
+    assert parts > 1
+    report = seal(store, everything=True)
+    found += [int(record.payload[: len(record.payload) // 9]) for record in reader.records()]
+    assert found == list(range(20_000))
+    whole = store.reader(FEED)
+    assert [record.recv_ns for record in whole.records()] == [NOON + n for n in range(20_000)]
+    assert {info.location for info in whole.chunks()} == {Location.PART}
+
+
 FULL = """
 import resource, sys
 from mdtool.storage.archive import seal_feed
