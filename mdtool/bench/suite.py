@@ -14,12 +14,14 @@ from mdtool.bench.measure import Progress, Setting
 from mdtool.bench.receive import bench_receive
 from mdtool.bench.replay import bench_replay
 from mdtool.bench.report import BenchReport, Figure, this_machine
+from mdtool.bench.roll import bench_roll
 from mdtool.bench.seal import bench_seal
 from mdtool.bench.storage import bench_append
 from mdtool.errors import UsageError
 
 GROUPS: dict[str, Callable[[Setting], list[Figure]]] = {
     "append": bench_append,
+    "roll": bench_roll,
     "iterate": bench_iterate,
     "latency": bench_latency,
     "receive": bench_receive,
