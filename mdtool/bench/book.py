@@ -1,17 +1,19 @@
-"""Book: depth updates applied to a book, its best prices read after each."""
+"""Book: level changes applied, one update at a time and many, beside other people's books; orders in their queues."""
 
 from __future__ import annotations
 
-import importlib
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+
+import numpy as np
 
 from mdtool.bench.measure import Setting, figure, millions, race, spent, thousands
-from mdtool.bench.messages import PRICE_EXP, SEED, SIZE_EXP, depth_messages
+from mdtool.bench.messages import PRICE_EXP, SEED, SIZE_EXP, captured_depth, depth_messages
 from mdtool.bench.report import Figure
+from mdtool.bench.rivals import Changes, Int64, Start, gather
 from mdtool.books.l2 import L2Book
-from mdtool.books.ladders import Ladders, LevelParser
+from mdtool.books.ladders import LevelParser
+from mdtool.kernel.book import Orders
 from mdtool.model import BookUpdate, Scale
 from mdtool.venues import catalog
 
@@ -19,101 +21,159 @@ LEVELS = 40.0  # budget, million levels a second
 DEEP = 1_000  # levels a side the book holds to begin with, as after a snapshot
 MIDDLE = 268_162
 SCALE = Scale(PRICE_EXP, SIZE_EXP)
-Side = list[tuple[int, int]]
+TOP = 10  # levels a side written down after each update
+CAPTURED = 20_000  # messages of a capture; more would only take longer
 
 
 def bench_book(setting: Setting) -> list[Figure]:
     setting.tell("book")
     messages = depth_messages(setting.size(5_000, 100))
-    decode = catalog.get("sim").decoder("depth@100ms")
-    parser = LevelParser(SCALE)
-    updates = [
-        parser.parse_update(message)
-        for payload in messages
-        for message in decode(payload)
-        if isinstance(message, BookUpdate)
-    ]
-    levels = sum(len(update.bid_prices) + len(update.ask_prices) for update in updates)
-    bids, asks = _snapshot()
-    label, plain = _baseline()
+    figures = [*_figures(setting, "", messages, made_up_start()), *_wire(setting, messages), *_orders(setting)]
+    if setting.data is not None:
+        setting.tell(f"book {setting.data.name}")
+        captured = captured_depth(setting.data, setting.size(CAPTURED, 100))
+        nothing = np.zeros(0, np.int64)
+        figures += _figures(
+            setting, f"{setting.data.name}: ", captured, Changes(nothing, nothing, np.zeros(2, np.int64))
+        )
+    return figures
 
-    def from_wire() -> None:
-        book = _book(bids, asks)
-        for payload in messages:
-            (message,) = decode(payload)
-            if isinstance(message, BookUpdate):
-                _, *sides = parser.parse_update(message)
-                book.apply(*sides)
-                book.best_bid(), book.best_ask()
+
+def _figures(setting: Setting, of: str, messages: Sequence[bytes], start: Start) -> list[Figure]:
+    changes = parsed(messages)
+    count, updates = len(changes.prices), len(changes.ends) // 2
+    out = np.zeros((updates, 4, TOP), np.int64)
+    one_by_one = _split(changes)
+    rivals, absent = gather(start, changes)
+
+    def each() -> None:
+        book = new_book(start)
+        apply, best_bid, best_ask = book.apply_joined, book.best_bid, book.best_ask
+        for prices, sizes, bids, levels in one_by_one:
+            apply(prices, sizes, bids, levels)
+            best_bid()
+            best_ask()
 
     turns = race(
         {
-            "apply": lambda: spent(lambda: _apply(_book(bids, asks), updates), levels),
-            "plain": lambda: spent(lambda: plain(dict(bids), dict(asks), updates), levels),
-            "wire": lambda: spent(from_wire, len(messages)),
+            "apply": _timed(start, lambda book: book.apply_many(*changes), count),
+            "tops": _timed(start, lambda book: book.apply_many(*changes, None, out), updates),
+            "each": lambda: spent(each, count),
+            **{module: work for module, (_, work) in rivals.items()},
         },
         setting.repeats,
     )
+    prefix = "captured_" if of else ""
+    (label, _), *_ = rivals.values()
+    note = f"updates of {count / updates:.0f} levels" + (f"; not installed: {', '.join(absent)}" if absent else "")
     return [
-        figure("book", "apply", "apply level changes, best prices read after each update", millions("levels"),
-               turns["apply"], budget=LEVELS, against=(label, turns["plain"]),
-               note=f"updates of {levels / len(updates):.0f} levels on a book of {2 * DEEP}"),
-        figure("book", "from_wire", "decode, parse and apply depth messages", thousands("messages"), turns["wire"]),
+        figure("book", f"{prefix}apply", f"{of}apply level changes, all updates in one call", millions("levels"),
+               turns["apply"], budget=LEVELS, against=(label, turns[next(iter(rivals))]), note=note),
+        *(
+            figure("book", f"{prefix}apply_{module}", f"{of}apply level changes, all updates in one call",
+                   millions("levels"), turns["apply"], against=(label, turns[module]))
+            for module, (label, _) in list(rivals.items())[1:]
+        ),
+        figure("book", f"{prefix}each", f"{of}apply level changes, an update a call, best prices read after each",
+               millions("levels"), turns["each"], against=(label, turns[next(iter(rivals))])),
+        figure("book", f"{prefix}tops", f"{of}apply updates and write down the best {TOP} levels after each",
+               thousands("updates"), turns["tops"]),
     ]  # fmt: skip
 
 
-def _snapshot() -> tuple[Side, Side]:
+def _wire(setting: Setting, messages: Sequence[bytes]) -> list[Figure]:
+    decode = catalog.get("sim").decoder("depth@100ms")
+    parser, start = LevelParser(SCALE), made_up_start()
+
+    def from_wire() -> None:
+        book = new_book(start)
+        for payload in messages:
+            (message,) = decode(payload)
+            if isinstance(message, BookUpdate):
+                parser.put(message, book)
+                book.best_bid(), book.best_ask()
+
+    turns = race({"wire": lambda: spent(from_wire, len(messages))}, setting.repeats)
+    return [figure("book", "from_wire", "decode, parse and apply depth messages", thousands("messages"), turns["wire"])]
+
+
+def _orders(setting: Setting) -> list[Figure]:
+    """Orders that come, are cut and go at random, a few thousand resting."""
     chance = random.Random(SEED)
-    bids = [(MIDDLE - 1 - number, chance.randint(1, 250_000)) for number in range(DEEP)]
-    asks = [(MIDDLE + 1 + number, chance.randint(1, 250_000)) for number in range(DEEP)]
-    return bids, asks
+    steps: list[tuple[str, tuple[int, ...]]] = []
+    resting: list[int] = []
+    for number in range(setting.size(50_000, 500)):
+        if len(resting) < 4_000 or chance.random() < 0.45:
+            side = chance.randint(1, 2)
+            price = MIDDLE + (2 * side - 3) * chance.randint(1, 500)
+            resting.append(number)
+            steps.append(("add", (number, side, price, chance.randint(2, 1_000))))
+        elif chance.random() < 0.2:
+            steps.append(("execute", (chance.choice(resting), 1)))
+        else:
+            at = chance.randrange(len(resting))
+            resting[at], resting[-1] = resting[-1], resting[at]
+            steps.append(("delete", (resting.pop(),)))
+
+    def work() -> None:
+        orders = Orders()
+        calls: dict[str, Callable[..., bool]] = {"add": orders.add, "execute": orders.execute, "delete": orders.delete}
+        for name, arguments in steps:
+            try:
+                calls[name](*arguments)
+            except ValueError:  # all of it was executed but one
+                continue
+
+    turns = race({"orders": lambda: spent(work, len(steps))}, setting.repeats)
+    title = "add, execute and delete orders, a call each"
+    return [figure("book", "orders", title, millions("steps"), turns["orders"])]
 
 
-def _book(bids: Side, asks: Side) -> L2Book:
+def made_up_start() -> Start:
+    """A deep book around the made-up messages' prices."""
+    chance = random.Random(SEED)
+    away = np.arange(1, DEEP + 1, dtype=np.int64)
+    sizes = np.array([chance.randint(1, 250_000) for _ in range(2 * DEEP)], np.int64)
+    return Changes(np.concatenate((MIDDLE - away, MIDDLE + away)), sizes, np.array([DEEP, 2 * DEEP], np.int64))
+
+
+def parsed(messages: Sequence[bytes]) -> Changes:
+    """The levels of depth messages, at the finest of their scales."""
+    decode = catalog.get("sim").decoder("depth@100ms")
+    updates = [message for payload in messages for message in decode(payload) if isinstance(message, BookUpdate)]
+    parser = LevelParser(SCALE)
+    for update in updates:
+        parser.columns(update)  # only to widen the scale
+    prices, sizes, lengths = [], [], []
+    for update in updates:
+        _, bid_prices, bid_sizes, ask_prices, ask_sizes = parser.columns(update)
+        prices += [bid_prices, ask_prices]
+        sizes += [bid_sizes, ask_sizes]
+        lengths += [len(bid_prices), len(ask_prices)]
+    return Changes(np.concatenate(prices), np.concatenate(sizes), np.cumsum(lengths))
+
+
+def new_book(start: Start) -> L2Book:
     book = L2Book(SCALE)
-    book.replace([p for p, _ in bids], [s for _, s in bids], [p for p, _ in asks], [s for _, s in asks])
+    book.apply_many(*start)
     return book
 
 
-def _apply(book: L2Book, updates: Sequence[Ladders]) -> None:
-    apply, best_bid, best_ask = book.apply, book.best_bid, book.best_ask
-    for _, bid_prices, bid_sizes, ask_prices, ask_sizes in updates:
-        apply(bid_prices, bid_sizes, ask_prices, ask_sizes)
-        best_bid()
-        best_ask()
+def _split(changes: Changes) -> list[tuple[Int64, Int64, int, int]]:
+    """Each update on its own: prices, sizes, how many are bids, how many there are."""
+    begin, updates = 0, []
+    for middle, end in changes.ends.reshape(-1, 2).tolist():
+        part = slice(begin, end)
+        updates.append((changes.prices[part].copy(), changes.sizes[part].copy(), middle - begin, end - begin))
+        begin = end
+    return updates
 
 
-Plain = Callable[[dict[int, int], dict[int, int], Sequence[Ladders]], None]
+def _timed(start: Start, work: Callable[[L2Book], object], count: int) -> Callable[[], float]:
+    """The book is made before the clock starts."""
 
+    def turn() -> float:
+        book = new_book(start)
+        return spent(lambda: work(book), count)
 
-def _baseline() -> tuple[str, Plain]:
-    """What one would take from the shelf."""
-    try:
-        sorted_dict: Any = importlib.import_module("sortedcontainers").SortedDict
-    except ImportError:
-        return "dict, max() and min()", _dict_and_max
-
-    def work(bids: dict[int, int], asks: dict[int, int], updates: Sequence[Ladders]) -> None:
-        sorted_bids, sorted_asks = sorted_dict(bids), sorted_dict(asks)
-        for _, bid_prices, bid_sizes, ask_prices, ask_sizes in updates:
-            _set(sorted_bids, bid_prices, bid_sizes)
-            _set(sorted_asks, ask_prices, ask_sizes)
-            sorted_bids.peekitem(-1)
-            sorted_asks.peekitem(0)
-
-    return "sortedcontainers.SortedDict", work
-
-
-def _dict_and_max(bids: dict[int, int], asks: dict[int, int], updates: Sequence[Ladders]) -> None:
-    for _, bid_prices, bid_sizes, ask_prices, ask_sizes in updates:
-        _set(bids, bid_prices, bid_sizes)
-        _set(asks, ask_prices, ask_sizes)
-        max(bids), min(asks)
-
-
-def _set(side: dict[int, int], prices: Sequence[int], sizes: Sequence[int]) -> None:
-    for price, size in zip(prices, sizes, strict=True):
-        if size:
-            side[price] = size
-        else:
-            side.pop(price, None)
+    return turn

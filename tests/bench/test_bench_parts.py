@@ -11,16 +11,14 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from mdtool.bench.book import _baseline, _book, _dict_and_max, _snapshot
+from mdtool.bench.book import _split, made_up_start, new_book, parsed
 from mdtool.bench.decode import _mantissa
 from mdtool.bench.measure import figure, millions, nanoseconds, race, thousands
 from mdtool.bench.messages import PRICE_EXP, SIZE_EXP, depth_messages
 from mdtool.bench.report import Figure
+from mdtool.bench.rivals import _set, gather, plain_dict
 from mdtool.bench.storage import PLAIN_ROW
-from mdtool.books.ladders import LevelParser
-from mdtool.model import BookUpdate, Scale
 from mdtool.storage.layout import ROW
-from mdtool.venues import catalog
 
 
 def test_messages_are_the_same_every_time_and_contiguous() -> None:
@@ -35,26 +33,27 @@ def test_messages_are_the_same_every_time_and_contiguous() -> None:
 
 def test_the_baselines_do_the_same_work() -> None:
     """What is compared must come to the same: mantissas by hand as by the kernel, and the same book."""
-    decode = catalog.get("sim").decoder("depth@100ms")
-    parser = LevelParser(Scale(PRICE_EXP, SIZE_EXP))
+    messages = depth_messages(100)
+    changes, start = parsed(messages), made_up_start()
     price, size = _mantissa(PRICE_EXP), _mantissa(SIZE_EXP)
-    bids, asks = _snapshot()
-    book, updates = _book(bids, asks), []
-    for payload in depth_messages(100):
-        (message,) = decode(payload)
-        assert isinstance(message, BookUpdate)
-        updates.append(parser.parse_update(message))
-        by_hand = json.loads(payload)
-        assert updates[-1].bid_prices == [price(level[0]) for level in by_hand["b"]]
-        assert updates[-1].ask_sizes == [size(level[1]) for level in by_hand["a"]]
-        book.apply(*updates[-1][1:])
-    plain_bids, plain_asks = dict(bids), dict(asks)
-    _dict_and_max(plain_bids, plain_asks, updates)
-    assert book.bids() == sorted(plain_bids.items(), reverse=True)
-    assert book.asks() == sorted(plain_asks.items())
-    label, work = _baseline()
-    assert label
-    work(dict(bids), dict(asks), updates)
+    by_hand = [level for message in messages for side in ("b", "a") for level in json.loads(message)[side]]
+    assert changes.prices.tolist() == [price(level[0]) for level in by_hand]
+    assert changes.sizes.tolist() == [size(level[1]) for level in by_hand]
+    assert changes.of_asks().tolist() == ([False] * 10 + [True] * 10) * 100
+    book = new_book(start)
+    book.apply_many(*changes)
+    sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    _set(sides, start.halves() + changes.halves())
+    assert book.bids() == sorted(sides[0].items(), reverse=True)
+    assert book.asks() == sorted(sides[1].items())
+    one_by_one = new_book(start)
+    for update in _split(changes):
+        one_by_one.apply_joined(*update)
+    assert one_by_one == book
+    rivals, absent = gather(start, changes)
+    assert rivals and not set(rivals) & set(absent)
+    assert all(turn() > 0 for _, turn in rivals.values())
+    assert plain_dict(start, changes)() > 0
 
 
 def test_the_plain_row_is_the_row() -> None:

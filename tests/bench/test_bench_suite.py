@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import pytest
 
 from mdtool.bench.messages import depth_messages
+from mdtool.bench.rivals import RIVALS
 from mdtool.bench.suite import GROUPS, run
 from mdtool.errors import UsageError
 
+HERE = [module for module in RIVALS if importlib.util.find_spec(module)]  # the first is what `apply` is compared with
 FIGURES = {
     "append": ["append", "append_clock", "append_kernel"],
     "iterate": ["records", "records_unverified", "payloads", "batches"],
     "latency": ["p50", "p99", "p99.9"],
     "decode": ["messages", "megabytes", "level", "envelope", "against_float"],
-    "book": ["apply", "from_wire"],
+    "book": ["apply", *(f"apply_{module}" for module in HERE[1:]), "each", "tops", "from_wire", "orders"],
     "replay": ["batches", "ndjson", "late_p50", "late_p99"],
     "seal": ["throughput", "size", "open"],
 }
