@@ -405,6 +405,8 @@ def test_row_groups_are_read_one_at_a_time(store):
     where = Path(seal(store).parts[0].where)
     groups = pq.ParquetFile(where).metadata
     assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [8, 8, 4]
+    stated = [groups.row_group(n).column(0).statistics for n in range(groups.num_row_groups)]
+    assert [(one.min - NOON, one.max - NOON) for one in stated] == [(0, 7), (8, 15), (16, 19)]
     reader = store.reader(FEED)
     assert everything(reader) == before
     for n in (0, 5, 7, 8, 15, 19):
