@@ -100,7 +100,7 @@ class TableEvidence:
 
     slots: list[np.void | None]
     count: int  # as the file says
-    behind: list[np.void] = field(default_factory=list)  # whole slots behind the count
+    behind: list[np.void | None] = field(default_factory=list)  # slots behind the count, up to the last whole one
 
     @property
     def damaged(self) -> list[int]:
@@ -127,13 +127,11 @@ def read_table(
         if bytes(data[start : start + dtype.itemsize]) != blank:
             break
         slots.pop()  # never written: the count is what is wrong
-    behind: list[np.void] = []
-    if not in_use:
-        while len(slots) + len(behind) < room:
-            slot = whole_slot(dtype, data, at + (len(slots) + len(behind)) * dtype.itemsize)
-            if slot is None:
-                break
-            behind.append(slot)
+    behind = [
+        whole_slot(dtype, data, at + number * dtype.itemsize) for number in range(len(slots), 0 if in_use else room)
+    ]
+    while behind and behind[-1] is None:
+        behind.pop()
     return TableEvidence(slots, count, behind)
 
 
@@ -148,7 +146,7 @@ class FeedEvidence:
     chunks: TableEvidence
     streams: list[str | None]  # None: damaged
     streams_count: int
-    streams_behind: list[str]
+    streams_behind: list[str | None]
     settings: np.void | None  # the copy of the feed's slot in registry.bin
 
 
@@ -166,15 +164,15 @@ def examine_feed(directory: Path, *, in_use: bool) -> FeedEvidence:
         head,
         file.error or why,
         read_table(path, file.data, layout.CHUNK_SLOT, layout.CHUNKS_AT, layout.COMMITTED_AT, in_use=in_use),
-        [None if slot is None else _text(slot) for slot in names.slots],
+        [_text(slot) for slot in names.slots],
         names.count,
         [_text(slot) for slot in names.behind],
         whole_slot(layout.FEED_SLOT, file.data, layout.SETTINGS_AT),
     )
 
 
-def _text(slot: np.void) -> str:
-    return bytes(slot["name"]).decode("utf-8", "replace")
+def _text(slot: np.void | None) -> str | None:
+    return None if slot is None else bytes(slot["name"]).decode("utf-8", "replace")
 
 
 @dataclass(slots=True)
@@ -245,8 +243,8 @@ def examine_chunk(
     found.times = (int(value["min_ns"]), int(value["max_ns"]), int(value["disordered"]))
     found.names = names_in(page)
     if claimed is None:
-        sane = found.committed <= (int(value["row_capacity"]) if head is not None else found.room)
-        claimed = found.committed if sane else 0
+        sane = head is not None and found.committed <= int(value["row_capacity"])
+        claimed = found.committed if sane else _last_row(found)
     found.claimed = claimed
     found.count = min(claimed, found.room)
     index_bytes = layout.PAGE + found.count * layout.ROW.itemsize
@@ -265,6 +263,13 @@ def examine_chunk(
             found.count += 1
         found.behind = found.count - claimed
     return found
+
+
+def _last_row(found: ChunkEvidence) -> int:
+    """Rows up to the last that holds anything: where the count is not to be had."""
+    rows = np.frombuffer(found.index.data, "V32", found.room, layout.PAGE)
+    written = np.flatnonzero(rows != np.zeros((), "V32"))
+    return int(written[-1]) + 1 if len(written) else 0
 
 
 def _journal(found: ChunkEvidence, rows: int) -> Journal:

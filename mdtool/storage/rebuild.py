@@ -73,11 +73,14 @@ def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = n
             claimed = None if slot.state == ChunkState.LIVE else slot.rows
             table.seen[slot.chunk_id] = _examine(feed, slot.chunk_id, slot.location, claimed, progress)
     for number, raw in enumerate(registry.chunks.behind):
-        slot = Slot.of(raw)
-        if slot is not None and slot.has_files and not len(table.seen[slot.chunk_id].good):
+        slot = Slot.of(raw) if raw is not None else None
+        if slot is None:
+            continue
+        alone = len(registry.chunks.behind) == 1 and slot.state == ChunkState.LIVE
+        if alone and not len(table.seen[slot.chunk_id].good):
             slots.pop(slot.chunk_id)  # a writer died between the entry and its count: there is no record in it
             table.seen.pop(slot.chunk_id)
-        elif slot is not None:
+        else:
             table.actions.append(
                 Action(feed.name, f"{where} slot {len(registry.chunks.slots) + number}",
                        f"chunk {slot.chunk_id} stands behind the count", "counted")
@@ -102,15 +105,19 @@ def _adopt(
 ) -> None:
     """Chunks that no entry names and that say themselves that they are this feed's."""
     found: dict[int, tuple[Location, ChunkEvidence]] = {}
+    unproven: dict[int, tuple[Location, ChunkEvidence]] = {}  # something was written there; nothing says what
     for location in (Location.DISK, Location.SHM):
         folder = chunk_directory(feed, location)
-        for path in sorted(folder.glob("[0-9]*.idx")) if folder.is_dir() else []:
-            if not path.stem.isdecimal() or path.stem != layout.chunk_name(int(path.stem)) or int(path.stem) in slots:
+        names = {path.stem for path in folder.glob("[0-9]*.*")} if folder.is_dir() else set()
+        for name in sorted(names):
+            if not name.isdecimal() or name != layout.chunk_name(int(name)) or int(name) in slots:
                 continue
-            seen = _examine(feed, int(path.stem), location, None, progress)
+            seen = _examine(feed, int(name), location, None, progress)
             before = found.get(seen.chunk_id)
             if seen.identity and len(seen.good) and (before is None or len(seen.good) > len(before[1].good)):
                 found[seen.chunk_id] = (location, seen)
+            elif seen.head is None and (len(seen.good) or _written(seen)):
+                unproven[seen.chunk_id] = (location, seen)
     for chunk_id, (location, seen) in sorted(found.items()):
         slot = slot_of(seen, location)
         before_it = [slots[n].epoch for n in sorted(slots) if n < chunk_id][-1:]
@@ -127,6 +134,55 @@ def _adopt(
             Action(feed.name, str(seen.index.path), f"{len(seen.good):,} records that no entry named",
                    f"entered in {registry.path.name} as chunk {chunk_id}")
         )  # fmt: skip
+
+    if not _complete(registry):
+        for chunk_id, (location, seen) in sorted(unproven.items()):
+            if chunk_id not in slots and (near := _near(slots, chunk_id)) is not None:
+                slots[chunk_id] = _unknown(near, chunk_id, location)
+                table.seen[chunk_id] = seen
+                table.actions.append(
+                    Action(feed.name, str(seen.index.path), "a chunk whose own head is damaged, and its entry lost",
+                           f"entered in {registry.path.name} as chunk {chunk_id}")
+                )  # fmt: skip
+        for chunk_id in range(min(slots, default=0) + 1, max(slots, default=0)):
+            if chunk_id not in slots and (near := _near(slots, chunk_id)) is not None:
+                _missing(feed, slots, table, near, chunk_id, str(registry.path))
+
+
+def _complete(registry: FeedEvidence) -> bool:
+    """Whether feed.bin counts its entries and has as many: then what it does not name was never named."""
+    return registry.head is not None and registry.chunks.count == len(registry.chunks.slots)
+
+
+def _written(seen: ChunkEvidence) -> bool:
+    """Whether anything was put into the heap: a chunk made and not yet used is blank."""
+    data, block = seen.heap.data, 1 << 20
+    return any(
+        part.count(0) != len(part) for at in range(0, len(data), block) if (part := bytes(data[at : at + block]))
+    )
+
+
+def _near(slots: Mapping[int, Slot], chunk_id: int) -> Slot | None:
+    """The entry before, else the one behind."""
+    before = [n for n in slots if n < chunk_id]
+    return slots[max(before)] if before else slots[min(slots)] if slots else None
+
+
+def _unknown(near: Slot, chunk_id: int, location: Location) -> Slot:
+    """An entry for a chunk of which nobody knows how many records it had."""
+    at_ns = near.max_ns if near.chunk_id < chunk_id else near.min_ns
+    return replace(
+        near, chunk_id=chunk_id, state=ChunkState.LIVE, location=location, flags=ChunkFlag(0), part=0, rows=0,
+        heap_bytes=0, min_ns=at_ns, max_ns=at_ns, boot=bytes(16), part_bytes=0, part_crc32c=0, rows_crc32c=0,
+    )  # fmt: skip
+
+
+def _missing(feed: FeedInfo, slots: dict[int, Slot], table: FeedTable, near: Slot, chunk_id: int, where: str) -> None:
+    slots[chunk_id] = _unknown(near, chunk_id, Location.DISK)
+    table.seen[chunk_id] = _examine(feed, chunk_id, Location.DISK, None, no_progress)
+    table.actions.append(
+        Action(feed.name, where, f"no entry of chunk {chunk_id}, and no file of it", "entered as missing")
+    )
 
 
 def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], table: FeedTable) -> None:
@@ -202,16 +258,7 @@ def _name_the_missing(
         if later and later[0].state == ChunkState.TRASHED:
             table.actions.append(Action(feed.name, where, "damaged, and older than what is kept", "left out"))
         elif len(between) == 1:
-            near = known[-1] if known else later[0]
-            missing = replace(
-                near, chunk_id=between[0], state=ChunkState.LIVE, location=Location.DISK, flags=ChunkFlag(0), part=0,
-                rows=0, heap_bytes=0, min_ns=near.max_ns, max_ns=near.max_ns, boot=bytes(16),
-            )  # fmt: skip
-            slots[between[0]] = missing
-            table.seen[between[0]] = _examine(feed, between[0], Location.DISK, None, no_progress)
-            table.actions.append(
-                Action(feed.name, where, "damaged, and no file of its chunk", f"kept as chunk {between[0]}, missing")
-            )
+            _missing(feed, slots, table, known[-1] if known else later[0], between[0], where)
         elif between or not table.adopted:
             table.actions.append(
                 Action(feed.name, where, "damaged, and no file tells which chunk it was", "left out", lost=None)
@@ -221,7 +268,7 @@ def _name_the_missing(
 def _streams(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> list[str]:
     """Every stream's name: feed.bin's own, else as the chunks say, else by its number."""
     names: dict[int, str] = {n: name for n, name in enumerate(registry.streams) if name is not None}
-    names |= {len(registry.streams) + n: name for n, name in enumerate(registry.streams_behind)}
+    names |= {len(registry.streams) + n: name for n, name in enumerate(registry.streams_behind) if name is not None}
     highest = max(names, default=-1)
     from_chunks: dict[int, str] = dict(table.part_streams)
     for seen in table.seen.values():

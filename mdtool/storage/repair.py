@@ -128,7 +128,8 @@ def _chunk(made: Plan, table: FeedTable, slot: Slot, *, gone: bool) -> Mended | 
         return None
     known = SESSION_STREAM in table.streams
     stream = table.streams.index(SESSION_STREAM) if known else len(table.streams) % layout.MAX_STREAMS
-    if seen.index.missing or another:
+    no_index = slot.state == ChunkState.LIVE and seen.head is None and not seen.count
+    if seen.index.missing or another or no_index:
         what_is_gone = "shared memory" if slot.location == Location.SHM else "file"
         new = lost_chunk(slot, stream, f"its {what_is_gone} is gone")
     else:
