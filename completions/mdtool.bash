@@ -17,11 +17,11 @@ _mdtool() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
-            "mdtool record" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool sim" | "mdtool bench" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            "mdtool record" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --lines | --live | --port | --rate | --rest | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | -n) ((i += 1)) ;;
+                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -131,6 +131,18 @@ _mdtool() {
             COMPREPLY=($(compgen -W "stay close" -- "$word"))
             return
             ;;
+        "mdtool clean --older-than")
+            :
+            return
+            ;;
+        "mdtool clean --max-bytes")
+            :
+            return
+            ;;
+        "mdtool clean --keep-last")
+            :
+            return
+            ;;
         "mdtool sim --symbols")
             :
             return
@@ -167,6 +179,22 @@ _mdtool() {
             compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
             return
             ;;
+        "mdtool torture --rounds")
+            :
+            return
+            ;;
+        "mdtool torture --seed")
+            :
+            return
+            ;;
+        "mdtool torture --only")
+            :
+            return
+            ;;
+        "mdtool torture --dir")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
+            return
+            ;;
         "mdtool demo --for")
             :
             return
@@ -185,28 +213,28 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "record import registry tail replay audit book serve seal sim bench demo" -- "$word"))
+                COMPREPLY=($(compgen -W "record import registry tail replay audit book serve seal clean verify repair sim bench torture demo" -- "$word"))
             fi
             ;;
         "mdtool record")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "binance binance-usdm sim" -- "$word")); :
+                COMPREPLY=($(compgen -W "binance binance-usdm bitfinex kraken okx sim" -- "$word")); :
             fi
             ;;
         "mdtool import")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--symbol --format --allow-overlap --json -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "binance binance-usdm sim" -- "$word")); compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$word"))
+                COMPREPLY=($(compgen -W "binance binance-usdm bitfinex kraken okx sim" -- "$word")); compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$word"))
             fi
             ;;
         "mdtool registry")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "-h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "list show" -- "$word"))
+                COMPREPLY=($(compgen -W "list show set remove verify" -- "$word"))
             fi
             ;;
         "mdtool registry list")
@@ -221,6 +249,27 @@ _mdtool() {
                 COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool registry set")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word")); :
+            fi
+            ;;
+        "mdtool registry remove")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--yes -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool registry verify")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--rebuild --dry-run --json -h --help" -- "$word"))
+            else
+                :
             fi
             ;;
         "mdtool tail")
@@ -265,6 +314,27 @@ _mdtool() {
                 COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
             fi
             ;;
+        "mdtool clean")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--older-than --max-bytes --keep-last --closed-chunks --dry-run --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool verify")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool repair")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--gone --dry-run --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
         "mdtool sim")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--symbols --host --port --seed --rate --speed --for -h --help" -- "$word"))
@@ -275,6 +345,13 @@ _mdtool() {
         "mdtool bench")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--quick --data --dir --json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool torture")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--rounds --seed --only --dir --json -h --help" -- "$word"))
             else
                 :
             fi

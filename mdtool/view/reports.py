@@ -47,6 +47,14 @@ class ChunkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CursorRow:
+    cursor: str
+    behind: int | None  # records it has yet to read; None where it is damaged, or what it stands at is not kept
+    updated_ns: int | None
+    lease_until_ns: int | None  # None: retention does not wait for it
+
+
+@dataclass(frozen=True, slots=True)
 class FeedDetails:
     feed: FeedRow
     directory: str
@@ -62,6 +70,8 @@ class FeedDetails:
     max_bytes: int
     keep_last: int
     archive: str
+    disconnect: str | None  # why it is not being written, None while it is
+    cursors: tuple[CursorRow, ...]
 
 
 WIDE = 110  # columns from which a table has room for words
@@ -115,6 +125,8 @@ def feed_page(details: FeedDetails) -> RenderableType:
         f"{feed.records:,} in {count(feed.chunks, 'chunk')} of {count(feed.epochs, 'epoch')}",
     )
     facts.add_row(Text("writer", style="dim"), feed.writer)
+    if details.disconnect is not None:
+        facts.add_row("", Text(details.disconnect, overflow="fold"))
     streams = table("stream", "kind", ">records", ">payload")
     for stream in details.streams:
         streams.add_row(Text(stream.stream), stream.kind, f"{stream.records:,}", format_size(stream.payload_bytes))
@@ -129,7 +141,15 @@ def feed_page(details: FeedDetails) -> RenderableType:
             format_size(chunk.payload_bytes),
             stretch(chunk.first_ns, chunk.last_ns),
         )
-    return Group(facts, "", streams, "", chunks)
+    return Group(facts, "", streams, "", chunks, *(["", _cursor_table(details.cursors)] if details.cursors else []))
+
+
+def _cursor_table(cursors: Sequence[CursorRow]) -> RenderableType:
+    made = table("cursor", ">behind", "moved (UTC)", "leased until (UTC)")
+    for cursor in cursors:
+        behind = Text("lost", style="yellow") if cursor.behind is None else f"{cursor.behind:,}"
+        made.add_row(Text(cursor.cursor), behind, moment(cursor.updated_ns), moment(cursor.lease_until_ns))
+    return made
 
 
 def import_table(report: Mapping[str, Any], width: int) -> RenderableType:

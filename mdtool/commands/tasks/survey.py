@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mdtool.clock import SECOND, SystemClock
-from mdtool.storage.reader import Reader
+from mdtool.errors import CorruptStore
+from mdtool.storage.cursor import CursorInfo
+from mdtool.storage.reader import ROW_BITS, Reader
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.view.records import kind_name
-from mdtool.view.reports import ChunkRow, FeedDetails, FeedRow, StreamRow
+from mdtool.view.reports import ChunkRow, CursorRow, FeedDetails, FeedRow, StreamRow
 
 WRITER_TTL_NS = 5 * SECOND  # a writer says it lives once a second; five missed are no accident
 
@@ -43,6 +45,8 @@ def feed_details(store: Store, feed: FeedInfo) -> FeedDetails:
             for chunk in reader.chunks()
         )
         streams = _streams(reader)
+        disconnect = reader.detect_disconnect(WRITER_TTL_NS, SystemClock().now_ns())
+        cursors = tuple(_cursor(reader, info) for info in store.cursors(feed.name))
     scale = feed.scale
     return FeedDetails(
         feed=row,
@@ -59,6 +63,26 @@ def feed_details(store: Store, feed: FeedInfo) -> FeedDetails:
         max_bytes=feed.retain_bytes,
         keep_last=feed.keep_last,
         archive=feed.archive,
+        disconnect=disconnect.text if disconnect else None,
+        cursors=cursors,
+    )
+
+
+def _cursor(reader: Reader, info: CursorInfo) -> CursorRow:
+    """How far behind a cursor is, from the chunk table."""
+    chunk_id, row = info.position >> ROW_BITS, info.position & ((1 << ROW_BITS) - 1)
+    chunks = reader.chunks()
+    read = row if any(chunk.chunk_id == chunk_id for chunk in chunks) else 0
+    behind: int | None = sum(chunk.rows for chunk in chunks if chunk.chunk_id >= chunk_id) - read
+    try:
+        reader.move_to(info.position)
+    except CorruptStore:
+        behind = None
+    return CursorRow(
+        cursor=info.name,
+        behind=None if info.damaged else behind,
+        updated_ns=info.updated_ns or None,
+        lease_until_ns=info.lease_until_ns or None,
     )
 
 
