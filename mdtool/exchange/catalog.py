@@ -6,10 +6,16 @@ from collections.abc import Callable
 
 from mdtool.errors import UnknownVenue
 from mdtool.exchange.binance import DIALECTS, BinanceProtocol
+from mdtool.exchange.bitfinex import BitfinexProtocol
+from mdtool.exchange.kraken import KrakenProtocol
+from mdtool.exchange.okx import OkxProtocol
 from mdtool.exchange.protocol import WireProtocol
 
 PROTOCOLS: dict[str, Callable[[], WireProtocol]] = {
     **{name: lambda dialect=dialect: BinanceProtocol(dialect) for name, dialect in DIALECTS.items()},  # type: ignore[misc]
+    "bitfinex": BitfinexProtocol,
+    "kraken": KrakenProtocol,
+    "okx": OkxProtocol,
 }
 
 

@@ -99,9 +99,9 @@ class Bitfinex(Adapter):
     title = "Bitfinex"
     ws_url = "wss://api-pub.bitfinex.com"
     rest_url = "https://api-pub.bitfinex.com"
-    default_symbols = ("BTC_USD", "ETH_USD", "BTC_USDT", "ETH_USDT", "SOL_USD", "XRP_USD")
-    default_streams = ("book-P0", "trades", "ticker")
-    trade_streams = ("trades",)
+    default_symbols: tuple[str, ...] = ("BTC_USD", "ETH_USD", "BTC_USDT", "ETH_USDT", "SOL_USD", "XRP_USD")
+    default_streams: tuple[str, ...] = ("book-P0", "trades", "ticker")
+    trade_streams: tuple[str, ...] = ("trades",)
 
     def canonical(self, symbol: str) -> str:
         given = symbol[1:] if symbol[:1] == "t" and symbol[1:2].isupper() else symbol

@@ -87,9 +87,9 @@ class Kraken(Adapter):
     title = "Kraken spot"
     ws_url = "wss://ws.kraken.com"
     rest_url = "https://api.kraken.com"
-    default_symbols = ("BTC_USD", "ETH_USD", "SOL_USD", "XRP_USD", "BTC_EUR", "ETH_EUR")
-    default_streams = ("book-1000", "trade", "ticker")
-    trade_streams = ("trade",)
+    default_symbols: tuple[str, ...] = ("BTC_USD", "ETH_USD", "SOL_USD", "XRP_USD", "BTC_EUR", "ETH_EUR")
+    default_streams: tuple[str, ...] = ("book-1000", "trade", "ticker")
+    trade_streams: tuple[str, ...] = ("trade",)
 
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "/", ALIASES)

@@ -71,9 +71,16 @@ class Okx(Adapter):
     title = "OKX"
     ws_url = "wss://ws.okx.com:8443"
     rest_url = "https://www.okx.com"
-    default_symbols = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "BTC_USDT_PERP", "ETH_USDT_PERP", "SOL_USDT_PERP")
-    default_streams = ("books", "trades", "bbo-tbt")
-    trade_streams = ("trades", "trades-all")
+    default_symbols: tuple[str, ...] = (
+        "BTC_USDT",
+        "ETH_USDT",
+        "SOL_USDT",
+        "BTC_USDT_PERP",
+        "ETH_USDT_PERP",
+        "SOL_USDT_PERP",
+    )
+    default_streams: tuple[str, ...] = ("books", "trades", "bbo-tbt")
+    trade_streams: tuple[str, ...] = ("trades", "trades-all")
 
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-", suffixes={"SWAP": "PERP"})

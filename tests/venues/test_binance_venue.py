@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdtool.errors import UnknownSymbol, UnknownVenue, UsageError, WireError
+from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
 from mdtool.venues import binance, catalog
 from mdtool.venues.sequence import ContiguousRule, IdRule, RisingRule
@@ -235,7 +234,7 @@ def test_snapshots_and_their_weight():
 
 
 def test_rules_and_defaults():
-    for venue in catalog.VENUES.values():
+    for venue in (SPOT, USDM, SIM):
         assert [type(venue.rule(stream)) for stream in venue.default_streams] == [ContiguousRule, IdRule, RisingRule]
         assert isinstance(venue.rule("aggTrade"), IdRule)
         assert venue.rule("trade") is not venue.rule("trade")
@@ -246,22 +245,3 @@ def test_rules_and_defaults():
         assert SPOT.is_book(stream)
     assert {"BTC_USDT", "ETH_USDT", "SOL_USDT", "PENGU_USDT"} <= set(SPOT.default_symbols) & set(USDM.default_symbols)
     assert SIM.default_symbols == ("ALPHA_USDT", "BRAVO_USDT", "CHARLIE_USDT", "DELTA_USDT")
-
-
-def test_the_catalog():
-    assert catalog.names() == ("binance", "binance-usdm", "sim")
-    assert catalog.get("Binance") is SPOT
-    assert all(venue.name == name for name, venue in catalog.VENUES.items())
-    with pytest.raises(UnknownVenue, match=r"^unknown venue 'binanse'; did you mean binance\? There are: binance, "):
-        catalog.get("binanse")
-    with pytest.raises(UnknownVenue, match=r"^unknown venue 'zzz'; there are: binance, binance-usdm, sim$"):
-        catalog.get("zzz")
-
-
-def test_every_adapter_file_is_in_the_catalog():
-    """A file of venues/ is the protocol, shared, or the home of a venue the catalog names."""
-    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning"}
-    homes = {type(venue).__module__.rpartition(".")[2] for venue in catalog.VENUES.values()}
-    folder = Path(binance.__file__).parent
-    stems = {path.stem.removesuffix("_wire") for path in folder.glob("*.py")}  # a venue's messages may have their own
-    assert stems == shared | homes
