@@ -124,6 +124,9 @@ class StreamAudit:
             messages = self._decode(record.payload)
         except WireError as error:
             self._undecodable(record, error)
+            if self._checked is not None and self._checked.state is BookState.SYNCED:
+                self._checked.lose(recv_ns)  # what it changed is not known: the next checksum would only say so again
+                self._wrong_since = (self.last_ns or recv_ns, str(error))
             return
         rule = self._rule
         for message in messages:

@@ -95,6 +95,11 @@ class BookSync:
             return self._on_update(message, recv_ns)
         return self._on_whole(message, recv_ns) if message.in_stream else self._on_snapshot(message, recv_ns)
 
+    def lose(self, recv_ns: int) -> Step:
+        """A message of the book stream could not be read: something is missing."""
+        self.gaps += 1
+        return self._lose(Verdict.GAP, None, recv_ns)
+
     def _on_whole(self, whole: Update, recv_ns: int) -> Step:
         """Step 6."""
         verdict = self._rule.judge(whole)

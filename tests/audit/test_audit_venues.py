@@ -1,0 +1,246 @@
+"""Every venue's real capture under audit: the truth its README states, and one disturbed message at a time.
+
+A case names one message of the capture: `pick` chooses among the lines those of one feed's stream. What a disturbance
+must be reported as, and nothing else, stands beside it by feed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mdtool.audit import FeedReport, audit_store
+from mdtool.interop import import_files
+from mdtool.storage.store import Store
+from mdtool.venues import catalog
+
+pytestmark = pytest.mark.realdata
+
+Lines = list[bytes]
+KRAKEN = ["kraken/2021-04-17_v1.ws.cf.gz"]
+OKX = ["okx/2022-05-13.ws.cf.gz"]
+BITFINEX = ["bitfinex/2021-04-17.ws.cf.gz"]
+
+
+@pytest.fixture
+def audit(tmp_path: Path, realdata: Path) -> Callable[..., dict[str, FeedReport]]:
+    """Imports a venue's captures, the first as `change` leaves its lines, and audits everything."""
+
+    def run(venue: str, files: list[str], change: Callable[[Lines], None] | None = None) -> dict[str, FeedReport]:
+        paths = [realdata / file for file in files]
+        if change is not None:
+            lines = gzip.decompress(paths[0].read_bytes()).splitlines(keepends=True)
+            change(lines)
+            paths[0] = tmp_path / paths[0].name
+            paths[0].write_bytes(gzip.compress(b"".join(lines), 1))
+        with Store.create(tmp_path / "store") as store:
+            import_files(store, catalog.get(venue), paths)
+            names = [feed.name for feed in store.feeds()]
+            return {report.feed: report for report in audit_store(store, catalog.get, names)}
+
+    return run
+
+
+def totals(reports: dict[str, FeedReport], stream: str, field: str) -> dict[str, int]:
+    """The sum over all feeds of a stream's counts."""
+    summed: dict[str, int] = {}
+    for report in reports.values():
+        for found in report.streams:
+            if found.stream == stream:
+                for name, count in getattr(found, field).items():
+                    summed[name] = summed.get(name, 0) + count
+    return summed
+
+
+def test_kraken_v1(audit: Callable[..., dict[str, FeedReport]]) -> None:
+    """README: CRC 4269/4269."""
+    reports = audit("kraken", KRAKEN)
+    assert all(report.clean for report in reports.values())
+    assert totals(reports, "book-1000", "checksums") == {"match": 4_269, "mismatch": 0}
+    assert totals(reports, "book-1000", "decoded") == {"book_update": 4_269 + 10}
+    books = [i for report in reports.values() for i in report.intervals if i.stream == "book-1000"]
+    assert [(i.state.value, i.why) for i in books] == [("whole", "the book has the checksums the venue says")] * 10
+
+
+def test_okx(audit: Callable[..., dict[str, FeedReport]]) -> None:
+    """README: CRC 290/290."""
+    reports = audit("okx", OKX)
+    assert all(report.clean for report in reports.values())
+    assert totals(reports, "books", "checksums") == {"match": 290, "mismatch": 0}
+    assert totals(reports, "trades", "verdicts") == {"apply": 74}
+    assert totals(reports, "tickers", "decoded") == {"quote": 28}
+
+
+def test_bitfinex(audit: Callable[..., dict[str, FeedReport]]) -> None:
+    """README: sequence 1669/1669, which is the number of steps between 1670 numbered frames."""
+    reports = audit("bitfinex", BITFINEX)
+    assert all(report.clean for report in reports.values())
+    assert totals(reports, "connection", "verdicts") == {"apply": 1_669 + 1}
+    assert totals(reports, "book-P0", "decoded") == {"book_update": 1_600, "heartbeat": 12}
+    (connection,) = [i for i in reports["bitfinex/_session"].intervals if i.stream == "connection"]
+    assert connection.state.value == "whole"
+
+
+@dataclass(frozen=True)
+class Case:
+    venue: str
+    files: list[str]
+    pick: bytes  # a regular expression of the lines of one stream
+    number: int  # which of them
+    feed: str
+    removed: dict[str, dict[str, int]]  # finding counts by feed
+    duplicated: dict[str, dict[str, int]]
+    swapped: dict[str, dict[str, int]]
+    broken: tuple[bytes, bytes]  # what is turned into what is no JSON
+    altered: tuple[bytes, bytes] | None = None  # what is changed into what
+    corrupted: dict[str, dict[str, int]] | None = None
+    besides: dict[str, int] = field(default_factory=dict)  # what a message that is no JSON is reported as besides
+
+    def __str__(self) -> str:
+        return f"{self.venue}-{self.number}"
+
+
+XMR, DOG, UNI = "kraken/XMR_USD", "bitfinex/DOG_USD", "okx/BTC_USDT"
+CASES = [
+    Case(
+        "kraken",
+        KRAKEN,
+        rb'\[992,\{"[ab]":',
+        40,
+        XMR,
+        {XMR: {"checksum": 1}},
+        {XMR: {"duplicate": 1}},
+        {XMR: {"checksum": 1, "out_of_order": 1}},
+        (rb'","', rb'",,"'),
+        (rb'","[1-9]', rb'","7'),
+        {XMR: {"checksum": 1}},
+    ),
+    Case(
+        "okx",
+        OKX,
+        rb'"channel":"books","instId":"BTC-USDT"\},"action":"update"',
+        30,
+        UNI,
+        {UNI: {"checksum": 1}},
+        {UNI: {"duplicate": 1}},
+        {UNI: {"checksum": 1, "out_of_order": 1}},
+        (rb'"ts"', rb'"ts",'),
+        (rb'"asks":\[\["3', rb'"asks":[["2'),
+        {UNI: {"checksum": 1}},
+    ),
+    Case(
+        "okx",
+        OKX,
+        rb'"channel":"trades","instId":"BTC-USDT"\},"data"',
+        20,
+        UNI,
+        {UNI: {"gap": 1}},
+        {UNI: {"duplicate": 1}},
+        {UNI: {"gap": 1, "out_of_order": 1}},
+        (rb'"px"', rb'"px",'),
+        besides={"gap": 1},
+    ),
+    Case(
+        "bitfinex",
+        BITFINEX,
+        rb"\[225206,\[[\d.]+,",
+        100,
+        DOG,
+        {"bitfinex/_session": {"gap": 1}},
+        {DOG: {"duplicate": 1}, "bitfinex/_session": {"duplicate": 1}},
+        {DOG: {"out_of_order": 1}, "bitfinex/_session": {"gap": 1, "out_of_order": 1}},
+        (rb"225206,", rb"225206,,"),
+    ),
+]
+
+
+def picked(case: Case, lines: Lines) -> list[int]:
+    return [i for i, line in enumerate(lines) if re.search(case.pick, line)]
+
+
+def findings(reports: dict[str, FeedReport]) -> dict[str, dict[str, int]]:
+    return {name: dict(report.finding_counts) for name, report in reports.items() if report.finding_counts}
+
+
+def split(line: bytes) -> tuple[bytes, bytes]:
+    stamp, _, payload = line.partition(b": ")
+    return stamp, payload
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_message_removed(audit: Callable[..., dict[str, FeedReport]], case: Case) -> None:
+    def change(lines: Lines) -> None:
+        del lines[picked(case, lines)[case.number]]
+
+    assert findings(audit(case.venue, case.files, change)) == case.removed
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_message_twice(audit: Callable[..., dict[str, FeedReport]], case: Case) -> None:
+    def change(lines: Lines) -> None:
+        at = picked(case, lines)[case.number]
+        lines.insert(at, lines[at])
+
+    assert findings(audit(case.venue, case.files, change)) == case.duplicated
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_two_messages_swapped(audit: Callable[..., dict[str, FeedReport]], case: Case) -> None:
+    """Payloads change places; the receive times stay where they are."""
+
+    def change(lines: Lines) -> None:
+        first, second = picked(case, lines)[case.number : case.number + 2]
+        (early, one), (late, other) = split(lines[first]), split(lines[second])
+        lines[first], lines[second] = early + b": " + other, late + b": " + one
+
+    assert findings(audit(case.venue, case.files, change)) == case.swapped
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.altered], ids=str)
+def test_one_digit_altered(audit: Callable[..., dict[str, FeedReport]], case: Case) -> None:
+    def change(lines: Lines) -> None:
+        assert case.altered is not None
+        at = picked(case, lines)[case.number]
+        stamp, payload = split(lines[at])
+        changed = re.sub(case.altered[0], case.altered[1], payload, count=1)
+        assert changed != payload
+        lines[at] = stamp + b": " + changed
+
+    assert findings(audit(case.venue, case.files, change)) == case.corrupted
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_message_that_is_no_json(audit: Callable[..., dict[str, FeedReport]], case: Case) -> None:
+    """It is told once, and not again by every checksum that follows."""
+
+    def change(lines: Lines) -> None:
+        at = picked(case, lines)[case.number]
+        stamp, payload = split(lines[at])
+        changed = re.sub(*case.broken, payload, count=1)
+        assert changed != payload
+        lines[at] = stamp + b": " + changed
+
+    found = findings(audit(case.venue, case.files, change))
+    assert found == {case.feed: {"undecodable": 1, **case.besides}}
+
+
+@pytest.mark.parametrize(
+    ("venue", "files", "pick", "feed"),
+    [
+        ("kraken", KRAKEN, rb'\[992,\{"as":', "kraken/XMR_USD"),
+        ("okx", OKX, rb'"instId":"BTC-USDT"\},"action":"snapshot"', "okx/BTC_USDT"),
+    ],
+)
+def test_a_whole_book_removed(
+    audit: Callable[..., dict[str, FeedReport]], venue: str, files: list[str], pick: bytes, feed: str
+) -> None:
+    def change(lines: Lines) -> None:
+        (at,) = [i for i, line in enumerate(lines) if re.search(pick, line)]
+        del lines[at]
+
+    assert findings(audit(venue, files, change)) == {feed: {"unanchored": 1}}
