@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdtool.errors import ChunkUnavailable, CorruptStore
+from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
 from mdtool.kernel.journal import Cursor, Journal, Record
 from mdtool.model import Kind
 from mdtool.storage.chunk import Heap, OpenChunk, Rows, Run, index_rows
@@ -176,7 +176,13 @@ class Reader(Contents):
             records = cursor.take(limit)
             if records or registry.chunk_total.value == self._entry + 1:
                 return records
-        return list(islice(self.records(), limit))
+        taken: list[Record] = []
+        try:
+            taken.extend(islice(self.records(), limit))
+        except StoreError:
+            if not taken:
+                raise  # else it is the next call's: none of the records before it is lost
+        return taken
 
     def follow(
         self, *, wait: Wait = "sleep", stop: Callable[[], bool] | None = None, until_end: bool = False

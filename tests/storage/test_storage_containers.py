@@ -1,0 +1,141 @@
+"""A store used from two containers that do not share /dev/shm: a second mount namespace with a tmpfs of its own there.
+
+What is on disk is read, what is not is said (with --ipc=host), nothing hangs, and nothing is taken for lost.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mdtool.clock import SECOND
+from mdtool.model import Kind
+from mdtool.storage import layout
+from mdtool.storage.repair import repair
+from mdtool.storage.store import Store
+from mdtool.storage.verify import verify
+
+FEED = "sim/ALPHA_USDT"
+NOON = 1_700_049_600 * SECOND
+ELSEWHERE = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
+ROOT = Path(__file__).parents[2]
+
+
+def _isolated(*command: str) -> list[str]:
+    return ["unshare", "-m", "sh", "-c", ELSEWHERE, "sh", *command]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _namespaces() -> None:
+    if shutil.which("unshare") is None or subprocess.run(_isolated("true"), capture_output=True).returncode:
+        pytest.skip("mount namespaces are not permitted here")
+
+
+def elsewhere(code: str, path: Path) -> dict[str, object]:
+    """What `code` prints as JSON, run in a container without our shared memory; it has 20 seconds."""
+    head = "import json, sys\nfrom mdtool.errors import MdtoolError\nfrom mdtool.storage.store import Store\n"
+    done = subprocess.run(
+        _isolated(sys.executable, "-c", head + code, str(path)),
+        capture_output=True, text=True, timeout=20, cwd=ROOT, check=True,
+    )  # fmt: skip
+    said: dict[str, object] = json.loads(done.stdout)
+    return said
+
+
+READ = """
+got, error = [], ""
+with Store.open(sys.argv[1]) as store, store.reader("sim/ALPHA_USDT") as reader:
+    try:
+        for record in reader.{how}:
+            got.append(record.payload.decode())
+    except MdtoolError as failure:
+        error = str(failure)
+print(json.dumps({{"got": got, "error": error}}))
+"""
+
+
+def write(writer, start: int, stop: int) -> None:
+    for number in range(start, stop):
+        writer.append(NOON + number, Kind.DATA, writer.stream("depth"), 0, b"%04d" % number * 16)
+
+
+@pytest.mark.parametrize("how", ["records()", "follow(wait='sleep')", "follow(wait='hybrid')"])
+def test_a_reader_takes_the_disk_copies_and_says_what_it_cannot_see(tmp_path, how):
+    path = tmp_path / "store"
+    with Store.create(path) as store, store.writer(FEED, live="shm", chunk_bytes=8192) as writer:
+        write(writer, 0, 300)
+        writer.sync()  # the worker: closed chunks go to disk
+        on_disk = [info for info in store.reader(FEED).chunks() if info.location == layout.Location.DISK]
+        rows = sum(info.rows for info in on_disk)
+        assert 0 < rows < 300
+        seen = elsewhere(READ.format(how=how), path)
+        assert seen["got"] == [f"{number:04d}" * 16 for number in range(rows)]
+        assert "--ipc=host" in str(seen["error"])
+    seen = elsewhere(READ.format(how="records()"), path)  # the writer has ended: all of it is on disk
+    assert seen == {"got": [f"{number:04d}" * 16 for number in range(300)], "error": ""}
+
+
+def test_the_writer_lock_holds_across_containers(tmp_path):
+    path = tmp_path / "store"
+    code = """
+try:
+    Store.create(sys.argv[1]).writer("sim/ALPHA_USDT")
+    print(json.dumps({"error": ""}))
+except MdtoolError as failure:
+    print(json.dumps({"error": type(failure).__name__}))
+"""
+    with Store.create(path) as store, store.writer(FEED, live="shm") as writer:
+        write(writer, 0, 10)
+        assert elsewhere(code, path) == {"error": "FeedLocked"}
+
+
+KILLED = """
+import os, signal, sys
+from mdtool.storage.store import Store
+writer = Store.create(sys.argv[1]).writer("sim/ALPHA_USDT", live="shm")
+for number in range(10):
+    writer.append(1_700_049_600_000_000_000 + number, 1, writer.stream("depth"), 0, b"%d" % number)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_another_container_cannot_see_is_not_taken_for_lost(tmp_path):
+    path = tmp_path / "store"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    code = """
+from pathlib import Path
+from mdtool.storage.repair import repair
+from mdtool.storage.verify import verify
+with Store.open(sys.argv[1]) as store:
+    actions = repair(store.feed("sim/ALPHA_USDT"))
+    findings = verify(Path(sys.argv[1])).findings
+print(json.dumps({"left": [one.left for one in actions], "todo": [one.todo for one in findings]}))
+"""
+    seen = elsewhere(code, path)
+    assert seen["left"] == [True]
+    assert "--ipc=host" in str(seen["todo"])
+    with Store.open(path) as store:
+        repair(store.feed(FEED))
+        assert [record.payload for record in store.reader(FEED).records()] == [b"%d" % number for number in range(10)]
+    assert verify(path).findings == []
+
+
+def test_a_writer_in_another_container_goes_on_beside_what_it_cannot_see(tmp_path):
+    path = tmp_path / "store"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    code = """
+with Store.create(sys.argv[1]) as store, store.writer("sim/ALPHA_USDT", live="disk") as writer:
+    writer.append(1_700_049_600_000_000_100, 1, writer.stream("depth"), 0, b"next")
+print(json.dumps({}))
+"""
+    elsewhere(code, path)
+    with Store.open(path) as store:
+        repair(store.feed(FEED))
+        found = [record.payload for record in store.reader(FEED).records()]
+    assert found == [*(b"%d" % number for number in range(10)), b"next"]
+    assert verify(path).findings == []
