@@ -14,6 +14,7 @@ content was there already, however late it comes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,6 +23,7 @@ from typing import Protocol
 from mdtool.model import NO_TIME, UNKNOWN, Message, Quote, Trade, Update
 
 MAX_HOLES = 64  # holes remembered to tell a late message from a repeat; late ones come within a message or two
+MAX_RECENT = 1_024  # trades remembered to tell a repeat: venues send up to some dozens again when asked anew
 RESTART_RUN = 32  # late messages in a row, each following the one before: the venue's numbers began again
 
 
@@ -294,3 +296,38 @@ class TimeRule:
 
     def reset(self) -> None:
         self.last = self._before = None
+
+
+class RecentRule:
+    """Trades whose ids tell them apart and say nothing of their order. UNVERIFIABLE is the best there is; one that was
+    there lately is STALE, another whose venue time lies before the last one's OUT_OF_ORDER."""
+
+    complete = False
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, Trade):
+            return Verdict.UNVERIFIABLE
+        this = (message.venue_ns, message.trade_id)
+        if this in self._seen:
+            return Verdict.STALE
+        if len(self._order) == MAX_RECENT:
+            self._seen.discard(self._order.popleft())
+        self._order.append(this)
+        self._seen.add(this)
+        if message.venue_ns < self._ns:
+            return Verdict.OUT_OF_ORDER
+        self._ns = message.venue_ns
+        self.last = message.trade_id
+        return Verdict.UNVERIFIABLE
+
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
+        return Verdict.UNVERIFIABLE
+
+    def reset(self) -> None:
+        self.last: int | None = None
+        self._ns = NO_TIME
+        self._order: deque[tuple[int, int]] = deque()
+        self._seen: set[tuple[int, int]] = set()
