@@ -11,9 +11,35 @@ from numpy.typing import NDArray
 
 from mdtool.books.ladders import LevelParser
 from mdtool.errors import WireError
-from mdtool.model import EVENT, UNKNOWN, BookUpdate, EventFlag, EventKind, Message, Quote, Scale, Side, Trade
+from mdtool.kernel.ladder import LadderError, decimal
+from mdtool.model import (
+    EVENT,
+    RATE_EXP,
+    UNKNOWN,
+    Action,
+    BookUpdate,
+    EventFlag,
+    EventKind,
+    Funding,
+    Liquidation,
+    Message,
+    OrderUpdate,
+    Quote,
+    Scale,
+    Side,
+    Status,
+    Trade,
+    order_number,
+)
 
 Events = NDArray[np.void]  # of dtype EVENT, one dimension
+_ACTIONS = {
+    Action.ADD: EventKind.ORDER_ADD,
+    Action.MODIFY: EventKind.ORDER_MODIFY,
+    Action.DELETE: EventKind.ORDER_DELETE,
+    Action.EXECUTE: EventKind.ORDER_EXECUTE,
+}
+_OF_NO_SCALE = (EventKind.FUNDING, EventKind.STATUS)  # whose `size` is no size
 
 
 class EventBuilder:
@@ -40,8 +66,23 @@ class EventBuilder:
             rows["price"], rows["size"] = self._parser.decimal(message.price, message.size)
         elif isinstance(message, Quote):
             rows = self._quote(message)
+        elif isinstance(message, OrderUpdate):
+            rows = self._orders(message)
+        elif isinstance(message, Funding):
+            rows = self._funding(message)
+        elif isinstance(message, Liquidation):
+            rows = self._new(1, message.venue_ns, UNKNOWN, UNKNOWN)
+            rows["kind"] = EventKind.LIQUIDATION
+            rows["side"] = message.side
+            rows["price"], rows["size"] = self._parser.decimal(message.price, message.size)
+        elif isinstance(message, Status) and message.trading is not None:
+            rows = self._new(1, message.venue_ns, UNKNOWN, UNKNOWN)
+            rows["kind"] = EventKind.STATUS
+            rows["size"] = message.trading
         else:
-            return np.zeros(0, EVENT)
+            rows = np.zeros(0, EVENT)
+        if not len(rows):
+            return rows
         rows["recv_ns"] = recv_ns
         rows["feed"] = self._feed
         rows["flags"][-1] = EventFlag.LAST
@@ -75,6 +116,41 @@ class EventBuilder:
             rows["kind"][-1] = EventKind.SNAPSHOT_END
         return rows
 
+    def _orders(self, update: OrderUpdate) -> Events:
+        frame = 1 if update.snapshot else 0
+        orders = update.orders
+        rows = self._new(len(orders) + 2 * frame or 1, update.venue_ns, update.last_seq, update.prev_seq)
+        if frame:
+            rows["kind"][0] = EventKind.SNAPSHOT_BEGIN
+            rows["kind"][-1] = EventKind.SNAPSHOT_END
+        elif not orders:
+            rows["kind"] = EventKind.SEQUENCE
+        for order in orders:  # at the end they all are at one scale: the widest is found first
+            self._parser.decimal(order.price or "0", order.size or "0")
+        for at, order in enumerate(orders, frame):
+            row = rows[at]
+            row["kind"] = _ACTIONS[order.action]
+            row["side"] = order.side
+            row["order_id"] = order_number(order.order_id)
+            row["price"], row["size"] = self._parser.decimal(order.price or "0", order.size or "0")
+        return rows
+
+    def _funding(self, funding: Funding) -> Events:
+        """A mark, a rate, or both; an index price is in neither."""
+        rows = self._new(bool(funding.mark_price) + bool(funding.rate), funding.venue_ns, UNKNOWN, UNKNOWN)
+        if funding.mark_price:
+            rows["kind"][0] = EventKind.MARK
+            rows["price"][0], _ = self._parser.decimal(funding.mark_price, "0")
+        if funding.rate:
+            rows["kind"][-1] = EventKind.FUNDING
+            rows["seq"][-1] = funding.next_ns or UNKNOWN
+            try:
+                rate = decimal(funding.rate.removeprefix("-"), RATE_EXP)
+            except LadderError as error:
+                raise WireError(f"funding rate {funding.rate[:40]!r}: {error}") from error
+            rows["size"][-1] = -rate if funding.rate.startswith("-") else rate
+        return rows
+
     def _quote(self, quote: Quote) -> Events:
         rows = self._new(2, quote.venue_ns, quote.seq, UNKNOWN)
         rows["kind"] = EventKind.QUOTE
@@ -98,7 +174,8 @@ def rescale(rows: Events, old: Scale, new: Scale) -> Events:
             raise ValueError(f"rescaling {old} to {new} would round")
         factor = 10**digits
         most = np.iinfo(np.int64).max // factor
-        if rows.size and int(np.abs(rows[field]).max()) > most:
+        scaled = ~np.isin(rows["kind"], _OF_NO_SCALE) if field == "size" else slice(None)
+        if rows[field][scaled].size and int(np.abs(rows[field][scaled]).max()) > most:
             raise WireError(f"a {field} beyond 64 bits at {new}")
-        copy[field] *= factor
+        copy[field][scaled] *= factor
     return copy

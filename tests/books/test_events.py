@@ -7,7 +7,23 @@ import pytest
 
 from mdtool.books.events import EventBuilder, rescale
 from mdtool.errors import WireError
-from mdtool.model import EVENT, BookUpdate, EventKind, Other, Quote, Scale, Side, Trade
+from mdtool.model import (
+    EVENT,
+    Action,
+    BookUpdate,
+    EventKind,
+    Funding,
+    Liquidation,
+    Order,
+    OrderUpdate,
+    Other,
+    Quote,
+    Scale,
+    Side,
+    Status,
+    Trade,
+    order_number,
+)
 
 LEVEL, TRADE, QUOTE, BEGIN, END = (
     EventKind.LEVEL, EventKind.TRADE, EventKind.QUOTE, EventKind.SNAPSHOT_BEGIN, EventKind.SNAPSHOT_END,
@@ -70,3 +86,59 @@ def test_rows_made_before_the_scale_widened_are_expressed_anew():
         rescale(rows, Scale(-1, 0), Scale(0, 0))
     with pytest.raises(WireError, match="beyond 64 bits"):
         rescale(rows, Scale(0, 0), Scale(-18, 0))
+
+
+def test_orders_at_one_scale_however_late_the_finest_comes():
+    builder = EventBuilder(4)
+    orders = (
+        Order(Action.ADD, 7, Side.BID, "10", "2"),
+        Order(Action.EXECUTE, "8", Side.ASK, "", "0.5"),
+        Order(Action.MODIFY, "a-b", Side.ASK, "10.25", "1"),
+        Order(Action.DELETE, 2**64 - 1, Side.BID, "", ""),
+    )
+    rows = builder.rows(OrderUpdate(20, 5, 5, 4, orders), 10)
+    assert builder.scale == Scale(-2, -1)
+    assert told(rows) == [
+        (10, 20, 5, 4, 1000, 20, 7, 4, EventKind.ORDER_ADD, Side.BID, 0),
+        (10, 20, 5, 4, 0, 5, 8, 4, EventKind.ORDER_EXECUTE, Side.ASK, 0),
+        (10, 20, 5, 4, 1025, 10, order_number("a-b"), 4, EventKind.ORDER_MODIFY, Side.ASK, 0),
+        (10, 20, 5, 4, 0, 0, 2**64 - 1, 4, EventKind.ORDER_DELETE, Side.BID, 1),
+    ]
+    assert [int(kind) for kind in builder.rows(OrderUpdate(0, 5, 5, 4, orders[:1], True), 10)["kind"]] == [
+        BEGIN, EventKind.ORDER_ADD, END,
+    ]  # fmt: skip
+    assert told(builder.rows(OrderUpdate(20, 6, 6, 5, ()), 10)) == [
+        (10, 20, 6, 5, 0, 0, 0, 4, EventKind.SEQUENCE, 0, 1)
+    ]
+
+
+def test_an_order_id_is_itself_where_it_is_a_number_that_fits():
+    assert [order_number(0), order_number("18446744073709551615"), order_number("007")] == [0, 2**64 - 1, 7]
+    uuid = "9dcbf11c-b50d-4cd5-a8cf-d1f6ae62dcd5"
+    assert order_number(uuid) == order_number(uuid) != order_number(uuid.upper())
+    assert all(0 <= order_number(text) < 2**64 for text in (uuid, "", "-1", str(2**64), "\ud800"))
+
+
+def test_funding_liquidations_and_status():
+    builder = EventBuilder(1, Scale(-2, 0))
+    funding = Funding(20, mark_price="100.5", rate="-0.0000125", next_ns=77)
+    assert told(builder.rows(funding, 10)) == [
+        (10, 20, -1, -1, 10050, 0, 0, 1, EventKind.MARK, 0, 0),
+        (10, 20, 77, -1, 0, -12_500_000_000_000, 0, 1, EventKind.FUNDING, 0, 1),
+    ]
+    assert len(builder.rows(Funding(20, index_price="5"), 10)) == 0
+    with pytest.raises(WireError):
+        builder.rows(Funding(20, rate="1e-9"), 10)
+    assert told(builder.rows(Liquidation(20, "1.25", "3", Side.ASK), 10)) == [
+        (10, 20, -1, -1, 125, 3, 0, 1, EventKind.LIQUIDATION, Side.ASK, 1)
+    ]
+    assert told(builder.rows(Status(20, "halt", False), 10)) == [(10, 20, -1, -1, 0, 0, 0, 1, EventKind.STATUS, 0, 1)]
+    assert len(builder.rows(Status(20, "whatever"), 10)) == 0
+
+
+def test_rescaling_leaves_a_rate_alone():
+    builder = EventBuilder(1, Scale(0, 0))
+    rows = builder.rows(Funding(20, mark_price="100", rate="0.5"), 10)
+    finer = rescale(rows, Scale(0, 0), Scale(-1, -3))
+    assert [int(price) for price in finer["price"]] == [1000, 0]
+    assert [int(size) for size in finer["size"]] == [0, 5 * 10**17]
