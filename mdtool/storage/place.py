@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -32,8 +33,17 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # as other tools for S3
 
 def part_name(number: int, day_ns: int) -> str:
     """Path of a part below its place, by its number and any time of its UTC day: `date=2025-10-06/000017.parquet`."""
-    date = time.strftime("%Y-%m-%d", time.gmtime(day_ns // DAY * DAY // SECOND))
-    return f"date={date}/{number:06d}.parquet"
+    day = time.strftime("%Y-%m-%d", time.gmtime(day_ns // DAY * DAY // SECOND))
+    return f"date={day}/{number:06d}.parquet"
+
+
+def day_of(name: str) -> int:
+    """The UTC midnight, in ns, of a part's day, by its name; 0 where that is no date."""
+    try:
+        day = date.fromisoformat(name[len("date=") : len("date=2025-10-06")])
+    except ValueError:
+        return 0
+    return (day - date(1970, 1, 1)).days * DAY
 
 
 class Place(Protocol):

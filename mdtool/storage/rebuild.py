@@ -22,7 +22,7 @@ from mdtool.storage.evidence import ChunkEvidence, FeedEvidence, Progress, exami
 from mdtool.storage.inspection import Slot
 from mdtool.storage.keep import Keeper
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
-from mdtool.storage.place import part_name
+from mdtool.storage.place import day_of, part_name
 from mdtool.storage.registry import FeedInfo, feed_fields
 from mdtool.storage.shelf import fingerprint_of, manifest_of, parts_of, unnamed_parts
 
@@ -53,6 +53,7 @@ class FeedTable:
     actions: list[Action] = field(default_factory=list)
     adopted: set[int] = field(default_factory=set)
     part_streams: dict[int, str] = field(default_factory=dict)
+    unreadable_parts: list[str] = field(default_factory=list)  # that no entry names
 
 
 def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = no_progress) -> FeedTable:
@@ -144,9 +145,28 @@ def _adopt(
                     Action(feed.name, str(seen.index.path), "a chunk whose own head is damaged, and its entry lost",
                            f"entered in {registry.path.name} as chunk {chunk_id}")
                 )  # fmt: skip
-        for chunk_id in range(min(slots, default=0) + 1, max(slots, default=0)):
-            if chunk_id not in slots and (near := _near(slots, chunk_id)) is not None:
-                _missing(feed, slots, table, near, chunk_id, str(registry.path))
+        _fill_gaps(feed, registry, slots, table)
+
+
+def _fill_gaps(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], table: FeedTable) -> None:
+    """Entries for chunks that must have been, by the numbers around them or by a part that cannot be read."""
+    where = str(registry.path)
+    first = 1 if table.unreadable_parts else min(slots, default=0) + 1
+    if first > 2:
+        why = "removed by retention, or lost with their files: nothing tells"
+        table.actions.append(Action(feed.name, where, f"nothing names chunks 1 to {first - 2}", why, lost=None))
+    gaps = [chunk_id for chunk_id in range(first, max(slots, default=0)) if chunk_id not in slots]
+    for chunk_id in gaps:
+        if (near := _near(slots, chunk_id)) is not None:
+            _missing(feed, slots, table, near, chunk_id, where)
+    if table.unreadable_parts and not gaps:
+        # Nothing tells which chunks it held: they stand behind what is known, as one.
+        day_ns = day_of(table.unreadable_parts[-1])
+        last = max(slots, default=0)
+        near = slots.get(last) or Slot(
+            0, 1, ChunkState.LIVE, Location.DISK, ChunkFlag(0), 0, 0, 0, day_ns, day_ns, day_ns, day_ns, bytes(16)
+        )
+        _missing(feed, slots, table, replace(near, min_ns=day_ns, max_ns=day_ns), last + 1, where)
 
 
 def _complete(registry: FeedEvidence) -> bool:
@@ -188,16 +208,19 @@ def _missing(feed: FeedInfo, slots: dict[int, Slot], table: FeedTable, near: Slo
 def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], table: FeedTable) -> None:
     """Chunks that no entry names and that a part says it holds."""
     try:
-        strays = unnamed_parts(feed, list(slots.values()))
+        unnamed = unnamed_parts(feed, list(slots.values()))
     except StoreError as error:
         table.actions.append(Action(feed.name, feed.archive, str(error), "left: its parts cannot be seen", left=True))
         return
+    strays = list(unnamed)
     damaged = any(name is None for name in registry.streams) or registry.head is None or not registry.streams
     for number, own in parts_of(list(slots.values())).items() if damaged or registry.chunks.damaged else []:
         strays.append(part_name(number, own[0].min_ns))  # named for some of its chunks, and perhaps not for all
     for name in strays:
         said = manifest_of(feed, name)
         if said is None:
+            if name in unnamed:
+                table.unreadable_parts.append(name)
             continue
         table.part_streams |= dict(enumerate(said.streams))
         if any(chunk.chunk_id in slots and slots[chunk.chunk_id].has_files for chunk in said.chunks):
