@@ -15,10 +15,12 @@ handed out as soon as every other feed has shown, or by now would have shown, al
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, islice, repeat
+from operator import attrgetter
 
 from mdtool.clock import SECOND, Clock, SystemClock
 from mdtool.model import Kind
@@ -31,20 +33,24 @@ WINDOW_NS = SECOND // 100  # a commit follows its stamp within microseconds; a r
 AHEAD = 1024  # records of a feed read at once: what is held is bounded by this, feed by feed
 BEGINNING = -(1 << 63)
 NEVER = (1 << 63, 0)
+_recv_ns = attrgetter("recv_ns")
 
 
 @dataclass(slots=True)
 class _Feed:
     number: int
     reader: Reader
-    waiting: deque[Record] = field(default_factory=deque)  # read, not handed out
-    shown_ns: int = BEGINNING  # highest receive time handed out
+    waiting: list[Record] = field(default_factory=list)  # read; handed out up to `at`
+    keys: list[int] = field(default_factory=list)  # where each belongs: the highest receive time up to it
+    at: int = 0
+    shown_ns: int = BEGINNING  # highest receive time read
     empty_ns: int = BEGINNING  # when it was last found to have nothing more
     ended: bool = False  # the last record handed out is END
 
-    def key(self) -> tuple[int, int]:
-        """Where its next record belongs."""
-        return max(self.shown_ns, self.waiting[0].recv_ns), self.number
+    @property
+    def holds(self) -> bool:
+        """Whether something was read and not handed out."""
+        return self.at < len(self.waiting)
 
 
 class FanIn:
@@ -73,26 +79,55 @@ class FanIn:
 
     def poll(self, limit: int = 4096) -> list[Item]:
         """What may be handed out now, in order, at most `limit`; empty where there is nothing. Never waits."""
-        heap = [feed.key() for feed in self._feeds if self._look(feed)]
-        heapq.heapify(heap)
-        empty = (self._earliest(feed) for feed in self._feeds if not feed.waiting)
-        horizon = min(empty, default=NEVER)
         items: list[Item] = []
-        while heap and len(items) < limit and heap[0] < horizon:
-            key_ns, number = heap[0]
-            feed = self._feeds[number]
-            # All of this feed's records up to where another's turn comes, without the heap.
-            turn = min(horizon, min(heap[1:3], default=horizon))
-            while (key_ns, number) < turn and len(items) < limit:
-                items.append((feed.reader, self._take(feed, key_ns)))
-                if not self._look(feed):
-                    heapq.heappop(heap)
+        horizon = NEVER
+        for feed in self._feeds:
+            if not self._look(feed):
+                horizon = min(horizon, self._earliest(feed))
+        while len(items) < limit:
+            holding = [feed for feed in self._feeds if feed.holds]
+            # What a feed has not been read of comes behind the last that was.
+            bound = min(horizon, min(((feed.keys[-1], feed.number) for feed in holding), default=NEVER))
+            taken = [(feed, stop) for feed in holding if (stop := self._stop(feed, bound)) > feed.at]
+            if not taken:
+                break
+            self._hand_out(taken, limit - len(items), items)
+            for feed, _ in taken:
+                if not feed.holds and not self._look(feed):
                     horizon = min(horizon, self._earliest(feed))
-                    break
-                key_ns = feed.key()[0]
-            else:
-                heapq.heapreplace(heap, (key_ns, number))
         return items
+
+    @staticmethod
+    def _stop(feed: _Feed, bound: tuple[int, int]) -> int:
+        """How far the feed's records come before `bound`, its own last one included."""
+        side = bisect_right if feed.number <= bound[1] else bisect_left
+        return side(feed.keys, bound[0], feed.at)
+
+    def _hand_out(self, taken: list[tuple[_Feed, int]], room: int, items: list[Item]) -> None:
+        """Append to `items` what was taken of each feed, in order, and no more than `room`."""
+        keys: list[int] = []
+        pairs: list[Item] = []
+        for feed, stop in taken:
+            keys += feed.keys[feed.at : stop]
+            pairs += zip(repeat(feed.reader), feed.waiting[feed.at : stop])
+        counts = {feed.number: stop - feed.at for feed, stop in taken}
+        if len(taken) > 1:
+            order = sorted(range(len(keys)), key=keys.__getitem__)[:room]  # stable: ties by feed, a feed in its order
+            if len(order) < len(keys):
+                owners = [number for number, count in counts.items() for _ in range(count)]
+                counts = Counter(map(owners.__getitem__, order))
+            items += map(pairs.__getitem__, order)
+        else:
+            items += pairs[:room]
+            counts = {number: min(room, count) for number, count in counts.items()}
+        highest = self._handed_out_ns
+        for feed, _ in taken:
+            if count := counts.get(feed.number, 0):
+                first, feed.at = feed.at, feed.at + count
+                self.late += bisect_left(feed.keys, self._handed_out_ns, first, feed.at) - first
+                feed.ended = feed.waiting[feed.at - 1].kind == Kind.END
+                highest = max(highest, feed.keys[feed.at - 1])
+        self._handed_out_ns = highest
 
     def follow(
         self, *, wait: Wait = "sleep", stop: Callable[[], bool] | None = None, until_end: bool = False
@@ -106,7 +141,7 @@ class FanIn:
                 yield from items
                 waiting.busy()
                 continue
-            held = any(feed.waiting for feed in self._feeds)
+            held = any(feed.holds for feed in self._feeds)
             if not held and until_end and all(feed.ended or feed.reader.ended for feed in self._feeds):
                 return
             if stop is not None and stop():
@@ -116,29 +151,22 @@ class FanIn:
     def position(self, reader: Reader) -> int:
         """The position of a reader's next record that has not been handed out: what to commit to its cursor."""
         feed = next(feed for feed in self._feeds if feed.reader is reader)
-        return feed.waiting[0].position if feed.waiting else reader.position
+        return feed.waiting[feed.at].position if feed.holds else reader.position
 
     def _look(self, feed: _Feed) -> bool:
         """Whether the feed has a record to hand out."""
+        if feed.holds:
+            return True
+        now_ns = self._clock.now_ns()  # before the look: what comes after it was stamped after this, or nearly
+        feed.waiting, feed.at = feed.reader.poll(AHEAD), 0
         if not feed.waiting:
-            now_ns = self._clock.now_ns()  # before the look: what comes after it was stamped after this, or nearly
-            records = feed.reader.poll(AHEAD)
-            if not records:
-                feed.empty_ns = now_ns
-                return False
-            feed.waiting.extend(records)
+            feed.empty_ns = now_ns
+            return False
+        times = map(_recv_ns, feed.waiting)
+        feed.keys = list(islice(accumulate(times, max, initial=feed.shown_ns), 1, None))
+        feed.shown_ns = feed.keys[-1]
         return True
 
     def _earliest(self, feed: _Feed) -> tuple[int, int]:
         """The earliest place that the next record of a feed without any may take."""
         return NEVER if feed.ended else (max(feed.shown_ns, feed.empty_ns - self._window_ns), feed.number)
-
-    def _take(self, feed: _Feed, key_ns: int) -> Record:
-        record = feed.waiting.popleft()
-        feed.shown_ns = key_ns
-        feed.ended = record.kind == Kind.END
-        if key_ns < self._handed_out_ns:
-            self.late += 1
-        else:
-            self._handed_out_ns = key_ns
-        return record

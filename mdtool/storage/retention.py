@@ -175,14 +175,18 @@ def _candidates(feed: FeedInfo, limits: Limits) -> list[_Candidate]:
         return []  # known to the store, and not yet written
     try:
         entries = [(entry, info) for entry, info in enumerate(registry.chunks()) if info.state != ChunkState.TRASHED]
+        sizes = registry.table()["part_bytes"]
     finally:
         registry.close()
     place = place_of(feed) if any(info.state == ChunkState.SEALED for _, info in entries) else None
     made = []
     for (part, _), group in groupby(entries, _belongs):
         members = list(group)
-        sealed = bool(part) and place is not None
-        unit = _part_unit(feed, place, members) if sealed and place is not None else _chunk_unit(feed, members)
+        sealed = bool(part)
+        if place is not None and sealed:
+            unit = _part_unit(feed, place, members, int(sizes[members[0][0]]))
+        else:
+            unit = _chunk_unit(feed, members)
         closed = members[0][1].state == ChunkState.CLOSED and members[0][1].location == Location.DISK
         made.append(_Candidate(unit, sealed or (closed and limits.closed_chunks)))
     return made
@@ -210,10 +214,11 @@ def _unit(feed: FeedInfo, members: Sequence[tuple[int, ChunkInfo]], part: int, s
     )
 
 
-def _part_unit(feed: FeedInfo, place: Place, members: Sequence[tuple[int, ChunkInfo]]) -> Unit:
+def _part_unit(feed: FeedInfo, place: Place, members: Sequence[tuple[int, ChunkInfo]], size: int) -> Unit:
     info = members[0][1]
     name = part_name(info.part, info.min_ns)
-    return _unit(feed, members, info.part, place.size(name) or 0, place.where(name))
+    # The registry knows the size, so that an archive far away is not asked for each of 10,000 parts.
+    return _unit(feed, members, info.part, size or place.size(name) or 0, place.where(name))
 
 
 def _chunk_unit(feed: FeedInfo, members: Sequence[tuple[int, ChunkInfo]]) -> Unit:
