@@ -128,8 +128,8 @@ class Update(msgspec.Struct, frozen=True, gc=False):
 
     `prev_seq` is the id this update claims to follow: the venue's own field where it has one, else first_seq - 1.
     Ids are UNKNOWN where the venue gives none. `in_stream`: the whole book came as a message of the stream itself and
-    replaces all before it (where prev_seq is last_seq,
-    it is one of several parts of that id); else (REST) it has to be bridged. `checksum` is of the book after it, as the venue says.
+    replaces all before it (where prev_seq is last_seq, it is one of several parts of that id); else (REST) it has to be
+    bridged. `checksum` is of the book after it, as the venue says.
     """
 
     venue_ns: int

@@ -149,7 +149,7 @@ class _FeedAudit:
         streams = sorted(self._streams.values(), key=lambda stream: stream.name)
         reports = tuple(stream.finish() for stream in streams)
         for stream in streams:
-            if stream.anchors is not None and (stream.anchors.seen or self._asks_for_books()):
+            if stream.anchors is not None and (stream.anchors.seen or self._asks_for_books(stream.name)):
                 self._notes.extend(stream.anchors.notes)
         if not self._records:
             self._note("empty", "no record in this stretch of time")
@@ -175,8 +175,8 @@ class _FeedAudit:
         if len(self._findings) < MAX_FINDINGS:
             self._findings.append(finding)
 
-    def begins_whole(self, session: int) -> bool:
-        return session in self._opened and not self._asks_for_books()
+    def begins_whole(self, stream: str, session: int) -> bool:
+        return session in self._opened and not self._asks_for_books(stream)
 
     def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
         self._sessions.add(session)
@@ -271,10 +271,10 @@ class _FeedAudit:
         elif kind == Kind.CLOSE:
             self._closes[record.session] = _close_reason(record.payload)
 
-    def _asks_for_books(self) -> bool:
-        """Whether this feed's whole books have to be asked for."""
+    def _asks_for_books(self, stream: str) -> bool:
+        """Whether the stream's whole books have to be asked for."""
         try:
-            return self._venue.snapshot_request(self._reader.feed.symbol) is not None
+            return self._venue.snapshot_request(self._reader.feed.symbol, stream) is not None
         except UnknownSymbol:
             return False
 

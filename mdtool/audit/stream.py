@@ -74,8 +74,8 @@ class Watcher(Protocol):
         """Something is wrong."""
         ...
 
-    def begins_whole(self, session: int) -> bool:
-        """Whether the feed has this connection from its beginning, at a venue that begins with the whole book."""
+    def begins_whole(self, stream: str, session: int) -> bool:
+        """Whether the feed has this connection from its beginning, where the stream begins with the whole book."""
         ...
 
     def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
@@ -244,7 +244,7 @@ class StreamAudit:
         if update.snapshot:
             anchors.on_stream()
             return
-        if record.session != self.session and self._watcher.begins_whole(record.session):
+        if record.session != self.session and self._watcher.begins_whole(self.name, record.session):
             self._watcher.found(Unanchored(stream=self.name, at_ns=record.recv_ns, session=record.session))
         anchors.held.append(update)
         if anchors.pending:

@@ -87,14 +87,15 @@ def _newest_snapshots(
     reader: Reader, position: int, venue: Venue, decoders: dict[int, Decoder], orphans: set[int]
 ) -> int | None:
     """Position of the oldest of the newest snapshots of these streams before `position`."""
-    in_stream = venue.snapshot_request(reader.feed.symbol) is None
+    symbol, names = reader.feed.symbol, reader.streams
+    in_stream = {stream for stream in orphans if venue.snapshot_request(symbol, names[stream]) is None}
     found: dict[int, int] = {}
     for chunk in reversed([one for one in reader.chunks() if one.chunk_id < position >> ROW_BITS and one.rows]):
         for batch in reversed(list(_batches_of(reader, chunk.chunk_id))):
             answers = _answers(reader, batch)
             for stream in orphans - set(found):
                 rows = [int(answers[-1])] if len(answers) else []
-                if in_stream:
+                if stream in in_stream:
                     rows += _snapshots(batch, stream, decoders[stream])
                 if rows:
                     found[stream] = batch.position + max(rows)
@@ -198,7 +199,7 @@ class Keeper:
         """Not where it would take a new connection: those bring a book of their own, and come often enough."""
         if symbol == SESSION_SYMBOL or not self._streams:
             return False
-        if self._venue.snapshot_request(symbol) is not None:
+        if self._venue.snapshot_request(symbol, self._streams[0]) is not None:
             return True
         return any(self._venue.resubscribe(symbol, stream) for stream in self._streams)
 

@@ -31,7 +31,7 @@ class Mender:
 
     def request(self, symbol: str) -> None:
         """Have the whole book of a symbol soon."""
-        if self._venue.snapshot_request(symbol) is not None:
+        if self._streams and self._venue.snapshot_request(symbol, self._streams[0]) is not None:
             self._fetch(symbol)
             return
         self._waiting[symbol] = None

@@ -80,7 +80,9 @@ class Recorder:
 
     async def _record(self, http: aiohttp.ClientSession) -> None:
         options = self._options
-        snapshots = Snapshots(http, options.venue, options.rest_url, self._ports, self._notify, self._backoff)
+        snapshots = Snapshots(
+            http, options.venue, options.rest_url, self._ports, self._notify, self._backoff, options.streams
+        )
         links = [self._link(http, connection) for connection in self._plan]
         mender = Mender(options.venue, options.streams, links, snapshots.request, self._notify)
         watcher = Watcher(

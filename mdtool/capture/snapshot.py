@@ -4,7 +4,7 @@ as they came."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import aiohttp
@@ -39,8 +39,10 @@ class Snapshots:
         sink: SnapshotSink,
         notify: Notify,
         new_backoff: Callable[[], Backoff],
+        streams: Sequence[str] = (),
     ) -> None:
         self._http = http
+        self._stream = next((stream for stream in streams if venue.is_book(stream)), None)  # whose book is kept whole
         self._venue = venue
         self._base_url = base_url
         self._sink = sink
@@ -75,7 +77,7 @@ class Snapshots:
 
     async def _fetch(self, symbol: str) -> float | None:
         """One request. None when it was answered, else how many seconds to wait at least."""
-        request = self._venue.snapshot_request(symbol)
+        request = self._venue.snapshot_request(symbol, self._stream)
         if request is None:
             return None
         url = self._base_url + request.path

@@ -3,12 +3,13 @@ a REST body among the frames, and a REST body under its URL."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable
 from urllib.parse import parse_qsl, urlsplit
 
 from mdtool.errors import UnknownSymbol, WireError
 from mdtool.interop.item import Item
-from mdtool.model import BookUpdate, Kind
+from mdtool.model import Kind, Update
 from mdtool.venues.venue import Place, Venue
 
 SNAPSHOT = "snapshot"
@@ -50,7 +51,7 @@ class Router:
         if kind == Kind.OPEN:  # what the last connection said of itself does not hold for this one
             self._route = self._venue.router().route
         if kind == Kind.RESPONSE:
-            return kind, self._place_of_url(item.url or "")
+            return kind, self._place_of_url(item.url or "", item.payload)
         return kind, _SESSION
 
     def _is_whole_book(self, payload: bytes) -> bool:
@@ -58,13 +59,18 @@ class Router:
             messages = self._is_snapshot(payload)
         except WireError:
             return False
-        return any(isinstance(message, BookUpdate) and message.snapshot for message in messages)
+        return any(isinstance(message, Update) and message.snapshot for message in messages)
 
-    def _place_of_url(self, url: str) -> Place:
+    def _place_of_url(self, url: str, body: bytes) -> Place:
         place = self._urls.get(url)
-        if place is None:
-            symbol = symbol_of_url(self._venue, url)
-            place = self._urls[url] = _NOWHERE if symbol is None else Place(symbol, SNAPSHOT)
+        if place is not None:
+            return place
+        symbol = symbol_of_url(self._venue, url)
+        if symbol is None and self._is_whole_book(body):
+            symbol = _only_symbol(self._venue, url)
+        if symbol is None:
+            return _NOWHERE
+        place = self._urls[url] = Place(symbol, SNAPSHOT)
         return place
 
 
@@ -89,3 +95,14 @@ def symbol_of_url(venue: Venue, url: str) -> str | None:
         if own.path == asked.path and naming.items() <= query.items():
             return symbol
     return None
+
+
+def _only_symbol(venue: Venue, url: str) -> str | None:
+    """The one symbol a URL names, where it names one: the whole book of it may have been asked for in another way, with
+    a key or by a path of that time."""
+    asked = urlsplit(url)
+    found = set()
+    for word in (*dict(parse_qsl(asked.query)).values(), *asked.path.split("/")):
+        with contextlib.suppress(UnknownSymbol):
+            found.add(venue.canonical(word))
+    return found.pop() if len(found) == 1 else None

@@ -13,6 +13,7 @@ from mdtool.errors import ImportFormatError, UsageError
 from mdtool.interop import cf, hb, pat
 from mdtool.interop.item import UNTIMED, Item, LineError, LineParser
 from mdtool.interop.lines import CutShort, Lines
+from mdtool.model import Kind
 
 _PACKED = (".gz", ".zst", ".zstd")
 
@@ -78,7 +79,7 @@ class Source:
                 item = parse(line)
                 if item is None:
                     continue
-                if not lines.terminated and item.payload and not is_whole(item.payload):
+                if not lines.terminated and item.kind != Kind.OPEN and not is_whole(item.payload):
                     raise LineError("a whole message")
                 if item.recv_ns == UNTIMED:
                     untimed.append(item)

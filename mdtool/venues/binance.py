@@ -245,7 +245,7 @@ class Binance(Adapter):
     def is_book(self, stream: str) -> bool:
         return _DIFF_DEPTH.fullmatch(stream) is not None
 
-    def snapshot_request(self, symbol: str) -> HttpRequest:
+    def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest:
         spec = self.spec
         return HttpRequest("GET", f"{spec.depth_path}?symbol={self.native(symbol)}&limit={spec.depth_limit}")
 

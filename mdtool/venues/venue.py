@@ -176,8 +176,9 @@ class Venue(Protocol):
         """What the answer to the connection's bootstrap request says. Raises WireError."""
         ...
 
-    def snapshot_request(self, symbol: str) -> HttpRequest | None:
-        """The REST request for the whole book of a canonical symbol; None where snapshots come on the stream."""
+    def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
+        """The REST request for the whole book of a canonical symbol, as one of its book streams needs it (None: as the
+        default one does); None where whole books come on the stream."""
         ...
 
     def snapshot_weight(self, symbol: str) -> float:
@@ -207,7 +208,7 @@ class Adapter:
     def connection_rule(self) -> ConnectionRule | None:
         return None
 
-    def snapshot_request(self, symbol: str) -> HttpRequest | None:
+    def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
         return None
 
     def snapshot_weight(self, symbol: str) -> float:
