@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,7 @@ from mdtool.storage.registry import ChunkInfo, FeedInfo
 
 VERSION = 1
 KEY = b"mdtool"
+KEY_CRC = b"mdtool.crc32c"  # of what stands under KEY, 8 hex digits
 READ_BYTES = 8 * 1024 * 1024
 RAW = ("recv_ns", "kind", "stream", "session", "flags", "payload")
 SCHEMA = pa.schema(
@@ -67,6 +69,20 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupProof:
+    """What a row group has to be: its rows as an index over its own payloads would have them, and their recv_ns alone.
+    Parquet's page checksums leave page headers and the footer unproven."""
+
+    rows: int
+    crc32c: int
+    times_crc32c: int
+
+    @classmethod
+    def of(cls, rows: Rows) -> GroupProof:
+        return cls(len(rows), crc32c(rows), crc32c(np.ascontiguousarray(rows["recv_ns"])))
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a part says of itself. `streams`: the feed's names by id when it was sealed."""
 
@@ -77,9 +93,12 @@ class Manifest:
     part: int
     streams: tuple[str, ...]
     chunks: tuple[Sealed, ...]
+    groups: tuple[GroupProof, ...]
 
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+    def metadata(self) -> dict[bytes, bytes]:
+        """As the file's key-value metadata."""
+        said = json.dumps(asdict(self), separators=(",", ":")).encode()
+        return {KEY: said, KEY_CRC: b"%08x" % crc32c(said)}
 
     @classmethod
     def of(cls, metadata: dict[bytes, bytes] | None, where: str) -> Manifest:
@@ -87,6 +106,8 @@ class Manifest:
         said = (metadata or {}).get(KEY)
         if said is None:
             raise CorruptStore(f"{where}: a Parquet file without the metadata {KEY.decode()!r}: no part of a store")
+        if (metadata or {}).get(KEY_CRC) != b"%08x" % crc32c(said):
+            raise CorruptStore(f"{where}: the checksum of its metadata does not hold; run: mdtool verify")
         try:
             fields = json.loads(said)
             if fields["version"] != VERSION:
@@ -94,7 +115,8 @@ class Manifest:
                     f"{where}: part version {fields['version']}, this mdtool reads {VERSION}: use the one that wrote it"
                 )
             chunks = tuple(Sealed(**chunk) for chunk in fields.pop("chunks"))
-            return cls(**fields | {"chunks": chunks, "streams": tuple(fields["streams"])})
+            groups = tuple(GroupProof(**group) for group in fields.pop("groups"))
+            return cls(**fields | {"chunks": chunks, "groups": groups, "streams": tuple(fields["streams"])})
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptStore(f"{where}: its metadata does not parse ({error}); run: mdtool verify") from None
 
@@ -106,15 +128,17 @@ class Part:
     def __init__(self, source: Any, where: str, *, verify: bool = True) -> None:
         self.where = where
         self._source = source
-        try:
+        self._verify = verify
+        with self._telling():
             self._file = pq.ParquetFile(source, read_dictionary=["stream"], page_checksum_verification=verify)
             metadata = self._file.metadata
             self.manifest = Manifest.of(metadata.metadata, where)
-        except (pa.ArrowException, OSError) as error:
-            raise self._broken(error) from None
-        if set(RAW) - set(self._file.schema_arrow.names):
+            names = set(self._file.schema_arrow.names)
+            counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        if set(RAW) - names:
             raise CorruptStore(f"{where}: not the columns of a part; run: mdtool verify")
-        counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        if counts != [group.rows for group in self.manifest.groups]:
+            raise CorruptStore(f"{where}: not the row groups that its metadata says; run: mdtool verify")
         self._starts = np.cumsum([0, *counts])  # of each row group, and the end
         self._firsts = np.cumsum([0, *(chunk.rows for chunk in self.manifest.chunks)])  # of each chunk, and the end
         if self._starts[-1] != self._firsts[-1]:
@@ -123,42 +147,50 @@ class Part:
             )
         self._group: tuple[int, Rows, Heap] | None = None
 
-    def _broken(self, error: BaseException) -> CorruptStore:
-        return CorruptStore(f"{self.where}: {' '.join(str(error).split())}; run: mdtool verify")
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Whatever a damaged file makes of its reader, as CorruptStore."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise CorruptStore(f"{self.where}: {why}; run: mdtool verify") from None
 
     def _read(self, number: int, columns: Sequence[str]) -> Any:
-        try:
+        with self._telling():
             return self._file.read_row_group(number, columns=list(columns), use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise self._broken(error) from None
+
+    def _proven(self, number: int, holds: bool) -> None:
+        if not holds:
+            raise CorruptStore(f"{self.where}: row group {number} is not what was sealed; run: mdtool verify")
 
     def group(self, number: int) -> tuple[Rows, Heap]:
         """A row group as rows and heap; stream ids are the manifest's."""
         if self._group is None or self._group[0] != number:
             table = self._read(number, RAW)
-            payload = table["payload"].combine_chunks()
-            _, offsets, data = payload.buffers()
-            bounds = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
-            rows = np.zeros(len(payload), layout.ROW)
-            for name in ("recv_ns", "kind", "session", "flags"):
-                rows[name] = table[name].to_numpy()
-            rows["stream"] = self._streams(table["stream"].combine_chunks())
-            rows["offset"], rows["length"] = bounds[:-1], np.diff(bounds)
-            heap: Heap = memoryview(data) if data is not None else b""
-            fill_crcs(rows, heap)
+            with self._telling():
+                rows, heap = self._rows_of(table)
+            self._proven(number, not self._verify or GroupProof.of(rows) == self.manifest.groups[number])
             self._group = (number, rows, heap)
         return self._group[1:]
 
-    def _streams(self, column: Any) -> npt.NDArray[np.uint16]:
+    def _rows_of(self, table: Any) -> tuple[Rows, Heap]:
+        payload = table["payload"].combine_chunks()
+        _, offsets, data = payload.buffers()
+        bounds = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
+        rows = np.zeros(len(payload), layout.ROW)
+        for name in ("recv_ns", "kind", "session", "flags"):
+            rows[name] = table[name].to_numpy()
+        column = table["stream"].combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
         names = {name: number for number, name in enumerate(self.manifest.streams)}
-        try:
-            ids = np.array([names[name] for name in column.dictionary.to_pylist()] or [0], np.uint16)
-        except KeyError as error:
-            raise CorruptStore(f"{self.where}: stream {error} is not in its metadata; run: mdtool verify") from None
-        mapped: npt.NDArray[np.uint16] = ids[column.indices.to_numpy(zero_copy_only=False)]
-        return mapped
+        ids = np.array([names[name] for name in column.dictionary.to_pylist()] or [0], np.uint16)
+        rows["stream"] = ids[column.indices.to_numpy(zero_copy_only=False)]
+        rows["offset"], rows["length"] = bounds[:-1], np.diff(bounds)
+        heap: Heap = memoryview(data) if data is not None else b""
+        fill_crcs(rows, heap)
+        return rows, heap
 
     def runs(self, chunk: int, first: int = 0) -> Iterator[tuple[int, Rows, Heap]]:
         """Of chunk number `chunk` of the part from row `first` on: (row, rows, heap) a row group."""
@@ -178,7 +210,12 @@ class Part:
         pieces = [np.zeros(0, np.int64)]
         for number, (base, stop) in enumerate(pairwise(self._starts.tolist())):
             if base < end and stop > start:
-                times = self._read(number, ["recv_ns"])["recv_ns"].to_numpy()
+                read = self._read(number, ["recv_ns"])
+                with self._telling():
+                    times = np.ascontiguousarray(read["recv_ns"].to_numpy(), np.int64)
+                said = self.manifest.groups[number]
+                proven = len(times) == said.rows and (not self._verify or crc32c(times) == said.times_crc32c)
+                self._proven(number, proven)
                 pieces.append(times[max(start - base, 0) : end - base])
         return np.concatenate(pieces)
 

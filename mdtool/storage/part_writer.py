@@ -17,7 +17,7 @@ from mdtool.errors import CorruptStore, StoreError
 from mdtool.kernel.journal import Journal, crc32c, fill_crcs
 from mdtool.model import NO_TIME, UNKNOWN
 from mdtool.storage.chunk import Heap, OpenChunk, Rows
-from mdtool.storage.part import KEY, SCHEMA, VERSION, Manifest, Numbers, Sealed
+from mdtool.storage.part import SCHEMA, VERSION, GroupProof, Manifest, Numbers, Sealed
 from mdtool.storage.reader import ROW_BITS, Batch
 from mdtool.storage.registry import ChunkInfo, FeedInfo
 
@@ -102,15 +102,16 @@ def write_part(draft: Path, feed: FeedInfo, number: int, sources: Sequence[Sourc
             raise StoreError(f"{feed.name} chunk {source.info.chunk_id}: a payload beyond 1 GiB cannot be sealed")
         if len(source.rows) and int(source.rows["stream"].max()) >= len(streams):
             raise CorruptStore(f"{feed.name} chunk {source.info.chunk_id}: a stream without a name; run: mdtool verify")
-    manifest = Manifest(
-        VERSION, feed.store_id, feed.name, feed.feed_id, number, tuple(streams), tuple(one.sealed() for one in sources)
-    )
+    groups = list(_groups(sources))
+    sealed = tuple(source.sealed() for source in sources)
+    proofs = tuple(GroupProof.of(_rows(group)) for group in groups)
+    manifest = Manifest(VERSION, feed.store_id, feed.name, feed.feed_id, number, tuple(streams), sealed, proofs)
     try:
         with (
             draft.open("xb") as file,
             pq.ParquetWriter(
                 file,
-                SCHEMA.with_metadata({KEY: manifest.to_json()}),
+                SCHEMA.with_metadata(manifest.metadata()),
                 compression="zstd",
                 compression_level=LEVEL,
                 use_dictionary=REPEATING,
@@ -121,7 +122,7 @@ def write_part(draft: Path, feed: FeedInfo, number: int, sources: Sequence[Sourc
                 write_page_checksum=True,
             ) as writer,
         ):
-            for table in _ahead(_groups(sources), lambda group: _table(group, list(streams), decode)):
+            for table in _ahead(groups, lambda group: _table(group, list(streams), decode)):
                 writer.write_table(table, row_group_size=GROUP_ROWS)
     except pa.ArrowException as error:
         raise StoreError(f"{draft}: {error}") from None
@@ -167,7 +168,7 @@ def _groups(sources: Sequence[Source]) -> Iterator[list[Piece]]:
 
 
 def _table(group: Sequence[Piece], streams: list[str], decode: Decode | None) -> Any:
-    rows = np.concatenate([source.rows[first:stop] for source, first, stop in group])
+    rows = _rows(group)
     columns: dict[str, Any] = {name: pa.array(rows[name]) for name in ("recv_ns", "kind", "session", "flags")}
     columns["stream"] = pa.DictionaryArray.from_arrays(pa.array(rows["stream"].astype(np.int32)), pa.array(streams))
     columns["payload"] = pa.chunked_array([_payloads(*piece) for piece in group])
@@ -181,6 +182,20 @@ def _table(group: Sequence[Piece], streams: list[str], decode: Decode | None) ->
             values = np.concatenate([getattr(one, name) for one in said])
             columns[name] = pa.array(values, mask=values == missing)
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _rows(group: Sequence[Piece]) -> Rows:
+    """A group's rows as an index over its own payloads would have them."""
+    pieces = []
+    used = 0
+    for source, first, stop in group:
+        rows = source.rows[first:stop].copy()
+        start, size = int(rows[0]["offset"]), int(rows["length"].sum(dtype=np.int64))
+        rows["offset"] = rows["offset"] - np.uint64(start) + np.uint64(used)
+        fill_crcs(rows, memoryview(source.heap)[start : start + size], used)
+        pieces.append(rows)
+        used += size
+    return np.concatenate(pieces)
 
 
 def _payloads(source: Source, first: int, stop: int) -> Any:
