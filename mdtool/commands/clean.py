@@ -42,7 +42,7 @@ def clean(
     case: what is being written, what a named cursor with a lease has yet to read, and the snapshot that kept book
     updates need, with all that came since. Each is named. A run that was cut short is finished by the next one.
     """
-    from mdtool.commands.tasks.cleaning import carry_out, plan_of, report
+    from mdtool.commands.tasks.cleaning import begun, carry_out, plan_of, report
     from mdtool.errors import UsageError
     from mdtool.storage.retention import Limits
     from mdtool.units import parse_duration, parse_size
@@ -64,9 +64,10 @@ def clean(
         raise UsageError("--closed-chunks goes with --older-than or --max-bytes: a feed's policy is about parts")
     run = current(ctx)
     with run.store() as store:
-        plans = plan_of(run.feeds(store, feeds or ()), limits, policies=not limits)
-        effects = [] if dry_run else list(carry_out(plans))
-    said = report(plans, effects, dry_run=dry_run)
+        chosen = run.feeds(store, feeds or ())
+        plans, left = plan_of(chosen, limits, policies=not limits), begun(chosen)
+        effects = [] if dry_run else list(carry_out(chosen, plans))
+    said = report(plans, effects, left, dry_run=dry_run)
     if json:
         run.out.json(said)
         return

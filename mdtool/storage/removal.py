@@ -68,6 +68,18 @@ def finish(feed: FeedInfo, *, pause: float = 0.0, batch: int = BATCH) -> int:
         return _finish(feed, registry, pause, batch)
 
 
+def unfinished(feed: FeedInfo) -> int:
+    """How many chunks a run that died has marked and not taken away."""
+    try:
+        registry = FeedRegistry(feed.directory / "feed.bin")
+    except FileNotFoundError:
+        return 0
+    try:
+        return sum(map(_half_gone, registry.chunks()))
+    finally:
+        registry.close()
+
+
 def apply_policies(
     feeds: Iterable[FeedInfo], now_ns: int, needs: Needs | None = None, *, pause: float = 0.0
 ) -> Iterator[tuple[FeedPlan, Effect | None]]:

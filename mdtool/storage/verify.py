@@ -28,13 +28,14 @@ from mdtool.storage.inspection import (
     BLANK_IN_FEED,
     BLANK_IN_STORE,
     Slot,
+    being_written,
     chunk_findings,
     stray,
     temporary,
     unnamed_streams,
 )
-from mdtool.storage.layout import ChunkState, Location
-from mdtool.storage.locks import is_written
+from mdtool.storage.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.locks import is_written, undisturbed
 from mdtool.storage.registry import FeedInfo, feed_info
 from mdtool.storage.shelf import examine_part, part_findings, parts_of, unnamed_parts
 
@@ -43,6 +44,7 @@ STORE_NAMES = {REGISTRY, "feeds", "trash", "repaired", "lost+found"}
 FEED_NAMES = {"feed.bin", "writer.lock", "maintenance.lock", "live", "cursors", "trash", "repaired"}
 DAY_FOLDER = re.compile(r"date=\d{4}-\d{2}-\d{2}")
 CHUNK_FILE = re.compile(r"(\d{8,12})\.(idx|dat)")
+SECOND_LOOK = 0.05  # seconds
 MOVED = 5  # looks at a chunk that its writer was moving to disk
 
 
@@ -67,13 +69,34 @@ def verify(
     highest = 0
     for feed in store.feeds:
         if names is None or feed.name in names:
-            highest = max(highest, _Feed(feed, store, checked, progress).check(registries_only))
-    if names is None and highest >= store.next_session and store.head is not None:
+            highest = max(highest, _check(feed, store, checked, registries_only, progress))
+    next_session = examine_store(path).next_session  # sessions may have been given in the meantime
+    if names is None and highest >= next_session and store.head is not None:
         checked.findings.append(
-            Finding("", str(store.file.path), What.FIGURES, f"next session {store.next_session}",
+            Finding("", str(store.file.path), What.FIGURES, f"next session {next_session}",
                     f"more than {highest}, which records carry", REBUILD)
         )  # fmt: skip
     return checked
+
+
+def _check(feed: FeedInfo, store: StoreEvidence, checked: Checked, registries_only: bool, progress: Progress) -> int:
+    """One feed; returns the highest session its records carry."""
+    with undisturbed(feed.directory):
+        one = Checked()
+        highest = _Feed(feed, store, one, progress).check(registries_only)
+        if one.findings and is_written(feed.directory):
+            # A second look tells damage, which stays, from what the writer was about to do.
+            time.sleep(SECOND_LOOK)
+            first, one = set(one.findings), Checked()
+            highest = _Feed(feed, store, one, no_progress).check(registries_only)
+            one.findings = [finding for finding in one.findings if finding in first]
+    checked.feeds += one.feeds
+    checked.chunks += one.chunks
+    checked.parts += one.parts
+    checked.records += one.records
+    checked.payload_bytes += one.payload_bytes
+    checked.findings += one.findings
+    return highest
 
 
 def store_findings(store: StoreEvidence) -> Iterator[Finding]:
@@ -141,6 +164,7 @@ class _Feed:
                 if slot is not None and slot.has_files:
                     self.chunk(number, slot)
             self.parts()
+            self.removals()
             self.directory()
         self.cursors()
         return self.highest_session
@@ -149,7 +173,8 @@ class _Feed:
         seen, path = self.seen, self.seen.path
         if seen.file.error is not None:
             empty = seen.file.missing and not any(self.feed.directory.glob("live/[0-9]*"))
-            if not (empty and not self.feed.directory.exists()):
+            being_made = any(being_written(path) for path in self.feed.directory.glob(".feed.bin.*"))
+            if not (empty and (being_made or not self.feed.directory.exists())):
                 self.add(path, What.MISSING, seen.why, "the feed's registry", REBUILD)
             return
         if seen.head is None:
@@ -249,6 +274,14 @@ class _Feed:
                 self.feed.directory / name, What.ORPHAN, "a part that nothing names", "an entry of feed.bin", REBUILD
             )
 
+    def removals(self) -> None:
+        """Parts that a retention run has marked, and died before it took them away."""
+        gone = (slot for slot in self.slots if slot is not None and slot.state == ChunkState.TRASHED)
+        half = {slot.part for slot in gone if slot.location == Location.PART and not slot.flags & ChunkFlag.REMOVED}
+        for number in sorted(half):
+            todo = f"run: mdtool clean {self.feed.name}"
+            self.add(self.feed.directory, What.UNFINISHED, f"part {number} is half removed", "it to be gone", todo)
+
     def directory(self) -> None:
         """What lies in the feed's directories and is named by nobody."""
         slots = {slot.chunk_id: slot for slot in self.slots if slot is not None}
@@ -259,13 +292,13 @@ class _Feed:
                 named = CHUNK_FILE.fullmatch(entry.name)
                 if named is None:
                     waiting = entry.name.startswith((f"{layout.NEXT_CHUNK}.", f".{layout.NEXT_CHUNK}."))
-                    if not waiting and not (self.in_use and temporary(entry)):
+                    if not waiting and not being_written(entry) and entry.exists():
                         self.checked.findings.append(foreign(self.feed.name, entry))
                     continue
                 slot = slots.get(int(named[1]))
                 if slot is not None and slot.has_files and slot.location == location:
                     continue
-                if self.in_use and (slot is None or slot.has_files) and int(named[1]) >= last:
+                if self.in_use and (slot.has_files if slot is not None else int(named[1]) > last):
                     continue  # being made, or on its way to disk
                 if slot is not None:
                     self.add(entry, What.UNFINISHED, f"left where chunk {slot.chunk_id} is not any more", "none")
@@ -274,7 +307,8 @@ class _Feed:
                         entry, What.ORPHAN, orphan_text(self.feed, int(named[1]), location), "an entry of feed.bin"
                     )
         for entry in sorted(self.feed.directory.iterdir()) if self.feed.directory.is_dir() else []:
-            if entry.name not in FEED_NAMES and not DAY_FOLDER.fullmatch(entry.name):
+            known = entry.name in FEED_NAMES or DAY_FOLDER.fullmatch(entry.name)
+            if not known and not being_written(entry):
                 self.checked.findings.append(foreign(self.feed.name, entry))
 
     def cursors(self) -> None:
@@ -292,7 +326,7 @@ class _Feed:
                 self.add(where, What.CURSOR, "neither of its slots is whole", "a cursor of this feed")
             elif not info.position:
                 continue
-            elif slot is None or slot.state == ChunkState.TRASHED:
+            elif slot is None or (slot.state == ChunkState.TRASHED and row < slot.rows):
                 self.add(where, What.CURSOR, f"stands in chunk {chunk_id}", "a chunk that is kept")
             elif slot.state != ChunkState.LIVE and row > slot.rows:
                 self.add(where, What.CURSOR, f"stands at row {row:,} of chunk {chunk_id}", f"at most {slot.rows:,}")

@@ -29,6 +29,9 @@ def clean_page(report: Mapping[str, Any]) -> RenderableType:
             made.add_row(Text(feed["feed"]), *_cells(one), Text(one["by"], style="yellow"))
         lines += [*([Text()] if going else []), made]
     lines += [*([Text()] if lines else []), Text(_summary(report))]
+    if report["finished"]:
+        verb = "would be taken away for good" if report["dry_run"] else "taken away for good"
+        lines.append(Text(f"{count(report['finished'], 'chunk')} that an earlier run had begun to remove {verb}"))
     if report["over_bytes"]:
         what = f"the size limit is missed by {format_size(report['over_bytes'])}: what is left may not go"
         lines.append(Text(what, style="yellow"))

@@ -130,5 +130,11 @@ def test_a_run_that_was_cut_short_is_finished(mdtool, old, monkeypatch):
         assert "Input/output error" in mdtool("--store", old, "clean", FEED, "--older-than", "7d").error_line
     assert len(parts(old)) == 2 * DAYS  # marked, and not yet gone
     assert mdtool("--store", old, "registry", "list", FEED, "--json").code == 0
-    assert mdtool("--store", old, "clean", FEED, "--older-than", "7d").code == 0
+    found = mdtool("--store", old, "verify", FEED)
+    assert (found.code, found.out.count("is half removed, expected it to be gone; run: mdtool clean")) == (1, DAYS)
+    dry = mdtool("--store", old, "clean", FEED, "--dry-run")
+    assert f"{DAYS} chunks that an earlier run had begun to remove would be taken away for good" in dry.out
+    done = mdtool("--store", old, "clean", FEED, "--older-than", "7d", "--json")
+    assert (done.code, json.loads(done.out)["finished"]) == (0, DAYS)
     assert len(parts(old)) == DAYS
+    assert mdtool("--store", old, "verify", FEED).code == 0

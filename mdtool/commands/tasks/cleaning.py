@@ -8,7 +8,7 @@ from typing import Any
 from mdtool.capture.keeping import needs
 from mdtool.clock import SystemClock
 from mdtool.storage.registry import FeedInfo
-from mdtool.storage.removal import Effect, execute, finish
+from mdtool.storage.removal import Effect, execute, finish, unfinished
 from mdtool.storage.retention import FeedPlan, Limits, Plan, Unit, plan
 
 
@@ -21,22 +21,29 @@ def plan_of(feeds: Sequence[FeedInfo], limits: Limits, *, policies: bool) -> lis
     return [plan([feed], theirs, now_ns, needs) for feed, theirs in own if theirs]
 
 
-def carry_out(plans: Sequence[Plan]) -> Iterator[Effect]:
-    """What earlier runs have left half done, then the plans."""
+def begun(feeds: Sequence[FeedInfo]) -> int:
+    """How many chunks earlier runs have left half gone."""
+    return sum(map(unfinished, feeds))
+
+
+def carry_out(feeds: Sequence[FeedInfo], plans: Sequence[Plan]) -> Iterator[Effect]:
+    """What earlier runs have left half gone, then the plans."""
+    for feed in feeds:
+        if unfinished(feed):
+            finish(feed)
     for made in plans:
-        for feed_plan in made.feeds:
-            finish(feed_plan.feed)
         yield from execute(made)
 
 
-def report(plans: Sequence[Plan], effects: Sequence[Effect], *, dry_run: bool) -> dict[str, Any]:
+def report(plans: Sequence[Plan], effects: Sequence[Effect], begun: int, *, dry_run: bool) -> dict[str, Any]:
     """What `clean --json` prints. The removals are those of the plan, dry run or not; `skipped` is what a real run
-    left alone since things had changed."""
+    left alone since things had changed, `finished` how many chunks earlier runs had left half gone."""
     by_feed = {effect.feed.name: effect for effect in effects}
     feeds = [_feed(one, by_feed.get(one.feed.name)) for made in plans for one in made.feeds]
     return {
         "dry_run": dry_run,
         "freed_bytes": sum(feed["freed_bytes"] for feed in feeds),
+        "finished": begun,
         "over_bytes": sum(made.over_bytes for made in plans),
         "feeds": [feed for feed in feeds if feed["removals"] or feed["held"]],
     }
