@@ -1,4 +1,4 @@
-"""Real messages of every venue, bent: whatever the bytes, routing gives a place and decoding gives messages or WireError.
+"""Real messages of every venue, bent: whatever the bytes, they have a place, and decode to messages or a WireError.
 
 `MDTOOL_FUZZ` multiplies the number of cases: thousands in CI, millions in a long run.
 """
@@ -35,7 +35,8 @@ CAPTURES = {
 LARGEST = 3_000  # bytes of a sample: a bent ladder of 2,000 levels says no more than one of 20
 CASES = 300 * int(os.environ.get("MDTOOL_FUZZ", "1"))
 ODD = [
-    None, True, -1, 0, 2**63, 2**64, 10**40, -(10**40), 1.5, 1e308, 1e-308, "", "0", "-1", "1e5", "NaN", "9" * 50, "x" * 200,
+    None, True, -1, 0, 2**63, 2**64, 10**40, -(10**40), 1.5, 1e308, 1e-308, "", "0", "-1", "1e5", "NaN", "9" * 50,
+    "x" * 200,
     "\u0000", "\ud800", [], {}, [[]], [[[[[[[[[[]]]]]]]]]], {"a": {"a": {}}}, [["1"]], [["1", "2", "3", "4", "5", "6"]],
 ]  # fmt: skip
 
