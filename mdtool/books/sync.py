@@ -11,7 +11,8 @@ rule.
    bridges. In captures the snapshot often stands after the update that bridges it; even the newest may be the bridge.
 4. If none is left, the next update must bridge; a hole before it does not matter if the snapshot reaches over it.
 5. A snapshot older than what is held, or a bridge that fails, asks for another.
-6. A whole book that comes on the stream replaces everything before it, at once.
+6. A whole book that comes on the stream replaces everything before it, at once. It may come in parts, each with the
+   same id, which it names as the one before it too: the later ones are added to the first.
 7. A checksum that the book does not have is as bad as a gap.
 8. Where the venue's numbers show no loss, updates are kept after they were applied too: a whole book that is fetched
    while the book is SYNCED replaces it, with the updates that are younger on top.
@@ -21,14 +22,15 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.l3 import L3Book, OrderParser
 from mdtool.books.ladders import LevelParser
 from mdtool.books.wire import WireCheck
 from mdtool.errors import WireError
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Scale, Update
+from mdtool.kernel.book import Levels
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, OrderUpdate, Scale, Update
 from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import BookTraits, Venue
 
@@ -56,6 +58,12 @@ class Step(NamedTuple):
     mismatch: str | None = None  # how the book's checksum differs from the venue's
 
 
+class Observer(Protocol):
+    """Told of the book after each update that went into it, several of one message too."""
+
+    def __call__(self, update: Update, book: Levels, *, whole: bool) -> None: ...
+
+
 class BookSync:
     """One feed's book, by price level or by order. Feed it every message of the book stream and every snapshot, in
     order of arrival. Book and parser are of one kind; see `open_book`."""
@@ -74,6 +82,8 @@ class BookSync:
         self.state_since_ns = 0  # receive time of the message that led to `state`
         self.gaps = 0  # holes seen, and updates that did not parse
         self.check = WireCheck(traits.checksum) if traits is not None and traits.checksum else None
+        self.observer: Observer | None = None
+        self._kind: type[Update] = OrderUpdate if traits is not None and traits.by_order else BookUpdate
         self._rule = rule
         self._parser: Any = parser
         self._depth = traits.depth if traits is not None else None
@@ -88,8 +98,8 @@ class BookSync:
         return self.state is not State.SYNCED
 
     def on_message(self, message: Message, recv_ns: int) -> Step:
-        """Take the next message. Others than an Update change nothing: UNVERIFIABLE."""
-        if not isinstance(message, Update):
+        """Take the next message. Others than updates of the book's kind change nothing: UNVERIFIABLE."""
+        if not isinstance(message, self._kind):
             return Step(Verdict.UNVERIFIABLE, self.state, 0, False)
         if not message.snapshot:
             return self._on_update(message, recv_ns)
@@ -103,6 +113,8 @@ class BookSync:
     def _on_whole(self, whole: Update, recv_ns: int) -> Step:
         """Step 6."""
         verdict = self._rule.judge(whole)
+        if whole.prev_seq == whole.last_seq == self.last_seq != UNKNOWN and self.state is State.SYNCED:
+            return self._apply(verdict, whole, recv_ns)
         self._held.clear()
         self._base = None
         self._keeps = False  # whole books come by themselves here
@@ -120,17 +132,20 @@ class BookSync:
             return str(error)
         if self.check is not None and isinstance(whole, BookUpdate):
             self.check.replace(whole, self._parser.parse_update(whole))
-        self._truncate()
+        self._settled(whole, whole=True)
         self._asked = False
         self._enter(State.SYNCED, recv_ns)
         self._advance(whole, recv_ns)
         return None
 
-    def _truncate(self) -> None:
+    def _settled(self, update: Update, *, whole: bool) -> None:
+        """The book has taken the update."""
         if self._depth is not None:
             gone = self.book.truncate(self._depth)
             if self.check is not None:
                 self.check.forget(*gone)
+        if self.observer is not None:
+            self.observer(update, self.book, whole=whole)
 
     def _checked(self, verdict: Verdict, update: Update, recv_ns: int) -> Step:
         """Step 7, after the book took the update."""
@@ -201,7 +216,7 @@ class BookSync:
             return self._lose(verdict, None, recv_ns)._replace(error=str(error))
         if self.check is not None and isinstance(update, BookUpdate):
             self.check.apply(update, self._parser.parse_update(update))
-        self._truncate()
+        self._settled(update, whole=False)
         self._advance(update, recv_ns)
         if self._keeps:
             self._held.append(update)

@@ -1,0 +1,239 @@
+"""A feed's book for Python: step by step with its messages, on a grid of times, or a day at once.
+
+    for event, book in Book(reader):
+        print(event.recv_ns, book.state, book.top(5))
+
+Rule: a Book reads its source from where that stands, and never writes. What it shows is the venue's own book only while
+`state` is SYNCED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mdtool.books.feed import FeedMessages, RecordLike, Source
+from mdtool.books.stats import Figures, LiveStats
+from mdtool.books.sync import BookSync, State, Step, open_book
+from mdtool.books.tops import Grid, Tops, TopsBuilder, join
+from mdtool.errors import UsageError
+from mdtool.model import UNKNOWN, Message, Scale, Side, Trade, Update
+from mdtool.venues import catalog
+from mdtool.venues.sequence import Rule, Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mdtool.books.l2 import L2Book
+
+MOST_TIMES = 50_000_000  # of a grid: more is a mistake in the step
+NOT_TRADES = (Verdict.STALE, Verdict.KEEPALIVE)  # repeats, as after a reconnect: they are not traded twice
+
+
+class Event(NamedTuple):
+    """A message of the feed and what it did."""
+
+    recv_ns: int
+    stream: str
+    message: Message
+    step: Step | None  # None: it does not concern the book
+
+
+class Book:
+    """The book of one feed. `source` is a Reader (or anything like one), and is read from where it stands; `stream`
+    names the book stream where the feed has several and not the first is wanted. `levels` is an L2Book or L3Book with
+    everything that can be asked of one; prices and sizes are int64 mantissas at `scale`."""
+
+    def __init__(self, source: Source, *, stream: str | None = None) -> None:
+        self.venue = catalog.get(source.feed.venue)
+        self.stats = LiveStats(source.feed.scale)
+        self.sync: BookSync | None = None  # None until the first message of the book stream
+        self.recv_ns = 0  # of the last record read
+        self.records = 0
+        self._source = source
+        self._stream = stream
+        self._messages = FeedMessages(self.venue, source.stream_name, book_stream=stream)
+        self._early: list[tuple[Update, int]] = []  # whole books before the first update told which stream it is
+        self._trade_rule: tuple[str, Rule | None] | None = None
+        self._ahead: RecordLike | None = None  # read by `advance_to`, and later than that
+
+    @property
+    def state(self) -> State:
+        """What the book is worth."""
+        return State.WAITING if self.sync is None else self.sync.state
+
+    @property
+    def levels(self) -> L2Book | None:
+        """The book itself, None before the first message of the book stream."""
+        return None if self.sync is None else self.sync.book
+
+    @property
+    def scale(self) -> Scale:
+        """Exponents of prices and sizes: value = mantissa * 10**exponent."""
+        return Scale(0, 0) if self.sync is None else self.sync.book.scale
+
+    @property
+    def last_seq(self) -> int:
+        """The id the book is at, UNKNOWN before one."""
+        return UNKNOWN if self.sync is None else self.sync.last_seq
+
+    @property
+    def gaps(self) -> int:
+        """Holes seen."""
+        return 0 if self.sync is None else self.sync.gaps
+
+    @property
+    def undecodable(self) -> int:
+        """Records that were not what their stream says."""
+        return self._messages.undecodable
+
+    def best_bid(self) -> tuple[int, int] | None:
+        """(price, size), None without one."""
+        return None if self.sync is None else self.sync.book.best_bid()
+
+    def best_ask(self) -> tuple[int, int] | None:
+        """(price, size), None without one."""
+        return None if self.sync is None else self.sync.book.best_ask()
+
+    def top(self, count: int = 10) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The best `count` bids and asks as (price, size), best first."""
+        return ([], []) if self.sync is None else self.sync.book.top(count)
+
+    def volume_to(self, side: Side, price: int) -> int:
+        """Size of a side from its best level to `price`, that one included."""
+        return 0 if self.sync is None else self.sync.book.volume_to(side, price)
+
+    def vwap(self, side: Side, size: int) -> Fraction | None:
+        """The mean price, in price mantissas, at which `size` would be taken from a side; None where the side holds
+        less."""
+        notional, filled = (0, 0) if self.sync is None else self.sync.book.take(side, size)
+        return Fraction(notional, filled) if filled == size > 0 else None
+
+    def figures(self, now_ns: int | None = None, depth: int = 10) -> Figures:
+        """Tape, touch, rolling volumes, rates and lateness, as of `now_ns` (the newest receive time without it)."""
+        return self.stats.figures(self.sync, now_ns, depth)
+
+    def __iter__(self) -> Iterator[tuple[Event, Book]]:
+        """Every message from here to the end of what there is now, and the book after it. To go on with what has come
+        since, iterate again."""
+        return self.events()
+
+    def events(self, records: Iterable[RecordLike] | None = None) -> Iterator[tuple[Event, Book]]:
+        """As iterating, over `records` of the same source: `book.events(reader.follow())` goes on for ever."""
+        for record in self._records(records):
+            for event in self.on_record(record):
+                yield event, self
+
+    def on_record(self, record: RecordLike) -> list[Event]:
+        """Take the next record; its messages and what they did."""
+        self.records += 1
+        recv_ns = self.recv_ns = record.recv_ns
+        stream, messages = self._messages.of(record)
+        return [Event(recv_ns, stream, message, self._take(stream, message, recv_ns)) for message in messages]
+
+    def advance_to(self, ns: int) -> Book:
+        """Read on until every record received up to `ns` is in the book. Never goes back: seek the source and begin a
+        new Book for that."""
+        for record in self._records(None):
+            if record.recv_ns > ns:
+                self._ahead = record
+                break
+            self.on_record(record)
+        return self
+
+    def _records(self, records: Iterable[RecordLike] | None) -> Iterator[RecordLike]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            yield ahead
+        yield from self._source.records() if records is None else records
+
+    def _take(self, stream: str, message: Message, recv_ns: int) -> Step | None:
+        if isinstance(message, Update):
+            self.stats.on_message(message, recv_ns)
+            return self._update(message, recv_ns)
+        if not isinstance(message, Trade) or self._is_new(stream, message):
+            self.stats.on_message(message, recv_ns)
+        return None
+
+    def _update(self, update: Update, recv_ns: int) -> Step | None:
+        if self.sync is None:
+            stream = self._messages.book_stream
+            if stream is None:
+                self._early.append((update, recv_ns))
+                return None
+            self.sync = open_book(self.venue, stream, self._source.feed.scale)
+            if self.sync is None:
+                raise UsageError(f"{self.venue.name}: {stream} has no sequence rule, so no book can be built of it")
+            for earlier, earlier_ns in self._early:
+                self.sync.on_message(earlier, earlier_ns)
+            self._early.clear()
+        return self.sync.on_message(update, recv_ns)
+
+    def _is_new(self, stream: str, trade: Trade) -> bool:
+        """Whether a trade counts: of the first stream that has any, and not there before."""
+        if self._trade_rule is None:
+            self._trade_rule = stream, self.venue.rule(stream)
+        chosen, rule = self._trade_rule
+        return stream == chosen and (rule is None or rule.judge(trade) not in NOT_TRADES)
+
+    def tops(self, depth: int = 10, *, until_ns: int | None = None) -> Tops:
+        """The best `depth` levels after every update from where the source stands to its end (or the first record
+        received after `until_ns`), as columns. Does not move this book. A day of updates is large: 8 bytes times 4
+        times depth each; `batches` gives it in parts."""
+        return join(self.batches(depth, until_ns=until_ns), depth, self._source.feed.scale)
+
+    def batches(self, depth: int = 10, *, until_ns: int | None = None) -> Iterator[Tops]:
+        """`tops` in parts of a few thousand rows, each at its own scale."""
+        for _, done in self._build(depth, until_ns):
+            yield from done
+
+    def grid(self, every_ns: int, depth: int = 10, *, start_ns: int, stop_ns: int) -> pa.Table:
+        """The best `depth` levels as of `start_ns`, `start_ns + every_ns` ... before `stop_ns`, as an Arrow table:
+        time_ns, recv_ns and seq of the last update before it, state, bid_price_1 ...; null where the book was not
+        SYNCED. Reads the source from where it stands, which is to be before `start_ns`, as a book begins with a whole
+        one. Does not move this book."""
+        if every_ns < 1 or (stop_ns - start_ns) // every_ns > MOST_TIMES:
+            raise UsageError(
+                f"a grid of every {every_ns} ns from {start_ns} to {stop_ns}: expected at most {MOST_TIMES:,}"
+            )
+        grid = Grid(np.arange(start_ns, stop_ns, every_ns, dtype=np.int64), depth, self._source.feed.scale)
+        states: list[tuple[int, State]] = []
+        for builder, done in self._build(depth, stop_ns, forward=True):
+            for tops in done:
+                grid.add(tops)
+            states = builder.states
+        return grid.table(states)
+
+    def _build(
+        self, depth: int, until_ns: int | None, *, forward: bool = False
+    ) -> Iterator[tuple[TopsBuilder, Sequence[Tops]]]:
+        """`forward`: a receive time that steps back counts as the newest before it, as on a grid order is by time."""
+        messages = FeedMessages(self.venue, self._source.stream_name, book_stream=self._stream, book_only=True)
+        builder: TopsBuilder | None = None
+        early: list[tuple[Message, int]] = []
+        newest_ns = 0
+        for record in self._source.records():
+            recv_ns = record.recv_ns
+            if until_ns is not None and recv_ns > until_ns:
+                break
+            newest_ns = max(newest_ns, recv_ns)
+            if forward:
+                recv_ns = newest_ns
+            for message in messages.of(record)[1]:
+                if builder is None:
+                    early.append((message, recv_ns))
+                    if messages.book_stream is None:
+                        continue
+                    builder = TopsBuilder(self.venue, messages.book_stream, depth, self._source.feed.scale)
+                    for pair in early:
+                        builder.on_message(*pair)
+                    continue
+                builder.on_message(message, recv_ns)
+                if builder.is_full:
+                    yield builder, builder.take()
+        if builder is not None:
+            builder.settle()
+            yield builder, builder.take()

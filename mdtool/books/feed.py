@@ -1,0 +1,95 @@
+"""A feed's records as messages, and which of its streams the book is made of.
+
+Rule: two book streams of one feed tell the same story twice; the first that comes is the one, unless one is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from mdtool.errors import UsageError, WireError
+from mdtool.model import Flag, Kind, Message, Scale
+from mdtool.venues.venue import Decoder, Venue
+
+SNAPSHOT_STREAM = "snapshot"  # whole books that were asked for
+
+
+class RecordLike(Protocol):
+    """A record, wherever it comes from."""
+
+    @property
+    def recv_ns(self) -> int: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def stream(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+class FeedLike(Protocol):
+    """Whose records they are."""
+
+    @property
+    def venue(self) -> str: ...
+    @property
+    def scale(self) -> Scale | None: ...
+
+
+class Source(Protocol):
+    """Where records come from, one feed's, in order: a storage Reader is one."""
+
+    @property
+    def feed(self) -> FeedLike: ...
+    def stream_name(self, number: int, /) -> str: ...
+    def records(self) -> Iterator[RecordLike]: ...
+
+
+class FeedMessages:
+    """Decodes the records of one feed."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        stream_name: Callable[[int], str],
+        *,
+        book_stream: str | None = None,
+        book_only: bool = False,
+    ) -> None:
+        if book_stream is not None and not venue.is_book(book_stream):
+            raise UsageError(f"{venue.name}: {book_stream!r} is no stream that a book is built of")
+        self.book_stream = book_stream
+        self.undecodable = 0  # records that were not what their stream says
+        self._venue = venue
+        self._stream_name = stream_name
+        self._book_only = book_only
+        self._decoders: dict[int, tuple[str, Decoder | None]] = {}
+
+    def of(self, record: RecordLike) -> tuple[str, Sequence[Message]]:
+        """The record's stream and the messages in it; none of records that carry none, are not wanted or cannot be
+        read."""
+        stream = record.stream
+        found = self._decoders.get(stream)
+        kind = record.kind
+        if kind != Kind.DATA and (kind != Kind.RESPONSE or record.flags & Flag.FAILED):
+            return self._stream_name(stream), ()
+        name, decode = found or self._choose(stream)
+        if decode is None:
+            return name, ()
+        try:
+            return name, decode(record.payload)
+        except WireError:
+            self.undecodable += 1
+            return name, ()
+
+    def _choose(self, stream: int) -> tuple[str, Decoder | None]:
+        name = self._stream_name(stream)
+        wanted = name == SNAPSHOT_STREAM or not self._book_only
+        if self._venue.is_book(name):
+            self.book_stream = self.book_stream or name
+            wanted = name == self.book_stream
+        self._decoders[stream] = name, self._venue.decoder(name) if wanted else None
+        return self._decoders[stream]

@@ -1,0 +1,309 @@
+"""A feed's book written down after every update, or on a grid of times: the best levels as columns.
+
+Rule: there is a row for each update that went into a whole book, and for no other; a grid says nothing (null) of times
+at which the book was not whole. Updates are judged one by one and applied many at a time, by the compiled ladder and
+without the GIL, except where the book must be looked at after each (a checksum, a depth that is cut, orders).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdtool.books.l2 import L2Book
+from mdtool.books.ladders import SHORTEST_LEVEL, LevelParser
+from mdtool.books.sync import State, open_book
+from mdtool.errors import UsageError, WireError
+from mdtool.kernel.book import ASK, BID, Levels
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Scale, Update
+from mdtool.venues.venue import Venue
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 4_096  # updates applied at once; their rows of ten levels a side are 1.3 MB
+BATCH_LEVELS = 1 << 17  # levels gathered before they are applied
+COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")  # the second axis of Tops.levels
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tops:
+    """The best `depth` levels a side after each update, mantissas at `scale`."""
+
+    scale: Scale
+    recv_ns: Int64
+    venue_ns: Int64  # NO_TIME (0) where the venue gives none
+    seq: Int64  # UNKNOWN (-1) where the venue gives none
+    whole: NDArray[np.bool_]  # the update was a whole book, not a change: what was missed before it is not in the rows
+    levels: Int64  # (rows, 4, depth): see COLUMNS, best first; price and size 0 where there is no level
+
+    def __len__(self) -> int:
+        return len(self.recv_ns)
+
+    def column(self, name: str) -> Int64:
+        """One of COLUMNS, of shape (rows, depth)."""
+        return self.levels[:, COLUMNS.index(name)]
+
+    def last(self) -> Tops:
+        """The last row alone."""
+        return Tops(self.scale, self.recv_ns[-1:], self.venue_ns[-1:], self.seq[-1:], self.whole[-1:], self.levels[-1:])
+
+    def at_scale(self, scale: Scale) -> Tops:
+        """The same at a finer scale. Raises WireError where a value no longer fits 64 bits."""
+        return self if scale == self.scale else Tops(
+            scale, self.recv_ns, self.venue_ns, self.seq, self.whole, _finer(self.levels, self.scale, scale)
+        )  # fmt: skip
+
+    def to_arrow(self) -> pa.Table:
+        """Columns recv_ns, venue_ns, seq, whole, and bid_price_1, bid_size_1, ask_price_1, ask_size_1, bid_price_2
+        ...: int64 mantissas, null where there is no level. The schema's metadata has price_exp and size_exp."""
+        import pyarrow as pa
+
+        columns: dict[str, Any] = {
+            "recv_ns": pa.array(self.recv_ns),
+            "venue_ns": pa.array(self.venue_ns, mask=self.venue_ns == NO_TIME),
+            "seq": pa.array(self.seq, mask=self.seq == UNKNOWN),
+            "whole": pa.array(self.whole),
+        }
+        return _table({**columns, **_level_columns(self.levels)}, self.scale)
+
+
+def join(parts: Iterable[Tops], depth: int, scale: Scale | None = None) -> Tops:
+    """One after the other, at the finest of their scales."""
+    parts = list(parts)
+    finest = scale or (parts[0].scale if parts else Scale(0, 0))
+    for part in parts:
+        finest = finest.finest(part.scale)
+    none = np.zeros(0, np.int64)
+    empty = Tops(finest, none, none, none, np.zeros(0, np.bool_), np.zeros((0, 4, depth), np.int64))
+    same = [empty, *(part.at_scale(finest) for part in parts)]
+    return Tops(
+        finest,
+        np.concatenate([part.recv_ns for part in same]),
+        np.concatenate([part.venue_ns for part in same]),
+        np.concatenate([part.seq for part in same]),
+        np.concatenate([part.whole for part in same]),
+        np.concatenate([part.levels for part in same]),
+    )
+
+
+class TopsBuilder:
+    """Give it the messages of a book stream and its whole books, in order of arrival; take the rows as they come."""
+
+    def __init__(self, venue: Venue, stream: str, depth: int, scale: Scale | None = None) -> None:
+        if depth < 1:
+            raise UsageError(f"depth {depth}, expected at least 1")
+        traits = venue.traits(stream)
+        self.depth = depth
+        gathers = traits.depth is None and traits.checksum is None and not traits.by_order
+        parser = _Gatherer(self, scale) if gathers else None
+        sync = open_book(venue, stream, scale, parser)
+        if sync is None:
+            raise UsageError(f"{venue.name}: {stream} has no sequence rule, so no book can be built of it")
+        if parser is None:
+            sync.observer = self._observe
+        self.sync = sync
+        self.states: list[tuple[int, State]] = []  # (receive time, what the book was worth from then on)
+        self._gatherer = parser
+        self._recv_ns = 0
+        self._heads: list[tuple[int, int, int, bool]] = []
+        self._rows: list[Int64] = []
+        self._done: list[Tops] = []
+
+    def on_message(self, message: Message, recv_ns: int) -> None:
+        """Take the next message; others than Updates change nothing."""
+        if not isinstance(message, Update):
+            return
+        self._recv_ns = recv_ns
+        before = self.sync.state
+        self.sync.on_message(message, recv_ns)
+        if self.sync.state is not before:
+            self.states.append((recv_ns, self.sync.state))
+        if len(self._heads) >= BATCH_ROWS:
+            self.settle()
+
+    def take(self) -> list[Tops]:
+        """The rows of full batches since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `take` has something."""
+        return bool(self._done)
+
+    def settle(self) -> None:
+        """Apply what is gathered, so that `take` has all there is and the book of `sync` stands."""
+        if self._gatherer is not None:
+            self._gatherer.apply(self.sync.book)
+        if not self._heads:
+            return
+        heads = np.array(self._heads, np.int64).reshape(-1, 4)
+        levels = np.concatenate(self._rows) if len(self._rows) > 1 else self._rows[0]
+        self._done.append(
+            Tops(self.sync.book.scale, heads[:, 0], heads[:, 1], heads[:, 2], heads[:, 3].astype(np.bool_), levels)
+        )
+        self._heads, self._rows = [], []
+
+    def add_head(self, update: Update, *, whole: bool) -> None:
+        self._heads.append((self._recv_ns, update.venue_ns, update.last_seq, whole))
+
+    def add_rows(self, levels: Int64) -> None:
+        self._rows.append(levels)
+
+    def _observe(self, update: Update, book: Levels, *, whole: bool) -> None:
+        """The book as it stands after one update."""
+        row = np.zeros((1, 4, self.depth), np.int64)
+        for at, side in ((0, BID), (2, ASK)):
+            book.columns(side, row[0, at], row[0, at + 1])
+        self.add_head(update, whole=whole)
+        self.add_rows(row)
+
+
+class _Gatherer(LevelParser):
+    """Puts updates into a row to be applied together, instead of into the book."""
+
+    def __init__(self, builder: TopsBuilder, scale: Scale | None) -> None:
+        super().__init__(scale)
+        self._builder = builder
+        self._grow(2 * BATCH_LEVELS)
+        self._at = 0
+        self._ends = array("q")
+        self._resets = array("q")
+
+    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> None:
+        room = (len(memoryview(update.bids)) + len(memoryview(update.asks))) // SHORTEST_LEVEL + 2
+        if self._at and (self._at > BATCH_LEVELS or self._at + room > self._room):
+            self._builder.settle()
+        if room > self._room:
+            self._grow(2 * room)
+        middle, end = self._fill_from(update)
+        if self.scale != book.scale:  # what is gathered is at the book's
+            self._builder.settle()
+            if whole:
+                book.clear()
+            book.rescale(self.scale)
+            middle, end = self._fill_from(update)
+        self._at = end
+        self._ends.extend((middle, end))
+        self._resets.append(whole)
+        self._builder.add_head(update, whole=whole)
+
+    def _fill_from(self, update: BookUpdate) -> tuple[int, int]:
+        middle = self._at + self._fill(update.bids, self._at, update.shape)
+        return middle, middle + self._fill(update.asks, middle, update.shape)
+
+    def apply(self, book: L2Book) -> None:
+        """All that is gathered into the book, and its rows to the builder."""
+        if not self._resets:
+            return
+        out = np.zeros((len(self._resets), 4, self._builder.depth), np.int64)
+        prices, sizes = memoryview(self._prices)[: self._at], memoryview(self._sizes)[: self._at]
+        book.apply_many(prices, sizes, self._ends, self._resets, out)
+        self._builder.add_rows(out)
+        self._at = 0
+        self._ends, self._resets = array("q"), array("q")
+
+
+class Grid:
+    """The book as of each of a row of rising times, from Tops as they come."""
+
+    def __init__(self, times_ns: Int64, depth: int, scale: Scale | None = None) -> None:
+        count = len(times_ns)
+        self.times_ns = times_ns
+        self.scale = scale
+        self._rows = np.zeros(count, np.bool_)  # whether any update came before
+        self._recv_ns = np.zeros(count, np.int64)
+        self._seq = np.zeros(count, np.int64)
+        self._levels = np.zeros((count, 4, depth), np.int64)
+        self._last: Tops | None = None
+        self._next = 0  # the first time not settled
+
+    def add(self, tops: Tops) -> None:
+        """Rows that follow those before, received no earlier."""
+        if not len(tops):
+            return
+        tops = self._same_scale(tops)
+        recv_ns = tops.recv_ns
+        start = int(np.searchsorted(self.times_ns, recv_ns[0]))
+        self._carry(start)
+        stop = int(np.searchsorted(self.times_ns, recv_ns[-1]))
+        at = np.searchsorted(recv_ns, self.times_ns[start:stop], "right") - 1
+        self._set(start, stop, tops, at)
+        self._next = max(self._next, stop)
+        self._last = tops.last()
+
+    def table(self, states: list[tuple[int, State]]) -> pa.Table:
+        """Columns time_ns, recv_ns (of the last update before), seq, state, and levels as in Tops.to_arrow; null where
+        the book was not SYNCED. `states`: as a TopsBuilder's."""
+        import pyarrow as pa
+
+        self._carry(len(self.times_ns))
+        changed = np.array([ns for ns, _ in states], np.int64)
+        names = np.array([State.WAITING.name, *(state.name for _, state in states)])
+        state = names[np.searchsorted(changed, self.times_ns, "right")]
+        known = self._rows & (state == State.SYNCED.name)
+        levels = np.where(known[:, None, None], self._levels, 0)
+        columns: dict[str, Any] = {
+            "time_ns": pa.array(self.times_ns),
+            "recv_ns": pa.array(self._recv_ns, mask=~known),
+            "seq": pa.array(self._seq, mask=~known | (self._seq == UNKNOWN)),
+            "state": pa.array(state.astype(object), pa.string()),
+        }
+        return _table({**columns, **_level_columns(levels)}, self.scale or Scale(0, 0))
+
+    def _carry(self, stop: int) -> None:
+        """Times up to `stop` come after the last row and before the next."""
+        if self._last is not None and stop > self._next:
+            self._set(self._next, stop, self._last, np.zeros(stop - self._next, np.int64))
+        self._next = max(self._next, stop)
+
+    def _set(self, start: int, stop: int, tops: Tops, at: NDArray[np.int64]) -> None:
+        self._rows[start:stop] = True
+        self._recv_ns[start:stop] = tops.recv_ns[at]
+        self._seq[start:stop] = tops.seq[at]
+        self._levels[start:stop] = tops.levels[at]
+
+    def _same_scale(self, tops: Tops) -> Tops:
+        finest = tops.scale if self.scale is None else self.scale.finest(tops.scale)
+        if self.scale is not None and finest != self.scale:
+            self._levels = _finer(self._levels, self.scale, finest)
+            self._last = self._last and self._last.at_scale(finest)
+        self.scale = finest
+        return tops.at_scale(finest)
+
+
+def _finer(levels: Int64, old: Scale, new: Scale) -> Int64:
+    finer = levels.copy()
+    for at, digits in ((0, old.price_exp - new.price_exp), (1, old.size_exp - new.size_exp)):
+        part = finer[:, at::2]
+        if digits and part.size and int(np.abs(part).max()) > np.iinfo(np.int64).max // 10**digits:
+            raise WireError(f"a level beyond 64 bits at {new}")
+        part *= 10**digits if part.any() else 1
+    return finer
+
+
+def _level_columns(levels: Int64) -> dict[str, Any]:
+    import pyarrow as pa
+
+    return {
+        f"{name}_{number + 1}": pa.array(
+            np.ascontiguousarray(levels[:, at, number]), mask=levels[:, at | 1, number] == 0
+        )
+        for number in range(levels.shape[2])
+        for at, name in enumerate(COLUMNS)
+    }
+
+
+def _table(columns: dict[str, Any], scale: Scale) -> pa.Table:
+    import pyarrow as pa
+
+    table = pa.table(columns)
+    return table.replace_schema_metadata({"price_exp": str(scale.price_exp), "size_exp": str(scale.size_exp)})

@@ -1,0 +1,328 @@
+"""Books out of records: in step, as columns after every update, on a grid; whole and disturbed feeds, real ones too."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdtool.books import checks, tops
+from mdtool.books.book import Book
+from mdtool.books.sync import State, open_book
+from mdtool.errors import UsageError, WireError
+from mdtool.kernel.ladder import decimal
+from mdtool.model import UNKNOWN, Flag, Kind, Quote, Scale, Side
+from mdtool.venues import catalog
+
+STREAMS = ["depth@100ms", "snapshot", "trade", "session"]
+
+
+class Row(NamedTuple):
+    recv_ns: int
+    stream: int
+    payload: bytes
+    kind: int = Kind.DATA
+    flags: int = 0
+
+
+class Feed(NamedTuple):
+    venue: str
+    scale: Scale | None = None
+
+
+class Records:
+    """A source in memory; as a Reader's, its records are read once."""
+
+    def __init__(self, rows, venue="sim", streams=STREAMS):
+        self.feed, self.streams, self._rows = Feed(venue), streams, iter(rows)
+
+    def stream_name(self, number):
+        return self.streams[number]
+
+    def records(self):
+        return self._rows
+
+
+def text(price, size, digits):
+    return [f"{price // 10**digits}.{price % 10**digits:0{digits}d}" if digits else str(price), str(size)]
+
+
+def levels(book, digits=0):
+    return [text(price, size, digits) for price, size in sorted(book.items())]
+
+
+@st.composite
+def feeds(draw):
+    """Records of one feed: contiguous updates, whole books between them, some records lost or broken, times that may
+    stand still or step back, prices that need more digits as it goes on."""
+    rows, truth, seq, now = [], ({}, {}), 100, 1_000
+    digits = 0
+    for number in range(draw(st.integers(0, 40))):
+        now += draw(st.sampled_from([0, 1, 5, 30, -3]))
+        what = draw(st.sampled_from(["update"] * 8 + ["snapshot"] * 3 + ["lost", "broken", "trade", "failed", "wider"]))
+        if what == "wider" and digits < 2:
+            digits += 1
+            truth = tuple({price * 10: size for price, size in side.items()} for side in truth)
+        if what in ("update", "lost", "broken", "wider"):
+            changes = []
+            for side, low in zip(truth, (50, 60), strict=True):
+                change = {
+                    draw(st.integers(low * 10**digits, (low + 9) * 10**digits)): draw(st.integers(0, 3))
+                    for _ in range(draw(st.integers(0, 3)))
+                }
+                side.update(change)
+                changes.append([text(price, size, digits) for price, size in change.items()])
+            truth = tuple({price: size for price, size in side.items() if size} for side in truth)
+            first, seq = seq + 1, seq + draw(st.integers(1, 3))
+            payload = {"e": "depthUpdate", "E": now, "s": "X", "U": first, "u": seq, "b": changes[0], "a": changes[1]}
+            raw = json.dumps(payload, separators=(",", ":")).encode()
+            if what != "lost":
+                rows.append(Row(now, 0, raw if what != "broken" else raw[:-1]))
+        elif what in ("snapshot", "failed"):
+            whole = {"lastUpdateId": seq, "bids": levels(truth[0], digits), "asks": levels(truth[1], digits)}
+            raw = json.dumps(whole, separators=(",", ":")).encode()
+            rows.append(Row(now, 1, raw, Kind.RESPONSE, Flag.FAILED if what == "failed" else 0))
+        else:
+            trade = {"e": "trade", "E": now, "s": "X", "t": number, "p": "55.5", "q": "1", "T": now, "m": False}
+            rows.append(Row(now, 2, json.dumps(trade, separators=(",", ":")).encode()))
+    return rows
+
+
+class Told(NamedTuple):
+    """What a plain walk over the records says, an update at a time."""
+
+    rows: list  # (recv_ns, seq, whole, scale, levels a side) of each update that went in
+    states: list  # (recv_ns, state, levels a side, seq) after each record
+    sync: object
+
+
+def told(rows, depth):
+    venue = catalog.get("sim")
+    sync, decoders, written, states, now = open_book(venue, STREAMS[0]), {}, [], [], 0
+
+    def padded(levels):
+        return [side + [(0, 0)] * (depth - len(side)) for side in levels.top(depth)]
+
+    sync.observer = lambda update, levels, *, whole: written.append(
+        (now, update.last_seq, whole, levels.scale, padded(levels))
+    )
+    for row in rows:
+        now = row.recv_ns
+        if row.stream != 2 and not row.flags & Flag.FAILED:
+            try:
+                for message in decoders.setdefault(row.stream, venue.decoder(STREAMS[row.stream]))(row.payload):
+                    sync.on_message(message, now)
+            except WireError:
+                pass
+        states.append((now, sync.state, padded(sync.book), sync.book.scale, sync.last_seq))
+    return Told(written, states, sync)
+
+
+def finer(sides, old, new):
+    price, size = 10 ** (old.price_exp - new.price_exp), 10 ** (old.size_exp - new.size_exp)
+    return [[(at * price, amount * size) for at, amount in side] for side in sides]
+
+
+def sides_of(row):
+    """The two lists of levels in a row of Tops.levels."""
+    bid_prices, bid_sizes, ask_prices, ask_sizes = row.tolist()
+    return [list(zip(bid_prices, bid_sizes, strict=True)), list(zip(ask_prices, ask_sizes, strict=True))]
+
+
+@settings(deadline=None, max_examples=200)
+@given(feeds(), st.integers(1, 4))
+def test_the_columns_are_the_book_in_step(rows, depth):
+    want = told(rows, depth)
+    for batch_rows, batch_levels in ((tops.BATCH_ROWS, tops.BATCH_LEVELS), (2, tops.BATCH_LEVELS), (100, 3)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tops, "BATCH_ROWS", batch_rows)
+            patch.setattr(tops, "BATCH_LEVELS", batch_levels)
+            got = Book(Records(rows)).tops(depth)
+        if not any(row.stream == 0 for row in rows):
+            assert len(got) == 0
+            continue
+        assert got.recv_ns.tolist() == [row[0] for row in want.rows]
+        assert got.seq.tolist() == [row[1] for row in want.rows]
+        assert got.whole.tolist() == [row[2] for row in want.rows]
+        assert [sides_of(row) for row in got.levels] == [finer(row[4], row[3], got.scale) for row in want.rows]
+
+
+@settings(deadline=None, max_examples=200)
+@given(feeds())
+def test_the_book_goes_in_step_with_its_messages(rows):
+    want = told(rows, 3)
+    book, trades = Book(Records(rows)), 0
+    seen = [(event.recv_ns, event.stream) for event, same in book if same is book]
+    assert [recv_ns for recv_ns, _ in seen] == sorted((recv_ns for recv_ns, _ in seen), key=lambda _: 0)
+    trades = sum(row.stream == 2 for row in rows)
+    assert sum(stream == "trade" for _, stream in seen) == trades
+    assert (book.records, book.figures().day.trades) == (len(rows), trades)
+    if any(row.stream == 0 for row in rows):
+        _, state, sides, scale, seq = want.states[-1]
+        assert (book.state, book.scale, book.last_seq, book.gaps) == (state, scale, seq, want.sync.gaps)
+        assert [side + [(0, 0)] * (3 - len(side)) for side in book.top(3)] == sides
+    else:
+        assert (book.state, book.levels, book.top(3), book.last_seq) == (State.WAITING, None, ([], []), UNKNOWN)
+
+
+@settings(deadline=None, max_examples=200)
+@given(feeds(), st.data())
+def test_the_book_of_any_prefix_is_the_live_one_at_that_moment(rows, data):
+    """Read from the beginning to a moment, or from any record before it: wherever the rebuilt book is whole, it is the
+    book that was kept live."""
+    want = told(rows, 10)
+    stop = data.draw(st.integers(0, len(rows)))
+    start = data.draw(st.integers(0, stop))
+    book = Book(Records(rows[start:stop]))
+    for _ in book:
+        pass
+    if stop and book.state is State.SYNCED and want.states[stop - 1][1] is State.SYNCED:
+        _, _, sides, scale, seq = want.states[stop - 1]
+        assert book.last_seq == seq or seq < book.last_seq  # begun later, it may have taken a younger whole book
+        if book.last_seq == seq:
+            finest = scale.finest(book.scale)
+            mine = [side + [(0, 0)] * (10 - len(side)) for side in book.top(10)]
+            assert finer(mine, book.scale, finest) == finer(sides, scale, finest)
+    if start == 0 and stop and any(row.stream == 0 for row in rows[:stop]):
+        assert (book.state, book.last_seq) == (want.states[stop - 1][1], want.states[stop - 1][4])
+
+
+@settings(deadline=None, max_examples=200)
+@given(feeds(), st.integers(1, 3), st.integers(980, 1_300), st.integers(1, 50), st.integers(0, 12))
+def test_a_grid_is_the_book_as_of_its_times(rows, depth, start, every, count):
+    times = [start + every * number for number in range(count)]
+    # The grid stops reading at its end, whatever comes after; a time that steps back does not go on before it.
+    until = next((number for number, row in enumerate(rows) if row.recv_ns > start + every * count), len(rows))
+    want = told(rows[:until], depth)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tops, "BATCH_ROWS", 3)
+        table = Book(Records(rows)).grid(every, depth, start_ns=start, stop_ns=start + every * count)
+    assert table["time_ns"].to_pylist() == times
+    if not any(row.stream == 0 for row in rows[:until]):
+        assert table["state"].to_pylist() == ["WAITING"] * count
+        return
+    scale = Scale(*(int(table.schema.metadata[name]) for name in (b"price_exp", b"size_exp")))
+    newest, clock = 0, []
+    for recv_ns, *_ in want.states:
+        newest = max(newest, recv_ns)
+        clock.append(newest)
+    for row, time in zip(table.to_pylist(), times, strict=True):
+        at = sum(recv_ns <= time for recv_ns in clock) - 1
+        state, sides, old, seq = want.states[at][1:] if at >= 0 else (State.WAITING, None, None, None)
+        assert row["state"] == state.name
+        flat = [
+            (row[f"bid_price_{n}"], row[f"bid_size_{n}"], row[f"ask_price_{n}"], row[f"ask_size_{n}"])
+            for n in range(1, depth + 1)
+        ]
+        if state is not State.SYNCED:
+            assert (row["seq"], row["recv_ns"], set(sum(flat, ()))) == (None, None, {None})
+            continue
+        assert row["seq"] == seq
+        bids, asks = finer(sides, old, scale)
+        assert flat == [
+            tuple(None if not size else value for price, size in pair for value in (price, size))
+            for pair in zip(bids, asks, strict=True)
+        ]
+
+
+def test_reading_on_in_time():
+    rows = [
+        Row(10, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":5,"u":6,"b":[["1","1"]],"a":[]}'),
+        Row(20, 1, b'{"lastUpdateId":4,"bids":[["0.5","2"],["0.25","8"]],"asks":[["3","7"]]}', Kind.RESPONSE),
+        Row(20, 3, b"{}", Kind.CLOSE),
+        Row(30, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":7,"u":7,"b":[["2","4"]],"a":[]}'),
+        Row(40, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":9,"u":9,"b":[["2","5"]],"a":[]}'),
+    ]
+    book = Book(Records(rows))
+    assert book.advance_to(10).state is State.WAITING
+    assert (book.best_bid(), book.best_ask(), book.vwap(Side.BID, 1), book.volume_to(Side.BID, 0)) == (
+        None if book.levels is None else book.best_bid(), book.best_ask(), None, 0)  # fmt: skip
+    assert book.advance_to(29).top() == ([(100, 1), (50, 2), (25, 8)], [(300, 7)])
+    assert (book.scale, book.last_seq, book.recv_ns) == (Scale(-2, 0), 6, 20)
+    assert (book.vwap(Side.BID, 2), book.vwap(Side.BID, 12), book.volume_to(Side.BID, 50)) == (Fraction(75), None, 3)
+    (event, _), *rest = list(book)
+    assert (event.recv_ns, event.stream, event.step.applied) == (30, "depth@100ms", 1)
+    assert (len(rest), book.state, book.gaps, book.figures().state_since_ns) == (1, State.DIRTY, 1, 40)
+    assert list(book) == []
+
+
+def test_what_makes_no_sense_is_said():
+    with pytest.raises(UsageError, match="no stream that a book is built of"):
+        Book(Records([]), stream="trade")
+    with pytest.raises(UsageError, match="depth 0"):
+        Book(Records([Row(1, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":5,"u":6,"b":[],"a":[]}')])).tops(0)
+    for every, stop in ((0, 10), (1, 10**12)):
+        with pytest.raises(UsageError, match="a grid of every"):
+            Book(Records([])).grid(every, start_ns=0, stop_ns=stop)
+
+
+class Capture(Records):
+    """A real .hb capture as a source."""
+
+    def __init__(self, path, venue):
+        self.streams = []
+        super().__init__(self._read(path, catalog.get(venue)), venue, self.streams)
+
+    def _read(self, path, venue):
+        router = venue.router()
+        with gzip.open(path) as file:
+            for line in file:
+                recv_ns, payload = line.rstrip(b"\n").split(b" ", 1)
+                whole = payload.startswith(b'{"lastUpdateId"')
+                name = "snapshot" if whole else venue.place(router.route(payload)).stream
+                if name not in self.streams:
+                    self.streams.append(name)
+                yield Row(int(recv_ns), self.streams.index(name), payload, Kind.RESPONSE if whole else Kind.DATA)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("venue", "name", "applied", "coincide"),
+    [
+        ("binance-usdm", "binance_usdm/ethusdt_20240808.hb.gz", 6582, 551),
+        ("binance-usdm", "binance_usdm/btcusdt_20240808_head3000.hb.gz", 231, 23),
+        ("binance", "binance/ethusdt_20240808_head3000.hb.gz", 279, 46),
+    ],
+)
+def test_a_real_day_by_columns_is_the_book_in_step_and_the_venues_quotes(realdata, venue, name, applied, coincide):
+    path = realdata / name
+    whole = Book(Capture(path, venue)).tops(5)
+    assert (len(whole), int(whole.whole.sum())) == (applied, 1)
+    book, quotes, row, compared = Book(Capture(path, venue)), {}, 0, 0
+    for event, _ in book:
+        if isinstance(event.message, Quote):
+            quotes[event.message.seq] = event.message
+        if event.step is None or not event.step.applied:
+            continue
+        row += event.step.applied
+        sides = book.top(5)
+        assert finer(sides, book.scale, whole.scale) == sides_of(whole.levels[row - 1])
+        assert (whole.recv_ns[row - 1], whole.seq[row - 1]) == (event.recv_ns, book.last_seq)
+        assert checks.crossed(book.levels) == []
+    assert row == applied
+    ids = {seq: number for number, seq in enumerate(whole.seq.tolist())}
+    del ids[int(whole.seq[whole.whole][0])]  # the quotes' ids are the updates'
+    for seq in set(ids) & set(quotes):
+        compared += 1
+        best = [tuple(side[0]) for side in sides_of(whole.levels[ids[seq]])]
+        quote = quotes[seq]
+        assert best == [
+            (decimal(price, whole.scale.price_exp), decimal(size, whole.scale.size_exp))
+            for price, size in ((quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size))
+        ]
+    assert compared == coincide
+    start, stop = int(whole.recv_ns[0]), int(whole.recv_ns[-1])
+    every = (stop - start) // 97
+    table = Book(Capture(path, venue)).grid(every, 5, start_ns=start - every, stop_ns=stop)
+    at = np.searchsorted(whole.recv_ns, table["time_ns"].to_numpy(), "right") - 1
+    assert table["seq"].to_pylist() == [int(whole.seq[i]) if i >= 0 else None for i in at]
+    assert table["bid_price_3"].to_pylist() == [int(whole.levels[i, 0, 2]) if i >= 0 else None for i in at]
+    arrow = whole.to_arrow()
+    assert arrow["ask_size_5"].to_pylist() == whole.column("ask_size")[:, 4].tolist()
+    assert arrow.schema.metadata == {b"price_exp": b"%d" % whole.scale[0], b"size_exp": b"%d" % whole.scale[1]}
