@@ -7,6 +7,11 @@ from difflib import get_close_matches
 from mdtool.errors import UnknownVenue
 from mdtool.venues.binance import SIM, SPOT, USDM, Binance
 from mdtool.venues.bitfinex import Bitfinex
+from mdtool.venues.bybit import INVERSE, LINEAR, Bybit
+from mdtool.venues.bybit import SPOT as BYBIT_SPOT
+from mdtool.venues.coinbase import Coinbase
+from mdtool.venues.deribit import Deribit
+from mdtool.venues.hyperliquid import Hyperliquid
 from mdtool.venues.kraken import Kraken
 from mdtool.venues.okx import Okx
 from mdtool.venues.venue import Venue
@@ -16,6 +21,12 @@ _ALL: tuple[Venue, ...] = (
     Binance(USDM),
     Binance(SIM),
     Bitfinex(),
+    Bybit(BYBIT_SPOT),
+    Bybit(LINEAR),
+    Bybit(INVERSE),
+    Coinbase(),
+    Deribit(),
+    Hyperliquid(),
     Kraken(),
     Okx(),
 )

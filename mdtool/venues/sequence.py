@@ -305,7 +305,10 @@ class RecentRule:
     complete = False
 
     def __init__(self) -> None:
-        self.reset()
+        self.last: int | None = None
+        self._ns = NO_TIME
+        self._order: deque[tuple[int, int]] = deque()
+        self._seen: set[tuple[int, int]] = set()
 
     def judge(self, message: Message) -> Verdict:
         if not isinstance(message, Trade):
@@ -327,7 +330,7 @@ class RecentRule:
         return Verdict.UNVERIFIABLE
 
     def reset(self) -> None:
-        self.last: int | None = None
+        self.last = None
         self._ns = NO_TIME
-        self._order: deque[tuple[int, int]] = deque()
-        self._seen: set[tuple[int, int]] = set()
+        self._order.clear()
+        self._seen.clear()
