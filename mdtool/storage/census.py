@@ -21,6 +21,7 @@ class StoreEvidence:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.directories = feed_directories(path)  # before the registry, which names a feed first
         self.file: Bytes = load(path / REGISTRY)
         self.head, why = head_of(self.file.data, layout.STORE_HEADER, layout.STORE_MAGIC)
         self.why = self.file.error or why
@@ -31,7 +32,6 @@ class StoreEvidence:
             self.file.data[layout.NEXT_SESSION_AT : layout.NEXT_SESSION_AT + 8], "little"
         )
         self.store_id = bytes(self.head["store_id"]).hex() if self.head is not None else ""
-        self.directories = feed_directories(path)
         if not self.store_id:
             self.store_id = _store_id_of(self.directories)
         self.registered: dict[int, FeedInfo] = {}  # by number of the slot, active ones

@@ -243,3 +243,8 @@ def unnamed_streams(seen: ChunkEvidence, streams: int) -> int | None:
 def temporary(path: Path) -> bool:
     """Whether a name is that of a file being written aside."""
     return path.name.startswith(".") and path.suffix[1:].isdigit()
+
+
+def being_written(path: Path) -> bool:
+    """Whether a file written aside has a process, by the pid in its name, that may yet finish it."""
+    return temporary(path) and Path("/proc", path.suffix[1:]).exists()

@@ -100,3 +100,19 @@ def maintaining(feed: FeedInfo, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def undisturbed(directory: Path) -> Iterator[None]:
+    """While nobody changes closed chunks and parts of the feed in `directory`; several may look so at once. Waits for a
+    process that does."""
+    try:
+        fd = files.open_existing(directory / MAINTENANCE_LOCK)
+    except OSError:
+        yield  # nobody ever has
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)

@@ -183,10 +183,8 @@ class _Feed:
             self.add(path, What.HEADER, "belongs to another feed or store", f"feed {self.feed.feed_id}", REBUILD)
         if (at := stray(bytes(seen.file.data[: layout.PAGE]), BLANK_IN_FEED)) is not None:
             self.add(path, What.HEADER, f"byte {at} is set", "0", REBUILD)
-        if seen.settings is None or feed_info(seen.settings, self.store.path, self.feed.store_id) != self.feed:
-            copy = bytes(seen.file.data[layout.SETTINGS_AT : layout.SETTINGS_AT + layout.FEED_SLOT.itemsize])
-            if any(copy):
-                self.add(path, What.FIGURES, "its copy of the settings", "those of registry.bin", REBUILD)
+        if not self._settings_agree():
+            self.add(path, What.FIGURES, "its copy of the settings", "those of registry.bin", REBUILD)
         for number in seen.chunks.damaged:
             self.add(f"{path} slot {number}", What.HEADER, "its checksum does not hold", "a chunk", REBUILD)
         for number, (raw, slot) in enumerate(zip(seen.chunks.slots, self.slots, strict=True)):
@@ -213,6 +211,18 @@ class _Feed:
                 found = f"chunk {slot.chunk_id} of epoch {slot.epoch}"
                 self.add(f"{path} slot {number}", What.FIGURES, found, f"a later one than {last.chunk_id}", REBUILD)
             last = slot
+
+    def _settings_agree(self) -> bool:
+        seen = self.seen
+        copy = bytes(seen.file.data[layout.SETTINGS_AT : layout.SETTINGS_AT + layout.FEED_SLOT.itemsize])
+        if not any(copy):
+            return True  # from before there was one
+        try:
+            said = feed_info(seen.settings, self.store.path, self.feed.store_id) if seen.settings is not None else None
+        except ValueError:
+            return False
+        # They may have been set since the registry was read.
+        return said == self.feed or said in examine_store(self.store.path).registered.values()
 
     def chunk(self, number: int, slot: Slot) -> None:
         self.checked.chunks += 1

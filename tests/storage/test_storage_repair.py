@@ -503,3 +503,32 @@ def test_no_file_that_is_none_stops_it(scratch):
     (feed.directory / "live" / "00000077.idx").symlink_to("/etc/passwd")
     assert len(verify(scratch).findings) >= 3
     assert all(action.left for action in repair(feed))
+
+
+RACING = """
+import sys
+from mdtool.storage.archive import seal_feed
+from mdtool.storage.store import Store
+with Store.create(sys.argv[1]) as store:
+    for number in range(12):
+        with store.writer("sim/ALPHA_USDT", chunk_bytes=16384, live=("shm", "disk")[number % 2]) as writer:
+            for turn in range(10):
+                session = store.next_session()
+                for n in range(100):
+                    at = 1_700_049_600_000_000_000 + number * 100_000 + turn * 1000 + n
+                    writer.append(at, 1, writer.stream(f"s{number}"), session, b"x" * 150)
+                writer.prepare()
+                writer.sync()
+        if number % 4 == 3:
+            seal_feed(store.feed("sim/ALPHA_USDT"), 1 << 62, everything=True)
+"""
+
+
+def test_a_store_at_work_has_no_findings(tmp_path):
+    path = tmp_path / "s"
+    with subprocess.Popen([sys.executable, "-c", RACING, str(path)]) as child:
+        while child.poll() is None:
+            if (path / "registry.bin").exists():
+                assert verify(path).findings == []
+    checked = verify(path)
+    assert (child.returncode, checked.records, checked.findings) == (0, 12_000, [])
