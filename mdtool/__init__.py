@@ -38,7 +38,8 @@ Follow it while it is written, until its writer ends it; go on after a restart w
     Reason.ENDED
 
 Several feeds as one are `FanIn` (live) and `mdtool.replay` (as recorded, paced); a feed that does not exist yet is
-waited for with `discover`; a book is built with `BookSync`.
+waited for with `discover`. `Book` is a feed's order book, in step with its messages, on a grid of times, or a day at
+once; `BookSync` is the state machine under it, for messages that come from elsewhere.
 """
 
 from __future__ import annotations
@@ -48,11 +49,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import os
 
+    from mdtool.books.book import Book
     from mdtool.books.l2 import L2Book
+    from mdtool.books.l3 import L3Book
     from mdtool.books.sync import BookSync
+    from mdtool.books.tops import Tops
     from mdtool.errors import MdtoolError
     from mdtool.kernel.journal import Record
-    from mdtool.model import EVENT, Flag, Kind, Scale
+    from mdtool.model import EVENT, Flag, Kind, Scale, Side
     from mdtool.storage.cursor import Cursor
     from mdtool.storage.discovery import discover
     from mdtool.storage.fanin import FanIn
@@ -66,6 +70,7 @@ __version__ = "0.1.0"
 __all__ = [
     "EVENT",
     "Batch",
+    "Book",
     "BookSync",
     "Cursor",
     "Disconnect",
@@ -74,12 +79,15 @@ __all__ = [
     "Flag",
     "Kind",
     "L2Book",
+    "L3Book",
     "MdtoolError",
     "Reader",
     "Reason",
     "Record",
     "Scale",
+    "Side",
     "Store",
+    "Tops",
     "Writer",
     "WriterStatus",
     "discover",
@@ -90,6 +98,7 @@ __all__ = [
 _HOMES = {
     "EVENT": "mdtool.model",
     "Batch": "mdtool.storage.reader",
+    "Book": "mdtool.books.book",
     "BookSync": "mdtool.books.sync",
     "Cursor": "mdtool.storage.cursor",
     "Disconnect": "mdtool.storage.presence",
@@ -98,12 +107,15 @@ _HOMES = {
     "Flag": "mdtool.model",
     "Kind": "mdtool.model",
     "L2Book": "mdtool.books.l2",
+    "L3Book": "mdtool.books.l3",
     "MdtoolError": "mdtool.errors",
     "Reader": "mdtool.storage.reader",
     "Reason": "mdtool.storage.presence",
     "Record": "mdtool.kernel.journal",
     "Scale": "mdtool.model",
+    "Side": "mdtool.model",
     "Store": "mdtool.storage.store",
+    "Tops": "mdtool.books.tops",
     "Writer": "mdtool.storage.writer",
     "WriterStatus": "mdtool.storage.presence",
     "discover": "mdtool.storage.discovery",

@@ -42,6 +42,8 @@ class Flag(IntFlag):
 
 
 class Side(IntEnum):
+    """Of the book, or of a trade's aggressor: BID bought, ASK sold."""
+
     BID = 1
     ASK = 2
 

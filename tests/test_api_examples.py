@@ -20,6 +20,7 @@ WITH_EXAMPLES = {
     "Reader": mdtool.Reader,
     "Reader.detect_disconnect": Contents.detect_disconnect,
     "Batch": mdtool.Batch,
+    "Book": mdtool.Book,
     "Cursor": mdtool.Cursor,
     "FanIn": mdtool.FanIn,
     "discover": mdtool.discover,
@@ -43,8 +44,25 @@ def store(tmp_path):
         yield made
 
 
+def add_book(made):
+    """A third feed, with a book in it."""
+    with made.writer("sim/CHARLIE_USDT") as writer:
+        depth, whole, trade = (writer.stream(name) for name in ("depth@100ms", "snapshot", "trade"))
+        update = b'{"e":"depthUpdate","E":1,"s":"X","U":11,"u":12,"b":[["64.5","3.0"]],"a":[]}'
+        writer.append(START, Kind.DATA, depth, 1, update)
+        rest = b'{"lastUpdateId":10,"bids":[["64.5","1"],["64.0","4.5"]],"asks":[["64.7","2"]]}'
+        writer.append(START + 300_000_000, Kind.RESPONSE, whole, 1, rest)
+        deal = b'{"e":"trade","E":1,"s":"X","t":7,"p":"64.7","q":"1.0","T":1,"m":false}'
+        writer.append(START + 400_000_000, Kind.DATA, trade, 1, deal)
+        update = b'{"e":"depthUpdate","E":1,"s":"X","U":13,"u":14,"b":[],"a":[["64.6","0.5"]]}'
+        writer.append(START + 600_000_000, Kind.DATA, depth, 1, update)
+        writer.end(START + 700_000_000, "done")
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_run(store, name):
+    if name == "Book":
+        add_book(store)
     text = inspect.getdoc(WITH_EXAMPLES[name])
     test = doctest.DocTestParser().get_doctest(text, {"mdtool": mdtool, "store": store}, name, None, None)
     assert test.examples
@@ -60,7 +78,17 @@ def test_every_public_name_says_what_it_is():
         assert inspect.getdoc(getattr(mdtool, name)), name
     undocumented = [
         f"{owner.__name__}.{name}"
-        for owner in (mdtool.Store, mdtool.Reader, mdtool.Writer, mdtool.Cursor, mdtool.FanIn)
+        for owner in (
+            mdtool.Book,
+            mdtool.L2Book,
+            mdtool.L3Book,
+            mdtool.Tops,
+            mdtool.Store,
+            mdtool.Reader,
+            mdtool.Writer,
+            mdtool.Cursor,
+            mdtool.FanIn,
+        )
         for name, member in inspect.getmembers(owner)
         if not name.startswith("_") and callable(member) and not inspect.getdoc(member)
     ]

@@ -43,9 +43,46 @@ class Event(NamedTuple):
 
 
 class Book:
-    """The book of one feed. `source` is a Reader (or anything like one), and is read from where it stands; `stream`
-    names the book stream where the feed has several and not the first is wanted. `levels` is an L2Book or L3Book with
-    everything that can be asked of one; prices and sizes are int64 mantissas at `scale`."""
+    """The book of one feed, from where `source` stands: a Reader, or anything like one. `stream` names the book stream
+    where the feed has several and not the first is wanted.
+
+    In step with the messages, each with what it did; prices and sizes are int64 mantissas at `scale`, exact:
+
+        >>> with store.reader("sim/CHARLIE_USDT") as reader:
+        ...     for event, book in mdtool.Book(reader):
+        ...         print(event.stream, book.state.name, book.last_seq, book.top(1))
+        depth@100ms WAITING -1 ([], [])
+        snapshot SYNCED 12 ([(645, 30)], [(647, 20)])
+        trade SYNCED 12 ([(645, 30)], [(647, 20)])
+        depth@100ms SYNCED 14 ([(645, 30)], [(646, 5)])
+        >>> book.scale
+        Scale(price_exp=-1, size_exp=-1)
+
+    `levels` is the L2Book (or L3Book) itself, `figures` everything that follows from the feed at this moment:
+
+        >>> book.levels.volume_to(mdtool.Side.BID, 640), book.vwap(mdtool.Side.ASK, 10)
+        (75, Fraction(1293, 2))
+        >>> now = book.figures()
+        >>> now.touch.mid, now.touch.spread_ticks, now.imbalance, now.last_trade.price, now.day.volume
+        (Fraction(1291, 2), 1, Fraction(1, 2), 647, 10)
+
+    The best levels after every update as columns, or as of a row of times; both are Arrow if you like:
+
+        >>> with store.reader("sim/CHARLIE_USDT") as reader:
+        ...     tops = mdtool.Book(reader).tops(depth=2)
+        >>> tops.seq, tops.column("ask_price")
+        (array([10, 12, 14]), array([[647,   0],
+               [647,   0],
+               [646, 647]]))
+        >>> with store.reader("sim/CHARLIE_USDT") as reader:
+        ...     start = reader.first_ns
+        ...     table = mdtool.Book(reader).grid(250_000_000, 1, start_ns=start, stop_ns=start + 1_000_000_000)
+        >>> table.select(["state", "seq", "bid_price_1", "ask_price_1"]).to_pylist()[2:]
+        [{'state': 'SYNCED', 'seq': 12, 'bid_price_1': 645, 'ask_price_1': 647}, {'state': 'SYNCED', 'seq': 14, \
+'bid_price_1': 645, 'ask_price_1': 646}]
+
+    `events(reader.follow())` goes on with what is recorded; `advance_to(ns)` stops at a moment.
+    """
 
     def __init__(self, source: Source, *, stream: str | None = None) -> None:
         self.venue = catalog.get(source.feed.venue)
@@ -55,7 +92,7 @@ class Book:
         self.records = 0
         self._source = source
         self._stream = stream
-        self._messages = FeedMessages(self.venue, source.stream_name, book_stream=stream)
+        self._messages = FeedMessages(self.venue, source, book_stream=stream)
         self._early: list[tuple[Update, int]] = []  # whole books before the first update told which stream it is
         self._trade_rule: tuple[str, Rule | None] | None = None
         self._ahead: RecordLike | None = None  # read by `advance_to`, and later than that
@@ -211,17 +248,18 @@ class Book:
         self, depth: int, until_ns: int | None, *, forward: bool = False
     ) -> Iterator[tuple[TopsBuilder, Sequence[Tops]]]:
         """`forward`: a receive time that steps back counts as the newest before it, as on a grid order is by time."""
-        messages = FeedMessages(self.venue, self._source.stream_name, book_stream=self._stream, book_only=True)
+        messages = FeedMessages(self.venue, self._source, book_stream=self._stream, book_only=True)
         builder: TopsBuilder | None = None
         early: list[tuple[Message, int]] = []
-        newest_ns = 0
+        newest_ns, unwanted = 0, messages.unwanted
         for record in self._source.records():
             recv_ns = record.recv_ns
             if until_ns is not None and recv_ns > until_ns:
                 break
-            newest_ns = max(newest_ns, recv_ns)
             if forward:
-                recv_ns = newest_ns
+                recv_ns = newest_ns = max(newest_ns, recv_ns)
+            if record.stream in unwanted:
+                continue
             for message in messages.of(record)[1]:
                 if builder is None:
                     early.append((message, recv_ns))

@@ -5,7 +5,7 @@ Rule: two book streams of one feed tell the same story twice; the first that com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from mdtool.errors import UsageError, WireError
@@ -44,6 +44,11 @@ class Source(Protocol):
 
     @property
     def feed(self) -> FeedLike: ...
+    @property
+    def streams(self) -> Sequence[str]:
+        """Names by number, as far as they are known now."""
+        ...
+
     def stream_name(self, number: int, /) -> str: ...
     def records(self) -> Iterator[RecordLike]: ...
 
@@ -54,17 +59,19 @@ class FeedMessages:
     def __init__(
         self,
         venue: Venue,
-        stream_name: Callable[[int], str],
+        source: Source,
         *,
         book_stream: str | None = None,
         book_only: bool = False,
     ) -> None:
         if book_stream is not None and not venue.is_book(book_stream):
             raise UsageError(f"{venue.name}: {book_stream!r} is no stream that a book is built of")
-        self.book_stream = book_stream
+        known = (name for name in source.streams if venue.is_book(name))
+        self.book_stream = book_stream or next(known, None)  # None: not seen yet
+        self.unwanted: set[int] = set()  # streams, by number, whose records need not be shown
         self.undecodable = 0  # records that were not what their stream says
         self._venue = venue
-        self._stream_name = stream_name
+        self._stream_name = source.stream_name
         self._book_only = book_only
         self._decoders: dict[int, tuple[str, Decoder | None]] = {}
 
@@ -91,5 +98,7 @@ class FeedMessages:
         if self._venue.is_book(name):
             self.book_stream = self.book_stream or name
             wanted = name == self.book_stream
+        if not wanted:
+            self.unwanted.add(stream)
         self._decoders[stream] = name, self._venue.decoder(name) if wanted else None
         return self._decoders[stream]
