@@ -1,4 +1,4 @@
-"""Books whose whole comes on the stream, that a checksum proves, or that nothing proves and a timed whole book mends."""
+"""Books whose whole comes on the stream, that a checksum proves, or that nothing does and a timed whole book mends."""
 
 from __future__ import annotations
 
