@@ -14,7 +14,7 @@ import msgspec
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownVenue
-from mdtool.exchange.binance_rest import SPOT_REST, USDM_REST, RestDialect, answer
+from mdtool.exchange.binance_rest import COINM_REST, SPOT_REST, USDM_REST, RestDialect, answer
 from mdtool.exchange.protocol import POLICY_VIOLATION, Answer, Reaction
 from mdtool.exchange.source import Instrument, Source
 
@@ -47,7 +47,8 @@ class Dialect:
 
 SPOT = Dialect("binance", 5, 20.0, 60.0, False, SPOT_REST)
 USDM = Dialect("binance-usdm", 10, 180.0, 600.0, True, USDM_REST)
-DIALECTS = {"binance": SPOT, "sim": SPOT, "binance-usdm": USDM}
+COINM = Dialect("binance-coinm", 10, 180.0, 600.0, False, COINM_REST)
+DIALECTS = {"binance": SPOT, "sim": SPOT, "binance-usdm": USDM, "binance-coinm": COINM}
 
 
 class BinanceProtocol:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ class RestDialect:
 
 SPOT_REST = RestDialect("/api/v3/", 100, None, 5000, futures=False)
 USDM_REST = RestDialect("/fapi/v1/", 500, (5, 10, 20, 50, 100, 500, 1000), 1000, futures=True)
+COINM_REST = RestDialect("/dapi/v1/", 500, (5, 10, 20, 50, 100, 500, 1000), 1000, futures=True)
 
 
 class _Refused(Exception):
@@ -185,12 +187,13 @@ def _pair(instrument: Instrument) -> dict[str, Any]:
 
 
 def _contract(instrument: Instrument) -> dict[str, Any]:
-    """A perpetual."""
+    """A perpetual, or a contract whose name ends in its delivery date."""
+    pair, _, suffix = instrument.native.partition("_")
     return {
         "symbol": instrument.native,
-        "pair": instrument.native,
-        "contractType": "PERPETUAL",
-        "deliveryDate": FOREVER_MS,
+        "pair": pair,
+        "contractType": "CURRENT_QUARTER" if suffix.isdigit() else "PERPETUAL",
+        "deliveryDate": _delivery_ms(suffix),
         "onboardDate": 1_567_965_300_000,
         "status": "TRADING",
         "baseAsset": instrument.base,
@@ -209,6 +212,14 @@ def _contract(instrument: Instrument) -> dict[str, Any]:
         "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
         "filters": [*_filters(instrument), {"filterType": "MIN_NOTIONAL", "notional": "5"}],
     }
+
+
+def _delivery_ms(suffix: str) -> int:
+    """Of a contract whose name ends in YYMMDD: 8:00 UTC of that day."""
+    try:
+        return int(datetime.strptime(f"{suffix} 08 +0000", "%y%m%d %H %z").timestamp()) * 1000
+    except ValueError:
+        return FOREVER_MS
 
 
 _ENDPOINTS = {"ping": _ping, "time": _time, "depth": _depth, "exchangeInfo": _exchange_info}

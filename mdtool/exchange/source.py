@@ -32,7 +32,7 @@ class Instrument:
 
     @property
     def quote(self) -> str:
-        return self.symbol.partition("_")[2]
+        return self.symbol.partition("_")[2].partition("_")[0]  # behind it a contract's date, or PERP
 
 
 @dataclass(frozen=True, slots=True)

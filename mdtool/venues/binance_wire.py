@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from mdtool.errors import WireError
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Side, Trade
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Other, Quote, Side, Status, Trade
 from mdtool.venues.venue import Decoder
 
 MAX_MS = 9_223_372_036_854  # the last millisecond whose nanoseconds fit an int64; a larger time is in microseconds
@@ -62,6 +62,30 @@ class _BookTicker(msgspec.Struct, gc=False, kw_only=True):
     E: Time = 0
 
 
+class _MarkPrice(msgspec.Struct, gc=False, kw_only=True):
+    E: Time = 0
+    p: str
+    i: str = ""
+    r: str = ""  # as T: of perpetuals; a delivery contract pays none
+    T: Time = 0
+
+
+class _Forced(msgspec.Struct, gc=False, kw_only=True):
+    S: str
+    q: str
+    p: str
+
+
+class _ForceOrder(msgspec.Struct, gc=False, kw_only=True):
+    E: Time = 0
+    o: _Forced
+
+
+class _ContractInfo(msgspec.Struct, gc=False, kw_only=True):
+    E: Time = 0
+    cs: str
+
+
 class _Snapshot(msgspec.Struct, gc=False, kw_only=True):
     lastUpdateId: Id
     E: Time = 0  # USD-M only, as T
@@ -106,6 +130,21 @@ def _quote(wire: _BookTicker) -> Quote:
     return Quote(_ns(time) if time else NO_TIME, wire.u, wire.b, wire.B, wire.a, wire.A)
 
 
+def _mark_price(wire: _MarkPrice) -> Funding:
+    return Funding(_ns(wire.E), wire.p, wire.i, wire.r, _ns(wire.T) if wire.r else NO_TIME)
+
+
+def _force_order(wire: _ForceOrder) -> Liquidation:
+    order = wire.o
+    if order.S not in ("BUY", "SELL"):
+        raise WireError(f"forceOrder: side {order.S[:20]!r}, expected BUY or SELL")
+    return Liquidation(_ns(wire.E), order.p, order.q, Side.BID if order.S == "BUY" else Side.ASK)
+
+
+def _contract_info(wire: _ContractInfo) -> Status:
+    return Status(_ns(wire.E), wire.cs, wire.cs == "TRADING")
+
+
 def _snapshot(wire: _Snapshot) -> BookUpdate:
     last = wire.lastUpdateId
     return BookUpdate(_ns(wire.E or wire.T), last, last, UNKNOWN, wire.bids, wire.asks, True)
@@ -116,6 +155,9 @@ _WIRE: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Message]]] = {
     "trade": (_Trade, _trade),
     "aggTrade": (_AggTrade, _agg_trade),
     "bookTicker": (_BookTicker, _quote),
+    "markPrice": (_MarkPrice, _mark_price),
+    "forceOrder": (_ForceOrder, _force_order),
+    "contractInfo": (_ContractInfo, _contract_info),
     "snapshot": (_Snapshot, _snapshot),
 }
 

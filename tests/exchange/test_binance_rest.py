@@ -210,5 +210,5 @@ def test_the_simulators_depth_is_its_true_book() -> None:
 
 
 def test_an_unknown_venue_is_named() -> None:
-    with pytest.raises(UnknownVenue, match="cannot serve 'nasdaq': the emulator speaks for binance, binance-usdm, sim"):
+    with pytest.raises(UnknownVenue, match="cannot serve 'nasdaq': the emulator speaks for binance, binance-coinm, binance-usdm, sim"):
         protocol_for("nasdaq")

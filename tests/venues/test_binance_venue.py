@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdtool.errors import UnknownSymbol, UsageError, WireError
-from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
+from mdtool.model import UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Status, Trade
 from mdtool.venues import binance, catalog
-from mdtool.venues.sequence import ContiguousRule, IdRule, RisingRule
+from mdtool.venues.sequence import ContiguousRule, IdRule, RisingRule, Verdict
 from mdtool.venues.venue import HttpRequest, Place, Reconnect
 
-SPOT, USDM, SIM = (catalog.get(name) for name in ("binance", "binance-usdm", "sim"))
+SPOT, USDM, COINM, SIM = (catalog.get(name) for name in ("binance", "binance-usdm", "binance-coinm", "sim"))
 
 DEPTH = (
     b'{"stream":"ethusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255308,"s":"ETHUSDT",'
@@ -38,6 +38,39 @@ USDM_QUOTE = (
     b'{"stream":"ethusdt@bookTicker","data":{"e":"bookTicker","u":5,"s":"ETHUSDT","b":"1","B":"2","a":"3","A":"4",'
     b'"T":1723161256310,"E":1723161256311}}'
 )
+# COIN-M's, in the form of its documentation: no capture of it is at hand.
+COINM_DEPTH = (
+    b'{"stream":"btcusd_250926@depth@100ms","data":{"e":"depthUpdate","E":1591270260907,"T":1591270260891,'
+    b'"s":"BTCUSD_250926","ps":"BTCUSD","U":17285681,"u":17285702,"pu":17285675,"b":[["9517.6","10"]],"a":[]}}'
+)
+COINM_QUOTE = (
+    b'{"stream":"btcusd_250926@bookTicker","data":{"e":"bookTicker","u":17242169,"s":"BTCUSD_250926","ps":"BTCUSD",'
+    b'"b":"9548.1","B":"52","a":"9548.5","A":"11","T":1591268628155,"E":1591268628166}}'
+)
+COINM_MARK = (
+    b'{"stream":"btcusd_perp@markPrice@1s","data":{"e":"markPriceUpdate","E":1596095725000,"s":"BTCUSD_PERP",'
+    b'"p":"10934.62","P":"10962.17","i":"10933.62","r":"-0.00010000","T":1596096000000}}'
+)
+COINM_DATED_MARK = (
+    b'{"stream":"btcusd_250926@markPrice","data":{"e":"markPriceUpdate","E":1596095725000,"s":"BTCUSD_250926",'
+    b'"p":"10934.62","P":"10962.17","r":"","T":0}}'
+)
+FORCED = (
+    b'{"stream":"btcusd_250926@forceOrder","data":{"e":"forceOrder","E":1591154240950,"o":{"s":"BTCUSD_250926",'
+    b'"ps":"BTCUSD","S":"SELL","o":"LIMIT","f":"IOC","q":"1","p":"9425.5","ap":"9496.5","X":"FILLED","l":"1","z":"1",'
+    b'"T":1591154240949}}}'
+)
+COINM_MESSAGES = [
+    (COINM, "depth@100ms", COINM_DEPTH, "BTC_USD_250926",
+     BookUpdate(1591270260907000000, 17285681, 17285702, 17285675,
+                msgspec.Raw(b'[["9517.6","10"]]'), msgspec.Raw(b"[]"))),
+    (COINM, "bookTicker", COINM_QUOTE, "BTC_USD_250926",
+     Quote(1591268628166000000, 17242169, "9548.1", "52", "9548.5", "11")),
+    (COINM, "markPrice@1s", COINM_MARK, "BTC_USD_PERP",
+     Funding(1596095725000000000, "10934.62", "10933.62", "-0.00010000", 1596096000000000000)),
+    (COINM, "markPrice", COINM_DATED_MARK, "BTC_USD_250926", Funding(1596095725000000000, "10934.62")),
+    (COINM, "forceOrder", FORCED, "BTC_USD_250926", Liquidation(1591154240950000000, "9425.5", "1", Side.ASK)),
+]  # fmt: skip
 MESSAGES = [
     (SPOT, "depth@100ms", DEPTH,
      BookUpdate(1723161255308000000, 35346513499, 35346513505, 35346513498,
@@ -74,6 +107,74 @@ def test_every_kind_of_message_combined_bare_and_turned_round(venue, stream, pay
     assert venue.place(venue.route(bare)) == Place(venue.canonical(outer["data"]["s"]), stream)
 
 
+@pytest.mark.parametrize(("venue", "stream", "payload", "symbol", "message"), COINM_MESSAGES)
+def test_coin_margined_contracts(venue, stream, payload, symbol, message):
+    bare = payload[payload.index(b'"data":') + 7 : -1]
+    assert list(venue.decoder(stream)(payload)) == list(venue.decoder(stream)(bare)) == [message]
+    assert venue.place(venue.route(payload)) == Place(symbol, stream)
+    named = "markPrice" if "markPrice" in stream else stream  # a bare message does not say at which pace
+    assert venue.place(venue.route(bare)) == Place(symbol, named)
+
+
+def test_a_contracts_status_and_a_forced_order_of_no_side():
+    info = (
+        b'{"stream":"!contractInfo","data":{"e":"contractInfo","E":1669647330445,"s":"IOTAUSDT","ps":"IOTAUSDT",'
+        b'"ct":"PERPETUAL","dt":4133404800000,"ot":1569398400000,"cs":"%s"}}'
+    )
+    assert USDM.place(USDM.route(info)) == Place(None, "contractInfo")
+    decode = USDM.decoder("contractInfo")
+    assert list(decode(info % b"TRADING")) == [Status(1669647330445000000, "TRADING", True)]
+    assert list(decode(info % b"SETTLING")) == [Status(1669647330445000000, "SETTLING", False)]
+    with pytest.raises(WireError, match="side 'HOLD', expected BUY or SELL"):
+        COINM.decoder("forceOrder")(FORCED.replace(b"SELL", b"HOLD"))
+
+
+def test_plan_of_coinm_takes_contracts_only():
+    contract, of_all = COINM.plan(["btcusd_perp", "BTC_USD_250926"], ["depth@100ms", "!contractInfo"])
+    assert (contract.path, contract.symbols) == ("/stream", ("BTC_USD_PERP", "BTC_USD_250926"))
+    assert json.loads(contract.send[0])["params"] == ["btcusd_perp@depth@100ms", "btcusd_250926@depth@100ms"]
+    assert (of_all.symbols, json.loads(of_all.send[0])["params"]) == ((), ["!contractInfo"])
+    with pytest.raises(UnknownSymbol, match="BTC_USD is a pair; expected a contract of it, as BTC_USD_PERP"):
+        COINM.plan(["BTCUSD"], ["depth@100ms"])
+    many = [f"C{number}_USD_PERP" for number in range(150)]
+    assert [len(connection.symbols) for connection in COINM.plan(many, COINM.default_streams)] == [66, 66, 18]
+    assert COINM.snapshot_request("BTC_USD_PERP").path == "/dapi/v1/depth?symbol=BTCUSD_PERP&limit=1000"
+    assert COINM.snapshot_weight("BTC_USD_PERP") == 0.5
+
+
+def test_coinm_snapshot_that_falls_between_two_updates_is_no_gap():
+    """The venue's steps 4 to 6: drop u < lastUpdateId; the first has U <= lastUpdateId <= u, or follows it (pu)."""
+    decode = COINM.decoder("depth@100ms")
+
+    def depth(first, last, prev):
+        text = COINM_DEPTH.replace(b"17285681", b"%d" % first).replace(b"17285702", b"%d" % last)
+        return decode(text.replace(b"17285675", b"%d" % prev))[0]
+
+    (book,) = COINM.decoder("snapshot")(SNAPSHOT.replace(b'"lastUpdateId":7', b'"lastUpdateId":100'))
+    rule = COINM.rule("depth@100ms")
+    bridges = {
+        (90, 99, 80): Verdict.STALE,
+        (90, 100, 80): Verdict.APPLY,
+        (95, 110, 90): Verdict.APPLY,
+        (105, 110, 100): Verdict.APPLY,  # the ids between are other instruments': pu says that nothing is missing
+        (110, 120, 105): Verdict.GAP,
+    }
+    assert {ids: rule.bridge(book, depth(*ids)) for ids in bridges} == bridges
+    chain = [depth(105, 110, 100), depth(115, 120, 110), depth(130, 140, 125), depth(121, 125, 120)]
+    assert [rule.judge(update) for update in chain] == [
+        Verdict.APPLY, Verdict.APPLY, Verdict.GAP, Verdict.OUT_OF_ORDER,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("native", "canonical"),
+    [("BTCUSD_PERP", "BTC_USD_PERP"), ("btcusd_250926", "BTC_USD_250926"), ("1000PEPEUSD_PERP", "1000PEPE_USD_PERP")],
+)
+def test_coinm_symbols_both_ways(native, canonical):
+    assert COINM.canonical(native) == COINM.canonical(canonical) == canonical
+    assert COINM.native(canonical) == COINM.native(native) == native.upper()
+
+
 def test_a_whole_book_and_times_in_microseconds():
     (book,) = USDM.decoder("snapshot")(SNAPSHOT)
     assert (book.venue_ns, book.first_seq, book.last_seq, book.prev_seq) == (1723161256567000000, 7, 7, UNKNOWN)
@@ -87,7 +188,7 @@ def test_a_whole_book_and_times_in_microseconds():
 
 
 def test_a_stream_not_known_is_counted_and_not_decoded():
-    for stream in ("kline_1m", "depth20@100ms", "depth5", "markPrice@1s", "ping"):
+    for stream in ("kline_1m", "depth20@100ms", "depth5", "miniTicker", "ping"):
         assert list(SPOT.decoder(stream)(b"\xff anything")) == [Other(stream)]
         assert SPOT.rule(stream) is None and not SPOT.is_book(stream)
 
@@ -123,7 +224,7 @@ def test_what_is_not_as_documented_is_one_wire_error(stream, payload):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(MESSAGES), st.data())
+@given(st.sampled_from([*MESSAGES, *((*case[:3], case[4]) for case in COINM_MESSAGES)]), st.data())
 def test_damage_is_a_message_or_a_wire_error_and_always_routed(case, data):
     venue, stream, payload, _ = case
     text = bytearray(payload)
@@ -210,7 +311,7 @@ def test_a_large_plan_keeps_the_limits_and_loses_nothing():
         assert [frame["id"] for frame in frames] == list(range(1, len(frames) + 1))
         assert all(len(frame["params"]) <= binance.STREAMS_PER_FRAME for frame in frames)
         streams = [name for frame in frames for name in frame["params"]]
-        assert len(streams) <= binance.STREAMS_PER_CONNECTION
+        assert len(streams) <= SPOT.spec.streams_per_connection
         assert {name.partition("@")[0] for name in streams} == {SPOT.native(s).lower() for s in connection.symbols}
         asked += streams
     assert sorted(asked) == sorted(f"s{n}usdt@{stream}" for n in range(1000) for stream in SPOT.default_streams)
