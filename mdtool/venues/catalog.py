@@ -5,29 +5,38 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from mdtool.errors import UnknownVenue
-from mdtool.venues.binance import SIM, SPOT, USDM, Binance
+from mdtool.venues.binance import COINM, SIM, SPOT, USDM, Binance
 from mdtool.venues.bitfinex import Bitfinex
+from mdtool.venues.bitstamp import Bitstamp
 from mdtool.venues.bybit import INVERSE, LINEAR, Bybit
 from mdtool.venues.bybit import SPOT as BYBIT_SPOT
 from mdtool.venues.coinbase import Coinbase
 from mdtool.venues.deribit import Deribit
+from mdtool.venues.gate import FUTURES, Gate
+from mdtool.venues.gate import SPOT as GATE_SPOT
 from mdtool.venues.hyperliquid import Hyperliquid
 from mdtool.venues.kraken import Kraken
+from mdtool.venues.kucoin import Kucoin
 from mdtool.venues.okx import Okx
 from mdtool.venues.venue import Venue
 
 _ALL: tuple[Venue, ...] = (
     Binance(SPOT),
     Binance(USDM),
+    Binance(COINM),
     Binance(SIM),
     Bitfinex(),
+    Bitstamp(),
     Bybit(BYBIT_SPOT),
     Bybit(LINEAR),
     Bybit(INVERSE),
     Coinbase(),
     Deribit(),
+    Gate(GATE_SPOT),
+    Gate(FUTURES),
     Hyperliquid(),
     Kraken(),
+    Kucoin(),
     Okx(),
 )
 VENUES: dict[str, Venue] = {venue.name: venue for venue in _ALL}

@@ -134,9 +134,9 @@ class Coinbase(Adapter):
     title = "Coinbase Exchange"
     ws_url = "wss://ws-feed.exchange.coinbase.com"
     rest_url = "https://api.exchange.coinbase.com"
-    default_symbols = ("BTC_USD", "ETH_USD", "SOL_USD", "XRP_USD", "DOGE_USD", "BTC_USDT", "ETH_USDT")
-    default_streams = (BATCH, "matches", "ticker", "heartbeat")
-    trade_streams = ("matches",)
+    default_symbols: tuple[str, ...] = ("BTC_USD", "ETH_USD", "SOL_USD", "XRP_USD", "DOGE_USD", "BTC_USDT", "ETH_USDT")
+    default_streams: tuple[str, ...] = (BATCH, "matches", "ticker", "heartbeat")
+    trade_streams: tuple[str, ...] = ("matches",)
 
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")

@@ -24,12 +24,11 @@ from mdtool.model import (
     Status,
     Trade,
 )
-from mdtool.venues.decoding import Id, ladder, opposite, side_of, strict
+from mdtool.venues.decoding import MISSING, Id, ladder, opposite, side_of, strict
 from mdtool.venues.numbers import iso_ns
 from mdtool.venues.venue import Decoder
 
 LEVEL2 = "level2"
-MISSING = msgspec.Raw(b"")
 
 
 class _Level2(msgspec.Struct, gc=False):

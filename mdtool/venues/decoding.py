@@ -18,6 +18,7 @@ from mdtool.venues.venue import Decoder
 HEAD = 60  # characters of a message shown in an error
 MAX_MS = 9_223_372_036_854  # the last millisecond whose nanoseconds fit an int64
 EMPTY = msgspec.Raw(b"[]")  # a side the message does not have
+MISSING = msgspec.Raw(b"")  # a field the message does not have
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Ms = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]

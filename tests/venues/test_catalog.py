@@ -29,7 +29,7 @@ def test_names():
 
 def test_every_adapter_file_is_in_the_catalog():
     """A file of venues/ is the protocol, shared, or the home of a venue the catalog names."""
-    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning"}
+    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning", "decoding"}
     homes = {type(venue).__module__.rpartition(".")[2] for venue in VENUES}
     folder = Path(catalog.__file__).parent
     stems = {path.stem.removesuffix("_wire") for path in folder.glob("*.py")}  # a venue's messages may have their own
