@@ -28,6 +28,7 @@ from mdtool.storage.removal import Effect, apply_policies
 from mdtool.storage.retention import FeedPlan, Limits, Needs
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.venues import catalog
+from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import Decoder, Venue
 
 SNAPSHOT_STREAM = "snapshot"
@@ -45,8 +46,9 @@ def needs(reader: Reader, position: int) -> int | None:
     nothing before it is. As storage.retention asks.
 
     Judged by the first book message of each book stream from `position` on, within the first chunk that has any: an
-    update that comes before any snapshot needs the newest snapshot before `position`. Where there is none (nothing was
-    ever whole, or the venue has no adapter), nothing can be kept for it.
+    update that comes before any snapshot needs the newest snapshot before `position`, unless its numbers show that it
+    does not follow what stands there. Where there is none (nothing was ever whole, or the venue has no adapter),
+    nothing can be kept for it.
     """
     try:
         venue = catalog.get(reader.feed.venue)
@@ -55,13 +57,13 @@ def needs(reader: Reader, position: int) -> int | None:
     decoders = {
         stream: venue.decoder(name) for stream, name in enumerate(reader.streams) if venue.is_book(name)
     }  # fmt: skip
-    orphans = _orphans(reader, position, decoders) if decoders else set()
+    orphans = _orphans(reader, position, decoders) if decoders else {}
     return _newest_snapshots(reader, position, venue, decoders, orphans) if orphans else None
 
 
-def _orphans(reader: Reader, position: int, decoders: dict[int, Decoder]) -> set[int]:
-    """The book streams whose first message from `position` on is an update that no snapshot precedes."""
-    undecided, orphans = set(decoders), set[int]()
+def _orphans(reader: Reader, position: int, decoders: dict[int, Decoder]) -> dict[int, Update]:
+    """By book stream: its first message from `position` on, where that is an update that no snapshot precedes."""
+    undecided, orphans = set(decoders), dict[int, Update]()
     reader.move_to(position)
     chunk = position >> ROW_BITS
     for batch in reader.batches():
@@ -76,7 +78,7 @@ def _orphans(reader: Reader, position: int, decoders: dict[int, Decoder]) -> set
                 if (update := _update(decoders[stream], batch, row)) is not None:
                     undecided.discard(stream)
                     if not update.snapshot:
-                        orphans.add(stream)
+                        orphans[stream] = update
                     break
         if len(answers) or not undecided:
             break
@@ -84,24 +86,42 @@ def _orphans(reader: Reader, position: int, decoders: dict[int, Decoder]) -> set
 
 
 def _newest_snapshots(
-    reader: Reader, position: int, venue: Venue, decoders: dict[int, Decoder], orphans: set[int]
+    reader: Reader, position: int, venue: Venue, decoders: dict[int, Decoder], orphans: dict[int, Update]
 ) -> int | None:
-    """Position of the oldest of the newest snapshots of these streams before `position`."""
-    symbol, names = reader.feed.symbol, reader.streams
-    in_stream = {stream for stream in orphans if venue.snapshot_request(symbol, names[stream]) is None}
+    """Position of the oldest of the newest snapshots before `position` that these updates go back to."""
+    in_stream = venue.snapshot_request(reader.feed.symbol) is None
     found: dict[int, int] = {}
+    last: dict[int, Update] = {}  # the last update before `position`
     for chunk in reversed([one for one in reader.chunks() if one.chunk_id < position >> ROW_BITS and one.rows]):
         for batch in reversed(list(_batches_of(reader, chunk.chunk_id))):
             answers = _answers(reader, batch)
-            for stream in orphans - set(found):
+            for stream in set(orphans) - set(found):
+                if stream not in last and (update := _last_update(decoders[stream], batch, stream)) is not None:
+                    last[stream] = update
+                    if not _follows(venue.rule(reader.stream_name(stream)), update, orphans[stream]):
+                        del orphans[stream]
+                        continue
                 rows = [int(answers[-1])] if len(answers) else []
-                if stream in in_stream:
+                if in_stream:
                     rows += _snapshots(batch, stream, decoders[stream])
                 if rows:
                     found[stream] = batch.position + max(rows)
             if len(found) == len(orphans):
-                return min(found.values())
+                return min(found.values(), default=None)
     return min(found.values(), default=None)
+
+
+def _last_update(decoder: Decoder, batch: Batch, stream: int) -> Update | None:
+    rows = reversed(_rows_of(batch, stream, len(batch)))
+    return next((update for row in rows if (update := _update(decoder, batch, row)) is not None), None)
+
+
+def _follows(rule: Rule | None, before: Update, update: Update) -> bool:
+    """Whether `update` may go on from `before`; a stream without numbers does not tell."""
+    if rule is None:
+        return True
+    rule.judge(before)
+    return rule.judge(update) not in (Verdict.GAP, Verdict.RESET)
 
 
 def _batches_of(reader: Reader, chunk_id: int) -> Iterator[Batch]:

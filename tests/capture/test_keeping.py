@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from mdtool.capture import keeping
 from mdtool.capture.keeping import Keeper, main, needs
+from mdtool.capture.options import Event, record_options
+from mdtool.capture.recorder import Recorder
 from mdtool.clock import DAY, SECOND, ManualClock, SystemClock
+from mdtool.exchange.binance import protocol_for
+from mdtool.exchange.server import Server
+from mdtool.exchange.simulated import SimulatedSource
+from mdtool.exchange.simulator import Simulator, symbol_names
 from mdtool.model import Flag, Kind
 from mdtool.storage.archive import seal_feed
 from mdtool.storage.removal import execute
@@ -25,10 +31,12 @@ MIDNIGHT = 1_700_006_400 * SECOND
 UPDATE = (
     b'{"stream":"alphausdt@depth@100ms","data":{"e":"depthUpdate","E":1,"s":"ALPHAUSDT","U":2,"u":3,"b":[],"a":[]}}'
 )
+AFTER_A_GAP = UPDATE.replace(b'"U":2,"u":3', b'"U":8,"u":9')
 TRADE = b'{"stream":"alphausdt@trade","data":{"e":"trade","E":1,"s":"ALPHAUSDT","t":1,"p":"1","q":"1","T":1,"m":true}}'
 SNAPSHOT = b'{"lastUpdateId":1,"bids":[],"asks":[]}'
 RECORDS = {
     "u": (Kind.DATA, "depth@100ms", UPDATE, 0),
+    "g": (Kind.DATA, "depth@100ms", AFTER_A_GAP, 0),
     "t": (Kind.DATA, "trade", TRADE, 0),
     "s": (Kind.RESPONSE, "snapshot", SNAPSHOT, 0),
     "f": (Kind.RESPONSE, "snapshot", b"{}", Flag.FAILED),
@@ -78,6 +86,8 @@ def removed(store, days, *, keep, sealed=True):
         (["suu", "uu", "tt", "su"], 2, [0, 1]),
         (["suu", "ususu", "uu"], 1, [0]),
         (["suu", "uu", "suu"], 9, []),
+        (["suu", "uu", "gu", "uu"], 2, [0, 1]),  # a gap at the cut: what stands behind it is of no use
+        (["suu", "ug", "uu", "uu"], 2, []),  # a gap before it: that is for the audit to say
     ],
 )
 def test_a_kept_update_keeps_its_snapshot_and_what_came_since(tmp_path, days, keep, gone, sealed):
@@ -115,6 +125,9 @@ def test_in_stream_snapshots_are_found_where_a_session_opens_and_among_the_large
 
         def is_book(self, stream):
             return stream.startswith("depth")
+
+        def rule(self, stream):
+            return None
 
         def decoder(self, stream):
             from mdtool.model import BookUpdate
@@ -209,3 +222,37 @@ def test_the_worker_names_what_holds(store, capsys):
     assert said["held"][0].startswith("part 1: cursor sink, leased until ")
     assert len(list(Path(store.feed(FEED).directory).rglob("*.parquet"))) == 2
     assert list(execute(plan([store.feed(FEED)], Limits(1), MIDNIGHT, needs))) == []
+
+
+def test_a_recorder_has_the_policies_of_its_feeds_applied(tmp_path, monkeypatch):
+    """Over real sockets: an old part goes while the feed is being recorded, and what went is on record."""
+    monkeypatch.setattr(keeping, "EVERY", 0.2)
+    talk = []
+
+    async def recorded(store):
+        simulator = Simulator(symbol_names(1), seed=7, rate=200.0, start_ns=MIDNIGHT)
+        async with Server(SimulatedSource(simulator, wait=True), protocol_for("sim")) as server:
+            chosen = record_options(catalog.get("sim"), symbol_names(1), ws_url=server.url, sync="none")
+            recorder = Recorder(store, chosen, lambda event, text: talk.append((event, text)))
+            running = asyncio.create_task(recorder.run())
+            for _ in range(1500):
+                await asyncio.sleep(0.02)
+                if any(event is Event.RETENTION for event, _ in talk):
+                    break
+            recorder.stop()
+            await running
+
+    with Store.create(tmp_path / "store") as store:
+        fill(store, ["suu", "ug"])  # the simulator's numbers begin again: a gap
+        store.set(FEED, retain_ns=DAY)
+        asyncio.run(recorded(store))
+        assert [text for event, text in talk if event is Event.RETENTION] == [
+            f"retention: {FEED}: removed part 1, part 2"
+        ]
+        assert list(store.feed(FEED).directory.rglob("*.parquet")) == []
+        with store.reader(FEED) as reader:
+            assert reader.first_ns > MIDNIGHT + 2 * DAY
+            assert reader.count() > 10
+        notes = [json.loads(one.payload) for one in store.reader("sim/_session").records() if one.kind == Kind.NOTE]
+        (said,) = [note for note in notes if note["note"] == "retention"]
+        assert (said["feed"], said["removed"], said["held"]) == (FEED, ["part 1", "part 2"], [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from mdtool.storage.fanin import FanIn
 from mdtool.storage.reader import ROW_BITS, Reader, Record
 
 NAP = 0.02  # seconds between two looks at feeds that are quiet
@@ -23,12 +24,10 @@ def last(readers: Sequence[Reader], count: int) -> list[Item]:
 
 
 def follow(readers: Sequence[Reader]) -> Iterator[list[Item]]:
-    """What is new at each look, never empty; for ever. Records are sorted within a look only: order over feeds is as
-    good as their writers' pace."""
+    """What is new at each look, never empty; for ever. In order over the feeds, as `FanIn` has it."""
+    fan = FanIn(readers)
     while True:
-        items = [(reader, record) for reader in readers for record in reader.poll()]
-        if items:
-            items.sort(key=_time)
+        if items := fan.poll():
             yield items
         else:
             time.sleep(NAP)
