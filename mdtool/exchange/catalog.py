@@ -7,14 +7,31 @@ from collections.abc import Callable
 from mdtool.errors import UnknownVenue
 from mdtool.exchange.binance import DIALECTS, BinanceProtocol
 from mdtool.exchange.bitfinex import BitfinexProtocol
+from mdtool.exchange.bitstamp import BitstampProtocol
+from mdtool.exchange.bybit import BybitProtocol
+from mdtool.exchange.coinbase import CoinbaseProtocol
+from mdtool.exchange.deribit import DeribitProtocol
+from mdtool.exchange.gate import FUTURES, SPOT, GateProtocol
+from mdtool.exchange.hyperliquid import HyperliquidProtocol
 from mdtool.exchange.kraken import KrakenProtocol
+from mdtool.exchange.kucoin import KucoinProtocol
 from mdtool.exchange.okx import OkxProtocol
 from mdtool.exchange.protocol import WireProtocol
 
 PROTOCOLS: dict[str, Callable[[], WireProtocol]] = {
     **{name: lambda dialect=dialect: BinanceProtocol(dialect) for name, dialect in DIALECTS.items()},  # type: ignore[misc]
     "bitfinex": BitfinexProtocol,
+    "bitstamp": BitstampProtocol,
+    "bybit": lambda: BybitProtocol("bybit", "spot"),
+    "bybit-inverse": lambda: BybitProtocol("bybit-inverse", "inverse"),
+    "bybit-linear": lambda: BybitProtocol("bybit-linear", "linear"),
+    "coinbase": CoinbaseProtocol,
+    "deribit": DeribitProtocol,
+    "gate": lambda: GateProtocol(SPOT),
+    "gate-futures": lambda: GateProtocol(FUTURES),
+    "hyperliquid": HyperliquidProtocol,
     "kraken": KrakenProtocol,
+    "kucoin": KucoinProtocol,
     "okx": OkxProtocol,
 }
 

@@ -7,7 +7,6 @@ its id is ahead of the stream, and the client bridges it when the stream gets th
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 
 import msgspec
@@ -16,6 +15,7 @@ import numpy as np
 from mdtool.books.l2 import Level
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookSync, State, open_book
+from mdtool.books.wire import texts
 from mdtool.clock import SECOND
 from mdtool.errors import WireError
 from mdtool.exchange.source import BookView, Instrument
@@ -29,7 +29,6 @@ NOT_PUBLISHED = frozenset({SNAPSHOT, "session", "ping", "other"})  # streams of 
 WARM_UP = 10 * SECOND  # played silently before a snapshot, because the update that bridges it may stand before it
 SAMPLE = 4096  # records looked at for the digits of the wire where no snapshot shows them
 PLAIN_DIGITS = Scale(-8, -8)  # of a feed in which no price was ever seen
-_LEVEL = re.compile(rb'\[\s*"\d+(?:\.(\d+))?"\s*,\s*"\d+(?:\.(\d+))?"')
 
 
 class RecordedFeed:
@@ -140,15 +139,15 @@ class RecordedFeed:
         """The digits the wire prints, and those its values need, from the first book seen."""
         known = self.info.scale
         for update in self._first_books():
-            level = _LEVEL.search(bytes(update.bids)) or _LEVEL.search(bytes(update.asks))
-            if level is None:
-                continue
             parser = LevelParser(known)
             try:
                 parser.parse_update(update)
             except WireError:
                 continue
-            return Scale(-len(level[1] or b""), -len(level[2] or b"")), parser.scale
+            level = next(iter(texts(update.bids, update.shape) or texts(update.asks, update.shape)), None)
+            if level is not None:
+                price, size = (-len(text.partition(".")[2]) for text in level)
+                return Scale(price, size), parser.scale
         return PLAIN_DIGITS, known or PLAIN_DIGITS
 
     def _first_books(self) -> list[BookUpdate]:

@@ -23,7 +23,27 @@ pytestmark = [pytest.mark.realdata, pytest.mark.timeout(300)]
 CAPTURES = [
     ("kraken", ["kraken/2021-04-17_v1.ws.cf.gz"], ("v1:book-1000",)),
     ("okx", ["okx/2022-05-13.ws.cf.gz"], ("books", "trades", "tickers")),
+    ("deribit", ["deribit/2021-04-05.ws.cf.gz"], ("book.raw", "trades.raw", "ticker.raw")),
+    ("hyperliquid", ["hyperliquid/btcusd_20250126.hb.gz"], ("l2Book", "trades")),
     ("bitfinex", ["bitfinex/2021-04-17.ws.cf.gz"], ("book-P0", "trades", "ticker")),
+    ("coinbase", ["coinbase/2021-04-17_level2.ws.cf.gz"], ("level2", "matches", "ticker")),
+    ("coinbase", ["coinbase/2016-03-12_full_l3.pat.gz"], ("full",)),
+    ("bitstamp", ["bitstamp/2022-01-04.ws.cf.gz", "bitstamp/2022-01-04.http.cf.gz"], None),
+    (
+        "gate",
+        ["gateio/2021-04-22.ws.cf.gz", "gateio/2021-04-22.http.cf.gz"],
+        ("order_book_update", "trades", "tickers", "candlesticks-1m"),
+    ),
+    (
+        "gate-futures",
+        ["gateio_futures/2023-06-01.ws.cf.gz", "gateio_futures/2023-06-01.http.cf.gz"],
+        ("order_book_update", "trades", "book_ticker", "candlesticks-1m"),
+    ),
+    (
+        "kucoin",
+        ["kucoin/2021-07-22.ws.cf.gz", "kucoin/2021-06-08.http.cf.gz"],
+        ("level2", "match", "ticker", "candles_1min"),
+    ),
 ]
 OWN = ("session", "snapshot", "ping", "other", "bootstrap")  # streams of the recorder's, not of the venue's
 
@@ -40,7 +60,7 @@ def received(store, name):
     return dict(by_stream), whole
 
 
-@pytest.mark.parametrize(("name", "files", "streams"), CAPTURES, ids=[capture[0] for capture in CAPTURES])
+@pytest.mark.parametrize(("name", "files", "streams"), CAPTURES, ids=[capture[1][0].partition(".")[0] for capture in CAPTURES])
 def test_a_capture_is_recorded_back_byte_for_byte(tmp_path, realdata, name, files, streams):
     venue = catalog.get(name)
     with Store.create(tmp_path / "original") as original, Store.create(tmp_path / "copy") as copy:
@@ -52,7 +72,7 @@ def test_a_capture_is_recorded_back_byte_for_byte(tmp_path, realdata, name, file
             async with Server(source, protocol_for(name)) as server:
                 symbols = tuple(feed.symbol for feed in feeds)
                 options = record_options(
-                    venue, symbols, streams=streams, ws_url=server.url, rest_url=server.rest, sync="none"
+                    venue, symbols, streams=streams or (), ws_url=server.url, rest_url=server.rest, sync="none"
                 )
                 recorder = Recorder(copy, options, lambda event, text: None)
                 running = asyncio.create_task(recorder.run())

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mdtool.books.events import EventBuilder
 from mdtool.books.sync import open_book
 from mdtool.errors import WireError
-from mdtool.interop import cf, hb
+from mdtool.interop import cf, hb, pat
 from mdtool.model import BookUpdate, Kind, OrderUpdate, Update
 from mdtool.venues import catalog
 from mdtool.venues.venue import Place
@@ -30,8 +30,16 @@ CAPTURES = {
     "binance-usdm": ["binance_usdm/btcusdt_20240808_head3000.hb.gz"],
     "kraken": ["kraken/2021-04-17_v1.ws.cf.gz"],
     "okx": ["okx/2022-05-13.ws.cf.gz"],
+    "deribit": ["deribit/2021-04-05.ws.cf.gz"],
+    "hyperliquid": ["hyperliquid/btcusd_20250126.hb.gz"],
     "bitfinex": ["bitfinex/2021-04-17.ws.cf.gz"],
+    "coinbase": ["coinbase/2021-04-17_level2.ws.cf.gz", "coinbase/2016-03-12_full_l3.pat.gz"],
+    "bitstamp": ["bitstamp/2022-01-04.ws.cf.gz"],
+    "gate": ["gateio/2021-04-22.ws.cf.gz"],
+    "gate-futures": ["gateio_futures/2023-06-01.ws.cf.gz"],
+    "kucoin": ["kucoin/2021-07-22.ws.cf.gz"],
 }
+PARSERS = {"hb": hb.parse_line, "cf": cf.parse_line, "pat": pat.line_parser()}
 LARGEST = 3_000  # bytes of a sample: a bent ladder of 2,000 levels says no more than one of 20
 CASES = 300 * int(os.environ.get("MDTOOL_FUZZ", "1"))
 ODD = [
@@ -47,7 +55,7 @@ def samples(folder: Path, venue: str) -> list[tuple[bytes, ...]]:
     announced: list[bytes] = []
     forms: dict[object, bytes] = {}
     for file in CAPTURES[venue]:
-        parse = hb.parse_line if ".hb." in file else cf.parse_line
+        parse = PARSERS[file.split(".")[-2]]
         for line in gzip.decompress((folder / file).read_bytes()).splitlines():
             item = parse(line)
             if item is None or item.kind != Kind.DATA:
@@ -56,7 +64,7 @@ def samples(folder: Path, venue: str) -> list[tuple[bytes, ...]]:
             if b'"subscribed"' in payload[:40]:
                 announced.append(payload)
             if len(payload) <= LARGEST:
-                forms.setdefault((payload[:24].translate(None, b"0123456789"), len(payload) // 400), payload)
+                forms.setdefault((payload[:72].translate(None, b"0123456789"), len(payload) // 200), payload)
     return [(*announced, payload) for payload in forms.values()]
 
 

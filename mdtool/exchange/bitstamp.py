@@ -1,0 +1,76 @@
+"""Bitstamp's protocol from the exchange's side: channels, the heartbeat, and the book over REST.
+
+Rule: what is recorded is sent as it is.
+
+Sources: www.bitstamp.net/websocket/v2 (subscriptions, heartbeat, errors), www.bitstamp.net/api "Order book".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.rendering import ladder
+from mdtool.exchange.source import Instrument, Source
+
+MICROSECOND = 1_000  # ns
+BOOK = "/api/v2/order_book/"
+BAD_SUBSCRIPTION = 4009  # the venue's code
+STREAMS = ("diff_order_book", "detail_order_book", "order_book", "live_trades", "live_orders", "funding_rate")
+
+
+class BitstampProtocol(PlainProtocol):
+    """The channels of whatever the source serves."""
+
+    name = "bitstamp"
+    ping_interval = 60.0
+
+    def open(self, path: str, query: Mapping[str, str]) -> Session | Answer:
+        return BitstampSession(self) if path == "/" else Answer(404, b"", content_type="text/plain")
+
+    def stream_name(self, instrument: Instrument, stream: str) -> str:
+        return f"{stream}_{instrument.native}"
+
+    def rest(self, method: str, path: str, query: Mapping[str, str], source: Source) -> Answer:
+        native = path.removeprefix(BOOK).strip("/")
+        instrument = self.instrument(native) if path.startswith(BOOK) else None
+        if method != "GET" or instrument is None:
+            return Answer(404, b'{"status": "error", "reason": "Not found.", "code": "API0001"}')
+        book = source.depth(instrument.symbol, 1_000_000)
+        if isinstance(book, bytes):
+            return Answer(200, book)
+        if book is None or query.get("group", "1") != "1":  # levels cannot be told as the orders they are made of
+            return Answer(503, b'{"status": "error", "reason": "No book is known at this point.", "code": "API0000"}')
+        micros = book.venue_ns // MICROSECOND
+        bids, asks = ladder(book.bids, book.scale), ladder(book.asks, book.scale)
+        body = f'{{"timestamp": "{micros // 10**6}", "microtimestamp": "{micros}", "bids": [{bids}], "asks": [{asks}]}}'
+        return Answer(200, body.encode())
+
+
+class BitstampSession(PlainSession):
+    """One client's subscriptions."""
+
+    def __init__(self, protocol: BitstampProtocol) -> None:
+        self._protocol = protocol
+
+    def on_request(self, request: dict[str, Any]) -> Reaction:
+        event, data = request.get("event"), request.get("data")
+        if event == "bts:heartbeat":
+            return Reaction([b'{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}'])
+        channel = data.get("channel") if isinstance(data, dict) else None
+        if event not in ("bts:subscribe", "bts:unsubscribe") or not isinstance(channel, str):
+            return self.refuse("")
+        stream, _, native = channel.rpartition("_")
+        if stream not in STREAMS or self._protocol.instrument(native) is None:
+            return self.refuse("")
+        done = f"bts:{'' if event == 'bts:subscribe' else 'un'}subscription_succeeded"
+        reaction = Reaction([msgspec.json.encode({"event": done, "channel": channel, "data": {}})])
+        (reaction.subscribed if event == "bts:subscribe" else reaction.unsubscribed).append(channel)
+        return reaction
+
+    def refuse(self, text: str) -> Reaction:
+        data = {"code": BAD_SUBSCRIPTION, "message": "Bad subscription string."}
+        return Reaction([msgspec.json.encode({"event": "bts:error", "channel": "", "data": data})])

@@ -1,0 +1,24 @@
+"""Levels as venues print them: plain decimals with the digits of a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mdtool.exchange.source import Level
+from mdtool.model import Scale, format_decimal
+
+
+def ladder(levels: Sequence[Level], scale: Scale) -> str:
+    """What stands between the brackets: `["1.50","2"],["1.49","7"]`."""
+    price_exp, size_exp = scale
+    return ",".join(
+        f'["{format_decimal(price, price_exp)}","{format_decimal(size, size_exp)}"]' for price, size in levels
+    )
+
+
+def objects(levels: Sequence[Level], scale: Scale) -> str:
+    """The same as objects with a bare size: `{"s":2,"p":"1.50"}`."""
+    price_exp, size_exp = scale
+    return ",".join(
+        f'{{"s":{format_decimal(size, size_exp)},"p":"{format_decimal(price, price_exp)}"}}' for price, size in levels
+    )
