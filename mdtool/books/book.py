@@ -169,6 +169,10 @@ class Book:
         self.records += 1
         recv_ns = self.recv_ns = record.recv_ns
         stream, messages = self._messages.of(record)
+        if self.sync is None:
+            self._open()
+        if self._messages.lost and self.sync is not None:
+            self.sync.lose(recv_ns)
         return [Event(recv_ns, stream, message, self._take(stream, message, recv_ns)) for message in messages]
 
     def advance_to(self, ns: int) -> Book:
@@ -195,18 +199,22 @@ class Book:
             self.stats.on_message(message, recv_ns)
         return None
 
+    def _open(self) -> None:
+        """Begin the book, once it is known of which stream."""
+        stream = self._messages.book_stream
+        if stream is None:
+            return
+        self.sync = open_book(self.venue, stream, self._source.feed.scale)
+        if self.sync is None:
+            raise UsageError(f"{self.venue.name}: {stream} has no sequence rule, so no book can be built of it")
+        for earlier, earlier_ns in self._early:
+            self.sync.on_message(earlier, earlier_ns)
+        self._early.clear()
+
     def _update(self, update: Update, recv_ns: int) -> Step | None:
         if self.sync is None:
-            stream = self._messages.book_stream
-            if stream is None:
-                self._early.append((update, recv_ns))
-                return None
-            self.sync = open_book(self.venue, stream, self._source.feed.scale)
-            if self.sync is None:
-                raise UsageError(f"{self.venue.name}: {stream} has no sequence rule, so no book can be built of it")
-            for earlier, earlier_ns in self._early:
-                self.sync.on_message(earlier, earlier_ns)
-            self._early.clear()
+            self._early.append((update, recv_ns))
+            return None
         return self.sync.on_message(update, recv_ns)
 
     def _is_new(self, stream: str, trade: Trade) -> bool:
@@ -260,18 +268,21 @@ class Book:
                 recv_ns = newest_ns = max(newest_ns, recv_ns)
             if record.stream in unwanted:
                 continue
-            for message in messages.of(record)[1]:
-                if builder is None:
-                    early.append((message, recv_ns))
-                    if messages.book_stream is None:
-                        continue
-                    builder = TopsBuilder(self.venue, messages.book_stream, depth, self._source.feed.scale)
-                    for pair in early:
-                        builder.on_message(*pair)
+            found = messages.of(record)[1]
+            if builder is None:
+                early += ((message, recv_ns) for message in found)
+                if messages.book_stream is None:
                     continue
-                builder.on_message(message, recv_ns)
-                if builder.is_full:
-                    yield builder, builder.take()
+                builder = TopsBuilder(self.venue, messages.book_stream, depth, self._source.feed.scale)
+                for pair in early:
+                    builder.on_message(*pair)
+            else:
+                for message in found:
+                    builder.on_message(message, recv_ns)
+            if messages.lost:
+                builder.lose(recv_ns)
+            if builder.is_full:
+                yield builder, builder.take()
         if builder is not None:
             builder.settle()
             yield builder, builder.take()

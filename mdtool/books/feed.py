@@ -69,6 +69,7 @@ class FeedMessages:
         known = (name for name in source.streams if venue.is_book(name))
         self.book_stream = book_stream or next(known, None)  # None: not seen yet
         self.unwanted: set[int] = set()  # streams, by number, whose records need not be shown
+        self.lost = False  # whether the last record was of the book stream and could not be read
         self.undecodable = 0  # records that were not what their stream says
         self._venue = venue
         self._stream_name = source.stream_name
@@ -78,6 +79,7 @@ class FeedMessages:
     def of(self, record: RecordLike) -> tuple[str, Sequence[Message]]:
         """The record's stream and the messages in it; none of records that carry none, are not wanted or cannot be
         read."""
+        self.lost = False
         stream = record.stream
         found = self._decoders.get(stream)
         kind = record.kind
@@ -90,6 +92,7 @@ class FeedMessages:
             return name, decode(record.payload)
         except WireError:
             self.undecodable += 1
+            self.lost = name == self.book_stream
             return name, ()
 
     def _choose(self, stream: int) -> tuple[str, Decoder | None]:

@@ -124,10 +124,19 @@ class TopsBuilder:
         self._recv_ns = recv_ns
         before = self.sync.state
         self.sync.on_message(message, recv_ns)
-        if self.sync.state is not before:
-            self.states.append((recv_ns, self.sync.state))
+        self._note(before, recv_ns)
         if len(self._heads) >= BATCH_ROWS:
             self.settle()
+
+    def lose(self, recv_ns: int) -> None:
+        """A message of the book stream could not be read."""
+        before = self.sync.state
+        self.sync.lose(recv_ns)
+        self._note(before, recv_ns)
+
+    def _note(self, before: State, recv_ns: int) -> None:
+        if self.sync.state is not before:
+            self.states.append((recv_ns, self.sync.state))
 
     def take(self) -> list[Tops]:
         """The rows of full batches since the last call."""

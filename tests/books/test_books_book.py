@@ -119,7 +119,8 @@ def told(rows, depth):
                 for message in decoders.setdefault(row.stream, venue.decoder(STREAMS[row.stream]))(row.payload):
                     sync.on_message(message, now)
             except WireError:
-                pass
+                if row.stream == 0:
+                    sync.lose(now)
         states.append((now, sync.state, padded(sync.book), sync.book.scale, sync.last_seq))
     return Told(written, states, sync)
 

@@ -8,15 +8,18 @@ why only the top is compared, and only once the book is SYNCED.
 from __future__ import annotations
 
 import gzip
+import json
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
 from mdtool.books import checks
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State
-from mdtool.model import Quote, Scale, Trade
+from mdtool.books.sync import BookSync, State, Step, open_book
+from mdtool.interop.pat import line_parser
+from mdtool.model import Quote, Scale, Side, Trade
 from mdtool.venues import catalog
 from mdtool.venues.sequence import Verdict
 
@@ -172,3 +175,37 @@ def test_spot_of_2021_four_symbols_and_their_snapshots(realdata):
         step = sync.on_message(snapshots[symbol], 0)
         assert (symbol, step.verdict, step.state) == (symbol, Verdict.APPLY, State.SYNCED)
         assert checks.crossed(sync.book) == []
+
+
+def test_the_orders_of_coinbase_end_in_the_expected_book(realdata):
+    """Every message of the full channel after a level-3 book, by way of the order book: the levels that must result,
+    and a queue at each whose sizes are the level's."""
+    venue = catalog.get("coinbase")
+    parse_line, router = line_parser(), venue.router()
+    sync = open_book(venue, "full")
+    decode = venue.decoder("full")
+    steps = Counter()
+    with gzip.open(realdata / "coinbase/2016-03-12_full_l3.pat.gz") as file:
+        for line in file:
+            item = parse_line(line.rstrip(b"\n"))
+            assert venue.place(router.route(item.payload)).stream == "full"
+            for message in decode(item.payload):
+                if not isinstance(message, Trade):
+                    steps[sync.on_message(message, item.recv_ns)._replace(state=None)] += 1
+    assert steps == {Step(Verdict.APPLY, None, 1, False): 9485}
+    assert (sync.state, sync.gaps, len(sync.book), checks.crossed(sync.book)) == (State.SYNCED, 0, 7112, [])
+    expected = json.loads(
+        (realdata / "coinbase/2016-03-12_full_l3.expected_book.json").read_text(), parse_float=Decimal
+    )
+    price_exp, size_exp = sync.book.scale
+    for levels, want in ((sync.book.bids(50), expected["bids"]), (sync.book.asks(50), expected["asks"])):
+        shown = [(Decimal(price).scaleb(price_exp), Decimal(size).scaleb(size_exp)) for price, size in levels]
+        assert shown == [(Decimal(price), Decimal(size)) for price, size in want]
+    for side in (Side.BID, Side.ASK):
+        for price, size in sync.book.bids() if side is Side.BID else sync.book.asks():
+            ahead = 0
+            for number, (order_id, resting) in enumerate(sync.book.queue(side, price)):
+                assert sync.book.order(order_id) == (side, price, resting)
+                assert sync.book.ahead(order_id) == (number, ahead)
+                ahead += resting
+            assert ahead == size
