@@ -25,6 +25,8 @@ Lines = list[bytes]
 KRAKEN = ["kraken/2021-04-17_v1.ws.cf.gz"]
 OKX = ["okx/2022-05-13.ws.cf.gz"]
 BITFINEX = ["bitfinex/2021-04-17.ws.cf.gz"]
+DERIBIT = ["deribit/2021-04-05.ws.cf.gz"]
+HYPERLIQUID = ["hyperliquid/btcusd_20250126.hb.gz"]
 
 
 @pytest.fixture
@@ -86,6 +88,29 @@ def test_bitfinex(audit: Callable[..., dict[str, FeedReport]]) -> None:
     assert connection.state.value == "whole"
 
 
+def test_deribit(audit: Callable[..., dict[str, FeedReport]]) -> None:
+    """README: ticker 273, book 187, prev_change_id 177/177: ten books begin with the whole of it."""
+    reports = audit("deribit", DERIBIT)
+    assert all(report.clean for report in reports.values())
+    assert totals(reports, "book.raw", "verdicts") == {"apply": 177 + 10}
+    assert totals(reports, "book.raw", "decoded") == {"book_update": 187}
+    assert totals(reports, "ticker.raw", "decoded") == {"quote": 273, "funding": 273}
+    books = {(i.state.value) for report in reports.values() for i in report.intervals if i.stream == "book.raw"}
+    assert books == {"whole"}
+    assert len(reports) == 10 + 1
+
+
+def test_hyperliquid(audit: Callable[..., dict[str, FeedReport]]) -> None:
+    """README: l2Book 46, trades 9, time rises. The first book comes twice: on subscribing, and with the first push."""
+    (report,) = [report for name, report in audit("hyperliquid", HYPERLIQUID).items() if "_session" not in name]
+    assert report.clean
+    by_name = {stream.stream: stream for stream in report.streams}
+    assert by_name["l2Book"].verdicts == {"apply": 0, "keepalive": 1, "unverifiable": 45}
+    assert (by_name["trades"].kinds, by_name["trades"].decoded) == ({"data": 9}, {"trade": 64})
+    assert by_name["trades"].verdicts == {"apply": 0, "unverifiable": 64}
+    assert {(i.stream, i.state.value) for i in report.intervals} == {("l2Book", "unprovable"), ("trades", "unprovable")}
+
+
 @dataclass(frozen=True)
 class Case:
     venue: str
@@ -105,6 +130,8 @@ class Case:
         return f"{self.venue}-{self.number}"
 
 
+ETH_CALL = "deribit/ETH_USD_210409_1950_C"
+HYPER = "hyperliquid/BTC_USD"
 XMR, DOG, UNI = "kraken/XMR_USD", "bitfinex/DOG_USD", "okx/BTC_USDT"
 CASES = [
     Case(
@@ -156,6 +183,59 @@ CASES = [
         {DOG: {"out_of_order": 1}, "bitfinex/_session": {"gap": 1, "out_of_order": 1}},
         (rb"225206,", rb"225206,,"),
     ),
+    Case(
+        "deribit",
+        DERIBIT,
+        rb'"book\.ETH-9APR21-1950-C\.raw","data":\{"type":"change"',
+        30,
+        ETH_CALL,
+        {ETH_CALL: {"gap": 1}},
+        {ETH_CALL: {"duplicate": 1}},
+        {ETH_CALL: {"gap": 1, "out_of_order": 1}},
+        (rb'"bids"', rb'"bids",'),
+        (rb'"prev_change_id":(\d+)\d\d,', rb'"prev_change_id":\g<1>00,'),
+        {ETH_CALL: {"gap": 1}},
+        besides={"gap": 1},
+    ),
+    Case(
+        "deribit",
+        DERIBIT,
+        rb'"channel":"ticker\.ETH-9APR21-1950-C\.raw"',
+        20,
+        ETH_CALL,
+        {},  # nothing numbers tickers
+        {ETH_CALL: {"duplicate": 1}},
+        {ETH_CALL: {"out_of_order": 1}},
+        (rb'"state"', rb'"state",'),
+        (rb'"timestamp":16', rb'"timestamp":15'),
+        {ETH_CALL: {"out_of_order": 1}},
+    ),
+    Case(
+        "hyperliquid",
+        HYPERLIQUID,
+        rb'"channel":"l2Book"',
+        10,
+        HYPER,
+        {},  # nothing numbers books
+        {HYPER: {"duplicate": 1}},
+        {HYPER: {"out_of_order": 1}},
+        (rb'"time"', rb'"time",'),
+        (rb'"time":17', rb'"time":16'),
+        {HYPER: {"out_of_order": 1}},
+    ),
+    Case(
+        "hyperliquid",
+        HYPERLIQUID,
+        rb'"channel":"trades"',
+        2,
+        HYPER,
+        {},  # an id is a hash
+        {HYPER: {"duplicate": 1}},
+        {HYPER: {"out_of_order": 1}},
+        (rb'"px"', rb'"px",'),
+        (rb'"time":17', rb'"time":16'),
+        {HYPER: {"out_of_order": 1}},
+    ),
 ]
 
 
@@ -168,8 +248,9 @@ def findings(reports: dict[str, FeedReport]) -> dict[str, dict[str, int]]:
 
 
 def split(line: bytes) -> tuple[bytes, bytes]:
-    stamp, _, payload = line.partition(b": ")
-    return stamp, payload
+    """The receive time with what parts it from the payload, and the payload."""
+    stamp, space, payload = line.partition(b" ")
+    return stamp + space, payload
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -196,7 +277,7 @@ def test_two_messages_swapped(audit: Callable[..., dict[str, FeedReport]], case:
     def change(lines: Lines) -> None:
         first, second = picked(case, lines)[case.number : case.number + 2]
         (early, one), (late, other) = split(lines[first]), split(lines[second])
-        lines[first], lines[second] = early + b": " + other, late + b": " + one
+        lines[first], lines[second] = early + other, late + one
 
     assert findings(audit(case.venue, case.files, change)) == case.swapped
 
@@ -209,7 +290,7 @@ def test_one_digit_altered(audit: Callable[..., dict[str, FeedReport]], case: Ca
         stamp, payload = split(lines[at])
         changed = re.sub(case.altered[0], case.altered[1], payload, count=1)
         assert changed != payload
-        lines[at] = stamp + b": " + changed
+        lines[at] = stamp + changed
 
     assert findings(audit(case.venue, case.files, change)) == case.corrupted
 
@@ -223,7 +304,7 @@ def test_one_message_that_is_no_json(audit: Callable[..., dict[str, FeedReport]]
         stamp, payload = split(lines[at])
         changed = re.sub(*case.broken, payload, count=1)
         assert changed != payload
-        lines[at] = stamp + b": " + changed
+        lines[at] = stamp + changed
 
     found = findings(audit(case.venue, case.files, change))
     assert found == {case.feed: {"undecodable": 1, **case.besides}}
@@ -234,6 +315,7 @@ def test_one_message_that_is_no_json(audit: Callable[..., dict[str, FeedReport]]
     [
         ("kraken", KRAKEN, rb'\[992,\{"as":', "kraken/XMR_USD"),
         ("okx", OKX, rb'"instId":"BTC-USDT"\},"action":"snapshot"', "okx/BTC_USDT"),
+        ("deribit", DERIBIT, rb'"book\.ETH-9APR21-1950-C\.raw","data":\{"type":"snapshot"', ETH_CALL),
     ],
 )
 def test_a_whole_book_removed(
