@@ -114,7 +114,7 @@ def complete(tmp_path: Path, line: str) -> list[str]:
         ("mdtool --store store book a", []),
         ("mdtool --store store book b", ["binance/BTC_USDT"]),
         ("mdtool audit --f", ["--from"]),
-        ("mdtool record bin", ["binance", "binance-usdm"]),
+        ("mdtool record bin", ["binance", "binance-coinm", "binance-usdm"]),
         ("mdtool record binance --live ", ["disk", "shm"]),
         ("mdtool replay --format r", ["raw"]),
         ("mdtool replay --from ", []),
