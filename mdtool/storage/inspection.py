@@ -242,7 +242,7 @@ def unnamed_streams(seen: ChunkEvidence, streams: int) -> int | None:
 
 def temporary(path: Path) -> bool:
     """Whether a name is that of a file being written aside."""
-    return path.name.startswith(".") and path.suffix[1:].isdigit()
+    return path.name.startswith(".") and (path.suffix[1:].isdigit() or path.suffix == ".sealing")
 
 
 def being_written(path: Path) -> bool:

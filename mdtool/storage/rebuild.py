@@ -115,7 +115,8 @@ def _adopt(
                 continue
             seen = _examine(feed, int(name), location, None, progress)
             before = found.get(seen.chunk_id)
-            if seen.identity and len(seen.good) and (before is None or len(seen.good) > len(before[1].good)):
+            holds = len(seen.good) or seen.claimed  # what it counts and cannot prove is a loss to be named
+            if seen.identity and holds and (before is None or len(seen.good) > len(before[1].good)):
                 found[seen.chunk_id] = (location, seen)
             elif seen.head is None and (len(seen.good) or _written(seen)):
                 unproven[seen.chunk_id] = (location, seen)
@@ -249,6 +250,7 @@ def slot_of(seen: ChunkEvidence, location: Location) -> Slot:
     found = figures(seen.good)
     flags = ChunkFlag.ORDERED if found.pop("ordered") else ChunkFlag(0)
     found["rows"] = seen.claimed
+    found = {"min_ns": int(seen.head["created_ns"]), "max_ns": int(seen.head["created_ns"])} | found
     return Slot(
         state=ChunkState.CLOSED,
         location=location,

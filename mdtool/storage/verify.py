@@ -356,5 +356,5 @@ def orphan_text(feed: FeedInfo, chunk_id: int, location: Location) -> str:
     if not found.identity:
         page = bytes(found.index.data[: layout.PAGE])
         return "a chunk file that is not of this feed" if any(page) or found.index.error is not None else EMPTY
-    records = len(found.good)
+    records = max(len(found.good), found.claimed)
     return f"a chunk with {records:,} records that nothing names" if records else EMPTY

@@ -30,7 +30,7 @@ from mdtool.storage.verify import verify
 FEED = "sim/ALPHA_USDT"
 OTHER = "sim/BRAVO_USDT"
 NOON = 1_700_049_600 * SECOND  # 2023-11-15 12:00 UTC
-FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def fill(store: Store, name: str = FEED, *, records: int = 250, start: int = NOON, **options: object) -> None:
