@@ -15,7 +15,8 @@ from mdtool.audit.report import FeedReport, Note, Reconnect, failed
 from mdtool.audit.stream import Change, StreamAudit
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
 from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
-from mdtool.storage.reader import ROW_BITS, Reader, Record, WriterStatus
+from mdtool.storage.layout import ROW_BITS
+from mdtool.storage.reader import Reader, Record, WriterStatus
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
 

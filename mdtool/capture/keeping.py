@@ -23,7 +23,8 @@ import numpy.typing as npt
 from mdtool.clock import DAY, Clock, SystemClock
 from mdtool.errors import MdtoolError, UnknownVenue, WireError
 from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
-from mdtool.storage.reader import ROW_BITS, Batch, Reader
+from mdtool.storage.layout import ROW_BITS
+from mdtool.storage.reader import Batch, Reader
 from mdtool.storage.removal import Effect, apply_policies
 from mdtool.storage.retention import FeedPlan, Limits, Needs
 from mdtool.storage.store import FeedInfo, Store

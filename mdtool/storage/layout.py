@@ -19,6 +19,7 @@ from mdtool.kernel.journal import crc32c
 
 VERSION = 1
 PAGE = 4096
+ROW_BITS = 32  # a position in a feed is chunk id << 32 | row
 
 ROW = np.dtype(
     [

@@ -25,8 +25,8 @@ from mdtool.errors import CorruptStore
 from mdtool.kernel.journal import Journal, crc32c, fill_crcs
 from mdtool.storage import layout
 from mdtool.storage.chunk import Heap, Rows, Run
+from mdtool.storage.layout import ROW_BITS
 from mdtool.storage.place import Place, part_name, place_of
-from mdtool.storage.reader import ROW_BITS
 from mdtool.storage.registry import ChunkInfo, FeedInfo
 
 VERSION = 1

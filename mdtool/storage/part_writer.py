@@ -17,8 +17,9 @@ from mdtool.errors import CorruptStore, StoreError
 from mdtool.kernel.journal import Journal, crc32c, fill_crcs
 from mdtool.model import NO_TIME, UNKNOWN
 from mdtool.storage.chunk import Heap, OpenChunk, Rows
+from mdtool.storage.layout import ROW_BITS
 from mdtool.storage.part import SCHEMA, VERSION, GroupProof, Manifest, Numbers, Sealed
-from mdtool.storage.reader import ROW_BITS, Batch
+from mdtool.storage.reader import Batch
 from mdtool.storage.registry import ChunkInfo, FeedInfo
 
 # Measured on the payloads of six minutes of a futures market (21.7 MB, gzip -9 of the text 3,503 kB), one core: level 9

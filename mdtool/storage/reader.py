@@ -15,7 +15,7 @@ from mdtool.kernel.journal import Cursor, Journal, Record
 from mdtool.model import Kind
 from mdtool.storage.chunk import Heap, OpenChunk, Rows, Run, index_rows
 from mdtool.storage.contents import Contents
-from mdtool.storage.layout import ChunkFlag, ChunkState
+from mdtool.storage.layout import ROW_BITS, ChunkFlag, ChunkState
 from mdtool.storage.presence import Disconnect, WriterStatus
 from mdtool.storage.registry import FeedInfo
 from mdtool.storage.waits import Wait, Waiting
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Disconnect", "Reader", "Record", "WriterStatus", "index_rows"]
 
-ROW_BITS = 32  # a position is chunk id << 32 | row
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from mdtool.storage.chunk import chunk_paths
 from mdtool.storage.cursor import CursorInfo, cursors
-from mdtool.storage.layout import ChunkState, Location
+from mdtool.storage.layout import ROW_BITS, ChunkState, Location
 from mdtool.storage.place import Place, part_name, place_of
-from mdtool.storage.reader import ROW_BITS, Reader
+from mdtool.storage.reader import Reader
 from mdtool.storage.registry import ChunkInfo, FeedInfo, FeedRegistry
 from mdtool.units import format_time
 

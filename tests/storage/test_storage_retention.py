@@ -17,9 +17,8 @@ from mdtool.errors import CorruptStore, FeedLocked, StoreError
 from mdtool.model import Kind
 from mdtool.storage import removal
 from mdtool.storage.archive import seal_feed
-from mdtool.storage.layout import ChunkFlag, ChunkState
+from mdtool.storage.layout import ROW_BITS, ChunkFlag, ChunkState
 from mdtool.storage.locks import maintaining
-from mdtool.storage.reader import ROW_BITS
 from mdtool.storage.registry import FeedRegistry
 from mdtool.storage.removal import apply_policies, execute, finish
 from mdtool.storage.retention import Limits, Why, plan

@@ -10,7 +10,8 @@ import numpy as np
 from mdtool.clock import SECOND, SystemClock
 from mdtool.errors import CorruptStore
 from mdtool.storage.cursor import CursorInfo
-from mdtool.storage.reader import ROW_BITS, Reader
+from mdtool.storage.layout import ROW_BITS
+from mdtool.storage.reader import Reader
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.view.records import kind_name
 from mdtool.view.reports import ChunkRow, CursorRow, FeedDetails, FeedRow, StreamRow

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mdtool.storage.fanin import FanIn
-from mdtool.storage.reader import ROW_BITS, Reader, Record
+from mdtool.storage.layout import ROW_BITS
+from mdtool.storage.reader import Reader, Record
 
 NAP = 0.02  # seconds between two looks at feeds that are quiet
 
