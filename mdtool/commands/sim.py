@@ -13,6 +13,7 @@ EXAMPLES = (
     ("mdtool sim", "four symbols on port 7801"),
     ("mdtool sim --symbols 20 --rate 200", "twenty, each with 200 order events a second"),
     ("mdtool sim --symbols ALPHA_USDT,KILO_USDT --seed 7", "two by name, other data"),
+    ("mdtool sim --venue kraken", "in Kraken's protocol, with its checksums"),
 )
 PORT = 7801
 
@@ -22,6 +23,12 @@ def sim(
     symbols: Annotated[
         str, typer.Option("--symbols", metavar="N|LIST", help="How many symbols, or which, with commas between.")
     ] = "4",
+    venue: Annotated[
+        str,
+        typer.Option(
+            "--venue", metavar="NAME", help="Whose protocol it speaks: bybit, kraken, okx or sim (Binance's)."
+        ),
+    ] = "sim",
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="N", help="Port to listen on; 0: any.")] = PORT,
     seed: Seed = 1,
@@ -35,11 +42,12 @@ def sim(
 ) -> None:
     """Run a synthetic exchange: books, trades and quotes of a seed.
 
-    It speaks Binance's protocol, websocket and REST on one port, and is recorded as venue sim.
+    It speaks Binance's protocol, websocket and REST on one port, and is recorded as venue sim; with --venue it
+    speaks that venue's, checksums and sequences included, and is recorded as that venue.
     """
     from mdtool.clock import SystemClock
     from mdtool.commands.tasks.serving import serve
-    from mdtool.exchange.binance import DIALECTS, BinanceProtocol
+    from mdtool.exchange.catalog import protocol_for
     from mdtool.exchange.server import Server, ServerOptions
     from mdtool.exchange.simulated import SimulatedSource
     from mdtool.exchange.simulator import Simulator, symbol_names
@@ -51,14 +59,14 @@ def sim(
     if symbols.isdecimal():
         names = symbol_names(int(symbols[:6]))
     else:
-        names = tuple(catalog.get("sim").canonical(name) for name in symbols.split(","))
-    simulator = Simulator(names, seed=seed, rate=rate, start_ns=SystemClock().now_ns())
+        names = tuple(catalog.get(venue).canonical(name) for name in symbols.split(","))
+    simulator = Simulator(names, seed=seed, rate=rate, start_ns=SystemClock().now_ns(), venue=venue)
     source = SimulatedSource(simulator, speed=parse_speed(speed), for_ns=for_ns)
 
     def ready(server: Server) -> None:
         shown = " ".join(names) if len(names) <= 6 else f"{len(names)} symbols, {names[0]} to {names[-1]}"
-        out.talk(f"sim: {shown} at {server.url}; record with:")
-        named = "" if symbols == "4" else " " + " ".join(names)
-        out.talk(f"mdtool record sim{named} --url {server.url} --rest {server.rest}")
+        out.talk(f"{venue}: {shown} at {server.url}; record with:")
+        named = "" if symbols == "4" and venue == "sim" else " " + " ".join(names)
+        out.talk(f"mdtool record {venue}{named} --url {server.url} --rest {server.rest}")
 
-    serve(Server(source, BinanceProtocol(DIALECTS["sim"]), ServerOptions(host=host, port=port)), ready)
+    serve(Server(source, protocol_for(venue), ServerOptions(host=host, port=port)), ready)

@@ -80,6 +80,7 @@ class Server:
         self._clock: Clock = clock or SystemClock()
         self._faults = faults
         self._names: dict[tuple[str, str], str] = {}
+        self._streams: dict[str, tuple[str, str]] = {}  # wire name -> canonical symbol and stream
         self._instruments = {instrument.symbol: instrument for instrument in source.instruments}
         self._clients: set[Client] = set()
         self._channels: dict[str, dict[Client, None]] = {}  # a wire name's listeners, in order of subscription
@@ -141,6 +142,9 @@ class Server:
         self._runner = runner
         self.port = runner.addresses[0][1]
         self.protocol.attach(self.source, self.url)
+        for symbol in self._instruments:
+            for stream in self.source.streams(symbol):
+                self._streams[self._name(symbol, stream)] = (symbol, stream)
         outlet: Outlet = self if self._faults is None else self._faults.around(self, self._name)
         self._playing = asyncio.create_task(self._play(outlet))
 
@@ -288,10 +292,20 @@ class Server:
                 self._channels.pop(name, None)
         for name in reaction.subscribed:
             self._channels.setdefault(name, {})[client] = None
+            self._send_whole(client, name)
         if reaction.subscribed:
             self.source.listened()
         if reaction.close is not None:
             client.end(*reaction.close)
+
+    def _send_whole(self, client: Client, name: str) -> None:
+        """What a venue sends first to who subscribes to a book on the stream."""
+        known = self._streams.get(name)
+        if known is None:
+            return
+        body = self.source.whole(*known)
+        if body is not None:
+            client.offer(self.protocol.frame(name, body, client.session.wrapped), name)
 
     def _forget(self, client: Client) -> None:
         if client.cut_for == "too slow" and client in self._clients:

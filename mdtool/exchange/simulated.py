@@ -82,8 +82,11 @@ class SimulatedSource:
     def first(self, symbol: str, stream: str) -> bytes | None:
         return None
 
+    def whole(self, symbol: str, stream: str) -> bytes | None:
+        return self.simulator.whole(symbol, stream)
+
     def streams(self, symbol: str) -> Sequence[str]:
-        return ()
+        return self.simulator.streams
 
     def now_ms(self) -> int:
         return self.simulator.now_ns // MILLISECOND

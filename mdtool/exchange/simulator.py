@@ -3,8 +3,9 @@
 Rule: everything follows from (seed, symbols, rate, start_ns). Time is virtual and moves only in `step`; how a stretch
 is cut into steps changes nothing. All arithmetic is on integers, so the bytes are the same on every machine.
 
-Each symbol is a matching engine fed with random orders around a mean-reverting price. What it publishes is Binance
-spot's combined format: depth@100ms (U == previous u + 1), bookTicker on every change of the best, trade, aggTrade.
+Each symbol is a matching engine fed with random orders around a mean-reverting price. What it publishes is said in the
+form of a venue (forms.py), Binance spot's unless another is chosen: the book each 100 ms, the best on every change,
+trades.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from zlib import crc32
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.exchange.forms import FORMS, BinanceForm, Form, Wire, native_of
 from mdtool.exchange.market import Fill, Market, Order
 from mdtool.exchange.source import Instrument
-from mdtool.model import Scale, Side, format_decimal
+from mdtool.model import Scale, Side
+from mdtool.venues import catalog
 
 MILLISECOND = 1_000_000
 DEPTH_INTERVAL = 100 * MILLISECOND
@@ -61,7 +64,7 @@ PROFILES = (
 
 
 class Message(NamedTuple):
-    """One message of the exchange, as its websocket would send it in combined form."""
+    """One message of the exchange, as its websocket would send it."""
 
     symbol: str
     stream: str
@@ -129,7 +132,8 @@ def profile_of(symbol: str) -> Profile:
 
 
 class Simulator:
-    """The exchange. `rate` is order events a second and symbol; `start_ns` its first moment."""
+    """The exchange. `rate` is order events a second and symbol; `start_ns` its first moment; `venue` whose form its
+    messages have: the market behind them is the same."""
 
     def __init__(
         self,
@@ -139,14 +143,18 @@ class Simulator:
         rate: float = 50.0,
         start_ns: int,
         keep_truth: bool = False,
+        venue: str = "sim",
     ) -> None:
+        if venue not in FORMS:
+            raise UsageError(f"a simulated exchange speaks as {', '.join(sorted(FORMS))}, not as {venue!r}")
         if rate <= 0:
             raise UsageError(f"a simulated exchange needs a rate above 0 events a second, not {rate}")
         if not symbols or len(set(symbols)) != len(symbols):
             raise UsageError(f"a simulated exchange needs symbols, each once, not {', '.join(symbols) or 'none'}")
         gap_ns = max(1, round(SECOND / rate))
+        self.streams = FORMS[venue].streams  # that each symbol publishes
         self._now_ns = start_ns
-        self._symbols = {name: _Symbol(name, seed, gap_ns, start_ns, keep_truth) for name in symbols}
+        self._symbols = {name: _Symbol(name, venue, seed, gap_ns, start_ns, keep_truth) for name in symbols}
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -171,6 +179,10 @@ class Simulator:
         market = self._of(symbol).market
         return Book(market.update_id, market.book(Side.BID), market.book(Side.ASK))
 
+    def whole(self, symbol: str, stream: str) -> bytes | None:
+        """The whole book as a message of the stream, where the venue sends it to who subscribes."""
+        return self._of(symbol).whole(stream)
+
     def orders(self, symbol: str, side: Side) -> list[tuple[int, int, int]]:
         """The resting orders now, (order id, price, size) in priority."""
         return [(o.order_id, o.price, o.size) for o in self._of(symbol).market.orders(side)]
@@ -192,12 +204,12 @@ class Simulator:
 class _Symbol:
     """One symbol: its market, the random flow into it, and what it publishes."""
 
-    def __init__(self, name: str, seed: int, gap_ns: int, start_ns: int, keep_truth: bool) -> None:
+    def __init__(self, name: str, venue: str, seed: int, gap_ns: int, start_ns: int, keep_truth: bool) -> None:
         self._profile = profile = profile_of(name)
-        native = name.replace("_", "")
+        native = native_of(catalog.get(venue), name)
         self.instrument = Instrument(name, native, profile.scale, profile.tick, profile.step)
         self._rng = rng = random.Random(f"{seed}/{name}")
-        self._name, self._native, self._lower = name, native, native.lower()
+        self._name = name
         self._mid = self._anchor = profile.anchor * MID_UNIT
         self._gap_ns = gap_ns
         self._next_event = start_ns + rng.randrange(1, 2 * gap_ns + 1)
@@ -219,8 +231,7 @@ class _Symbol:
             for _ in range(ORDERS):
                 self._place(side)
         self._quiet = False
-        self._depth_from = self.market.update_id + 1  # U of the next depth message
-        self._dirty: tuple[set[int], set[int]] = (set(), set())
+        self._form: Form = FORMS[venue](native, profile.scale, self.market, start_ns)
         self._top = self._best()
         if keep_truth:
             market = self.market
@@ -233,7 +244,7 @@ class _Symbol:
             if now > until_ns:
                 return
             if self._next_depth == now:
-                self._publish_depth()
+                self._emit(self._form.depth(now, self.market.update_id))
                 self._next_depth += DEPTH_INTERVAL
             else:
                 self._event()
@@ -294,75 +305,36 @@ class _Symbol:
             return
         if self.truth is not None:
             self.truth.append(side, price, size)
-        self._dirty[side is Side.ASK].add(price)
+        if isinstance(self._form, BinanceForm):
+            self._form.touched(side, price)
         top = self._best()
         if top != self._top and None not in top:
             self._top = top
-            (bid, bid_size), (ask, ask_size) = top  # type: ignore[misc]
-            self._emit(
-                "bookTicker",
-                f'{{"u":{update_id},"s":"{self._native}","b":"{self._price(bid)}","B":"{self._size(bid_size)}",'
-                f'"a":"{self._price(ask)}","A":"{self._size(ask_size)}"}}',
-            )
+            self._emit(self._form.quote(self._now_ns, update_id, *top))  # type: ignore[arg-type]
 
     def on_fill(self, fill: Fill) -> None:
         if self._quiet:
             return
-        ms = self._now_ns // MILLISECOND
-        maker_bought = "false" if fill.side is Side.BID else "true"
-        self._emit(
-            "trade",
-            f'{{"e":"trade","E":{ms},"s":"{self._native}","t":{fill.trade_id},"p":"{self._price(fill.price)}",'
-            f'"q":"{self._size(fill.size)}","T":{ms},"m":{maker_bought},"M":true}}',
-        )
+        self._emit(self._form.trade(self._now_ns, fill))
         if self._aggregate and self._aggregate[0].price != fill.price:
             self._flush_aggregate()
         self._aggregate.append(fill)
 
     def _flush_aggregate(self) -> None:
         """The executions of one incoming order at one price are one aggregate trade."""
-        fills = self._aggregate
-        if not fills:
-            return
-        ms = self._now_ns // MILLISECOND
-        maker_bought = "false" if fills[0].side is Side.BID else "true"
-        self._agg_id += 1
-        self._emit(
-            "aggTrade",
-            f'{{"e":"aggTrade","E":{ms},"s":"{self._native}","a":{self._agg_id},"p":"{self._price(fills[0].price)}",'
-            f'"q":"{self._size(sum(fill.size for fill in fills))}","f":{fills[0].trade_id},"l":{fills[-1].trade_id},'
-            f'"T":{ms},"m":{maker_bought},"M":true}}',
-        )
-        self._aggregate = []
+        if self._aggregate:
+            self._agg_id += 1
+            self._emit(self._form.aggregate(self._now_ns, self._agg_id, self._aggregate))
+            self._aggregate = []
 
-    def _publish_depth(self) -> None:
-        last = self.market.update_id
-        if last < self._depth_from:
-            return  # nothing changed: the venue sends nothing
-        bids, asks = self._dirty
-        self._emit(
-            "depth@100ms",
-            f'{{"e":"depthUpdate","E":{self._now_ns // MILLISECOND},"s":"{self._native}","U":{self._depth_from},'
-            f'"u":{last},"b":[{self._ladder(Side.BID, sorted(bids, reverse=True))}],'
-            f'"a":[{self._ladder(Side.ASK, sorted(asks))}]}}',
-        )
-        self._depth_from = last + 1
-        bids.clear()
-        asks.clear()
+    def whole(self, stream: str) -> bytes | None:
+        """The book of a stream as all who listen to it have it now."""
+        found = self._form.whole(self._now_ns, stream)
+        return None if found is None else found.encode()
 
-    def _ladder(self, side: Side, prices: list[int]) -> str:
-        market = self.market
-        return ",".join(f'["{self._price(p)}","{self._size(market.size(side, p))}"]' for p in prices)
-
-    def _emit(self, stream: str, data: str) -> None:
-        payload = f'{{"stream":"{self._lower}@{stream}","data":{data}}}'.encode()
-        self._out.append(Message(self._name, stream, payload, self._now_ns))
+    def _emit(self, wire: Wire | None) -> None:
+        if wire is not None:
+            self._out.append(Message(self._name, wire[0], wire[1].encode(), self._now_ns))
 
     def _best(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         return self.market.best(Side.BID), self.market.best(Side.ASK)
-
-    def _price(self, mantissa: int) -> str:
-        return format_decimal(mantissa, self._profile.scale.price_exp)
-
-    def _size(self, mantissa: int) -> str:
-        return format_decimal(mantissa, self._profile.scale.size_exp)

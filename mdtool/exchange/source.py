@@ -91,6 +91,11 @@ class Source(Protocol):
         recorded. For what a venue announces before it sends, a channel's number above all."""
         ...
 
+    def whole(self, symbol: str, stream: str) -> bytes | None:
+        """The whole book as a message of the stream, for a client that subscribes now: what all others have. None
+        where the venue sends none."""
+        ...
+
     def streams(self, symbol: str) -> Sequence[str]:
         """The streams of a symbol that are known to be published."""
         ...

@@ -112,6 +112,9 @@ class StoredSource:
         feed = self._feeds.get(symbol)
         return None if feed is None else feed.first(stream)
 
+    def whole(self, symbol: str, stream: str) -> bytes | None:
+        return None  # it is among what is recorded; playback waits for the first who subscribes
+
     def streams(self, symbol: str) -> Sequence[str]:
         feed = self._feeds.get(symbol)
         return () if feed is None else feed.published

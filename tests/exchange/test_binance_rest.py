@@ -40,6 +40,9 @@ class Still:
         self.asked.append((symbol, limit))
         return self._book
 
+    def streams(self, symbol: str) -> tuple[str, ...]:
+        return ()
+
     def now_ms(self) -> int:
         return 1_723_161_256_567
 
@@ -210,5 +213,7 @@ def test_the_simulators_depth_is_its_true_book() -> None:
 
 
 def test_an_unknown_venue_is_named() -> None:
-    with pytest.raises(UnknownVenue, match="cannot serve 'nasdaq': the emulator speaks for binance, binance-coinm, binance-usdm, sim"):
+    with pytest.raises(
+        UnknownVenue, match="cannot serve 'nasdaq': the emulator speaks for binance, binance-coinm, binance-usdm, sim"
+    ):
         protocol_for("nasdaq")

@@ -46,6 +46,9 @@ class Script:
     def depth(self, symbol: str, limit: int) -> BookView | bytes | None:
         return None
 
+    def streams(self, symbol: str) -> tuple[str, ...]:
+        return ()
+
     def now_ms(self) -> int:
         return START // 1_000_000
 
