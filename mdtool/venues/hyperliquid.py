@@ -196,7 +196,7 @@ class Hyperliquid(Adapter):
         and "PURR/USDC" PURR_USDC. Raises UnknownSymbol."""
         given = symbol.upper()
         if given.startswith("@"):
-            given = "SPOT_" + given[1:]
+            given = f"SPOT_{given[1:] or '@'}"
         pair = given.replace("/", "_").replace("-", "_")
         if pair in _NAMED_SPOT:
             return pair
