@@ -21,7 +21,7 @@ _mdtool() {
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | -n) ((i += 1)) ;;
+                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -144,6 +144,10 @@ _mdtool() {
             return
             ;;
         "mdtool sim --symbols")
+            :
+            return
+            ;;
+        "mdtool sim --venue")
             :
             return
             ;;
@@ -337,7 +341,7 @@ _mdtool() {
             ;;
         "mdtool sim")
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W "--symbols --host --port --seed --rate --speed --for -h --help" -- "$word"))
+                COMPREPLY=($(compgen -W "--symbols --venue --host --port --seed --rate --speed --for -h --help" -- "$word"))
             else
                 :
             fi

@@ -122,6 +122,7 @@ complete -c mdtool -n '__fish_seen_subcommand_from repair' -l json -d 'Print JSO
 complete -c mdtool -n '__fish_seen_subcommand_from repair' -s h -l help -d 'Show help and exit.'
 complete -c mdtool -n '__fish_seen_subcommand_from repair' -a '(__mdtool_feeds)'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l symbols -x -d 'How many symbols, or which, with commas between.'
+complete -c mdtool -n '__fish_seen_subcommand_from sim' -l venue -x -d 'Whose protocol it speaks: bybit, kraken, okx or sim (Binance\'s).'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l host -x -d 'Address to listen on.'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l port -x -d 'Port to listen on; 0: any.'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l seed -x -d 'Seed of the synthetic exchange: same seed, same data.'
