@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Disconnect", "Reader", "Record", "WriterStatus", "index_rows"]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A run of records of one chunk. `rows`: (records,) of layout.ROW (recv_ns, offset, length, crc32c, stream, kind,
