@@ -17,6 +17,7 @@ from mdtool.bench.report import BenchReport, Figure, this_machine
 from mdtool.bench.roll import bench_roll
 from mdtool.bench.seal import bench_seal
 from mdtool.bench.storage import bench_append
+from mdtool.bench.venues import bench_venues
 from mdtool.errors import UsageError
 
 GROUPS: dict[str, Callable[[Setting], list[Figure]]] = {
@@ -26,6 +27,7 @@ GROUPS: dict[str, Callable[[Setting], list[Figure]]] = {
     "latency": bench_latency,
     "receive": bench_receive,
     "decode": bench_decode,
+    "venues": bench_venues,
     "book": bench_book,
     "replay": bench_replay,
     "seal": bench_seal,

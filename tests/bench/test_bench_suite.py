@@ -14,6 +14,7 @@ from mdtool.bench.messages import depth_messages
 from mdtool.bench.rivals import RIVALS
 from mdtool.bench.suite import GROUPS, run
 from mdtool.errors import UsageError
+from mdtool.venues.catalog import names
 
 HERE = [module for module in RIVALS if importlib.util.find_spec(module)]  # the first is what `apply` is compared with
 FIGURES = {
@@ -22,6 +23,7 @@ FIGURES = {
     "latency": ["p50", "p99", "p99.9"],
     "decode": ["messages", "megabytes", "level", "envelope", "against_float"],
     "book": ["apply", *(f"apply_{module}" for module in HERE[1:]), "each", "tops", "from_wire", "orders"],
+    "venues": [f"{name}_{what}" for name in names() for what in ("messages", "megabytes", "level")],
     "replay": ["batches", "ndjson", "late_p50", "late_p99"],
     "seal": ["throughput", "size", "open"],
 }
