@@ -20,8 +20,10 @@ cdef extern from *:
     ctypedef long long wide "mdtool_wide"  # sums of 2**63 products of 64 bits would not fit; ours are bounded below that
 
 cdef extern from "side.h" nogil:
+    ctypedef struct mdtool_strays:
+        int64_t count
     ctypedef struct mdtool_side:
-        pass
+        mdtool_strays strays
     ctypedef struct mdtool_walk:
         pass
     int64_t mdtool_key_of(int64_t price, int is_ask)
@@ -133,6 +135,7 @@ cdef class Levels:
     """What can be asked of a book, whatever keeps it. Prices and sizes are int64 mantissas of one scale."""
 
     cdef mdtool_side sides[2]
+    cdef bint busy  # changing without the GIL: nobody else may look
 
     def __cinit__(self):
         mdtool_side_init(&self.sides[0])
@@ -142,19 +145,24 @@ cdef class Levels:
         mdtool_side_free(&self.sides[0])
         mdtool_side_free(&self.sides[1])
 
-    cdef bint sides_are_empty(self) noexcept:
-        return mdtool_side_count(&self.sides[0]) + mdtool_side_count(&self.sides[1]) == 0
+    cdef mdtool_side* side(self, int ask) except NULL:
+        if self.busy:
+            raise RuntimeError("the book is in the hands of another thread's apply_many")
+        return &self.sides[ask]
+
+    cdef bint sides_are_empty(self) except *:
+        return mdtool_side_count(self.side(0)) + mdtool_side_count(self.side(1)) == 0
 
     cdef object _best(self, int ask):
         cdef int64_t key = 0, size = 0
-        cdef mdtool_walk walk = mdtool_walk_of(&self.sides[ask])
+        cdef mdtool_walk walk = mdtool_walk_of(self.side(ask))
         if not mdtool_next(&walk, &key, &size):
             return None
         return mdtool_key_of(key, ask), size
 
     cdef list _levels(self, int ask, count):
         cdef int64_t key = 0, size = 0, left = INT64_MAX if count is None else max(0, min(count, INT64_MAX))
-        cdef mdtool_walk walk = mdtool_walk_of(&self.sides[ask])
+        cdef mdtool_walk walk = mdtool_walk_of(self.side(ask))
         cdef list levels = []
         while left > 0 and mdtool_next(&walk, &key, &size):
             levels.append((mdtool_key_of(key, ask), size))
@@ -183,24 +191,28 @@ cdef class Levels:
 
     def bid_size(self, int64_t price):
         """Size at a bid price, 0 where there is no level."""
-        return mdtool_side_get(&self.sides[0], mdtool_key_of(price, 0))
+        return mdtool_side_get(self.side(0), mdtool_key_of(price, 0))
 
     def ask_size(self, int64_t price):
         """Size at an ask price, 0 where there is no level."""
-        return mdtool_side_get(&self.sides[1], mdtool_key_of(price, 1))
+        return mdtool_side_get(self.side(1), mdtool_key_of(price, 1))
 
     def counts(self):
         """Levels on each side: (bids, asks)."""
-        return mdtool_side_count(&self.sides[0]), mdtool_side_count(&self.sides[1])
+        return mdtool_side_count(self.side(0)), mdtool_side_count(self.side(1))
+
+    def outside(self):
+        """Levels on each side outside the dense window, which is fast where they are few: (bids, asks)."""
+        return self.side(0).strays.count, self.side(1).strays.count
 
     def __len__(self):
-        return mdtool_side_count(&self.sides[0]) + mdtool_side_count(&self.sides[1])
+        return mdtool_side_count(self.side(0)) + mdtool_side_count(self.side(1))
 
     def volume(self, int side, count=None):
         """Size of the best `count` levels of a side together, exactly (it may exceed 64 bits)."""
         cdef int ask = is_ask(side)
         cdef int64_t key = 0, size = 0, left = INT64_MAX if count is None else max(0, min(count, INT64_MAX))
-        cdef mdtool_walk walk = mdtool_walk_of(&self.sides[ask])
+        cdef mdtool_walk walk = mdtool_walk_of(self.side(ask))
         cdef wide total = 0
         while left > 0 and mdtool_next(&walk, &key, &size):
             total += size
@@ -211,7 +223,7 @@ cdef class Levels:
         """Size of a side from its best level to `price`, that one included."""
         cdef int ask = is_ask(side)
         cdef int64_t key = 0, size = 0, worst = mdtool_key_of(price, ask)
-        cdef mdtool_walk walk = mdtool_walk_of(&self.sides[ask])
+        cdef mdtool_walk walk = mdtool_walk_of(self.side(ask))
         cdef wide total = 0
         while mdtool_next(&walk, &key, &size) and key >= worst:
             total += size
@@ -222,7 +234,7 @@ cdef class Levels:
         price times size, so VWAP = notional / filled; `filled` is less than `size` where the side holds less."""
         cdef int ask = is_ask(side)
         cdef int64_t key = 0, there = 0, left = size
-        cdef mdtool_walk walk = mdtool_walk_of(&self.sides[ask])
+        cdef mdtool_walk walk = mdtool_walk_of(self.side(ask))
         cdef wide notional = 0
         if size < 0:
             raise ValueError(f"size {size}, expected at least 0")
@@ -241,7 +253,7 @@ cdef class Levels:
         cdef int ask = is_ask(side)
         cdef Int64s to_prices = Int64s(prices, "prices", True), to_sizes = Int64s(sizes, "sizes", True)
         return write_side(
-            &self.sides[ask], ask, to_prices.at, to_sizes.at, min(to_prices.count, to_sizes.count), 1)
+            self.side(ask), ask, to_prices.at, to_sizes.at, min(to_prices.count, to_sizes.count), 1)
 
 
 cdef int64_t write_side(
@@ -263,12 +275,12 @@ cdef class Ladder(Levels):
         cdef int ask = is_ask(side)
         if size < 0:
             raise ValueError(f"size {size}, expected at least 0")
-        if mdtool_side_set(&self.sides[ask], mdtool_key_of(price, ask), size) < 0:
+        if mdtool_side_set(self.side(ask), mdtool_key_of(price, ask), size) < 0:
             raise MemoryError
 
     cdef int _apply(self, const int64_t* prices, const int64_t* sizes, int64_t bids, int64_t count) except -1:
-        if (mdtool_side_apply(&self.sides[0], 0, prices, sizes, bids) < 0
-                or mdtool_side_apply(&self.sides[1], 1, prices + bids, sizes + bids, count - bids) < 0):
+        if (mdtool_side_apply(self.side(0), 0, prices, sizes, bids) < 0
+                or mdtool_side_apply(self.side(1), 1, prices + bids, sizes + bids, count - bids) < 0):
             raise MemoryError
         return 0
 
@@ -309,12 +321,13 @@ cdef class Ladder(Levels):
         `ends`: int64, two an update: where its bids end and where its asks end in `prices` and `sizes`; it begins where
         the one before ended. `resets`: int64, one an update; where not 0 the book is emptied before it. `out`: writable
         int64 of shape (updates, 4, depth): bid prices, bid sizes, ask prices, ask sizes, best first; 0 size and price
-        where there is no level. Raises ValueError before anything changes. The caller keeps others from the book.
+        where there is no level. Raises ValueError before anything changes. Whoever asks the book something meanwhile, from
+        another thread, gets a RuntimeError.
         """
         cdef Int64s all_prices = Int64s(prices, "prices"), all_sizes = Int64s(sizes, "sizes")
         cdef Int64s all_ends = Int64s(ends, "ends"), clears = None, rows = None
         cdef Py_ssize_t i, updates = all_ends.count // 2
-        cdef int64_t end = 0, depth = 0, failed = 0, written
+        cdef int64_t end = 0, stop, depth = 0, failed = 0, written
         cdef int64_t* row = NULL
         cdef const int64_t* emptied = NULL
         cdef int ask
@@ -336,6 +349,8 @@ cdef class Ladder(Levels):
             if rows.count != 4 * updates * depth:
                 raise ValueError(f"out holds {rows.count} values, expected {updates} times 4 times the depth")
             row = rows.at
+        self.side(0)
+        self.busy = True
         with nogil:
             end = 0
             for i in range(updates):
@@ -343,10 +358,13 @@ cdef class Ladder(Levels):
                     mdtool_side_clear(&self.sides[0])
                     mdtool_side_clear(&self.sides[1])
                 for ask in range(2):
+                    stop = all_ends.at[2 * i + ask]
+                    if not end <= stop <= all_prices.count:  # once more: without the GIL anyone may write to a buffer
+                        failed = 1
+                        break
                     failed |= mdtool_side_apply(
-                        &self.sides[ask], ask, all_prices.at + end, all_sizes.at + end,
-                        all_ends.at[2 * i + ask] - end)
-                    end = all_ends.at[2 * i + ask]
+                        &self.sides[ask], ask, all_prices.at + end, all_sizes.at + end, stop - end)
+                    end = stop
                     if row != NULL:
                         written = write_side(&self.sides[ask], ask, row, row + depth, depth, 1)
                         for written in range(written, depth):
@@ -354,6 +372,7 @@ cdef class Ladder(Levels):
                         row += 2 * depth
                 if failed:
                     break
+        self.busy = False
         if failed:
             raise MemoryError
 
@@ -365,22 +384,22 @@ cdef class Ladder(Levels):
         cdef list gone, both = []
         for ask in range(2):
             gone = []
-            if mdtool_side_count(&self.sides[ask]) > keep:
-                walk = mdtool_walk_of(&self.sides[ask])
+            if mdtool_side_count(self.side(ask)) > keep:
+                walk = mdtool_walk_of(self.side(ask))
                 at = 0
                 while mdtool_next(&walk, &key, &size):
                     if at >= keep:
                         gone.append(mdtool_key_of(key, ask))
                     at += 1
                 for price in gone:
-                    mdtool_side_set(&self.sides[ask], mdtool_key_of(price, ask), 0)
+                    mdtool_side_set(self.side(ask), mdtool_key_of(price, ask), 0)
             both.append(gone)
         return tuple(both)
 
     def clear(self):
         """Empty."""
-        mdtool_side_clear(&self.sides[0])
-        mdtool_side_clear(&self.sides[1])
+        mdtool_side_clear(self.side(0))
+        mdtool_side_clear(self.side(1))
 
     def multiply(self, price_factor, size_factor):
         """Multiplies every price and size: a change to a finer scale. Raises OverflowError where one would not fit 64
@@ -392,20 +411,20 @@ cdef class Ladder(Levels):
         if self.sides_are_empty() or (price_factor == 1 and size_factor == 1):
             return
         by_price, by_size = checked_factor(price_factor), checked_factor(size_factor)
-        levels[0] = mdtool_side_dump(&self.sides[0])
-        levels[1] = mdtool_side_dump(&self.sides[1])
+        levels[0] = mdtool_side_dump(self.side(0))
+        levels[1] = mdtool_side_dump(self.side(1))
         try:
             if levels[0] == NULL or levels[1] == NULL:
                 raise MemoryError
             for ask in range(2):
-                count = mdtool_side_count(&self.sides[ask])
+                count = mdtool_side_count(self.side(ask))
                 for i in range(count):
                     levels[ask][i] = multiplied(mdtool_key_of(levels[ask][i], ask), by_price)
                     levels[ask][count + i] = multiplied(levels[ask][count + i], by_size)
             for ask in range(2):
-                count = mdtool_side_count(&self.sides[ask])
-                mdtool_side_clear(&self.sides[ask])
-                if mdtool_side_apply(&self.sides[ask], ask, levels[ask], levels[ask] + count, count) < 0:
+                count = mdtool_side_count(self.side(ask))
+                mdtool_side_clear(self.side(ask))
+                if mdtool_side_apply(self.side(ask), ask, levels[ask], levels[ask] + count, count) < 0:
                     raise MemoryError
         finally:
             free(levels[0])

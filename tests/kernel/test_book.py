@@ -113,6 +113,44 @@ def test_a_touch_that_wanders_far(chance, tick, count):
     assert_same(ours, model)
 
 
+@pytest.mark.parametrize("step", [1, 2, 5, 250, 12_345, 3 * 2**20, 10**12 + 39, 2**46, 2**46 - 1])
+def test_levels_around_the_touch_are_in_the_window(step):
+    """Whatever the step, once there are enough of them; and those off the grid or far away are where they belong."""
+    ladder, model, middle = book.Ladder(), reference.Ladder(), 10**15
+    bids = [(middle - step * n, 1 + n) for n in range(500)]
+    asks = [(middle + step * n, 1 + n) for n in range(1, 500)]
+    stray = [(middle - step * 40_000, 9), (middle - 10 * step + 1, 7 if step > 1 else 0), (-(2**63), 3), (2**62, 0)]
+    for _ in range(3):
+        for target in (ladder, model):
+            target.apply(*columns(bids, asks))
+            target.apply(*columns(stray, []))
+    assert_same(ladder, model)
+    outside = ladder.outside()
+    assert outside[0] <= len(stray) and outside[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("ladder_of", "late"),
+    [
+        (
+            [(BIG - n * 2**46, 1) for n in range(300)],
+            (2**46 - BIG - 2, 5),
+        ),  # would be a slot above the best, modulo 2**64
+        ([(BIG // 2 - n * 2**47, 1) for n in range(300)], (-BIG, 5)),
+        ([(n * 2**49, 1) for n in range(-100, 100)], (16_000 * 2**49, 5)),
+        ([(n * 2**49, 1) for n in range(-100, 100)], (-16_000 * 2**49, 5)),
+        ([(n * 2**55, 1) for n in range(-100, 100)], (2**62 + 1, 5)),
+    ],
+)
+def test_no_price_is_taken_for_another_across_64_bits(ladder_of, late):
+    ours, model = book.Ladder(), reference.Ladder()
+    for target in (ours, model):
+        target.apply(*columns(ladder_of, [(~price, size) for price, size in ladder_of]))
+        target.set(BID, *late)
+        target.set(ASK, ~late[0], late[1])
+    assert_same(ours, model)
+
+
 def test_levels_in_any_order_of_arrival():
     """Many strays, split and joined: far apart, up, down and shuffled, then taken away again."""
     spread = [(n * 2**45 + n * n % 7, 5_000 + n) for n in range(-3_000, 3_000)]
@@ -165,6 +203,21 @@ def test_books_do_not_hinder_each_other():
         thread.join()
     assert books[0].top(5) == books[1].top(5)
     assert len(books[0]) == 200_000
+
+
+def test_a_book_in_the_hands_of_another_thread_says_so():
+    flat = np.tile(np.arange(1, 1_001, dtype=np.int64), 5_000)
+    ladder, refused = book.Ladder(), 0
+    thread = threading.Thread(target=ladder.apply_many, args=(flat, flat, [0, len(flat)]))
+    thread.start()
+    while thread.is_alive():
+        try:
+            ladder.top(3)
+        except RuntimeError:
+            refused += 1
+    thread.join()
+    assert refused
+    assert ladder.top(2) == ([], [(1, 1), (2, 2)])
 
 
 order_ids = st.one_of(st.integers(0, 12), st.sampled_from([2**64 - 1, 2**63]))
