@@ -1,1 +1,1 @@
-"""Compiled core: the journal (append, read, CRC-32C) and the decimal ladder parser."""
+"""Compiled core: the journal (append, read, CRC-32C), the decimal ladder parser, and order books (L2, L3)."""
