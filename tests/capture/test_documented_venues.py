@@ -1,5 +1,5 @@
-"""Venues of which no capture is at hand: messages in their documented form, imported, audited, disturbed one at a time,
-served as the venue and recorded back."""
+"""Venues and streams of which no capture is at hand: messages in their documented form, imported, audited, disturbed
+one at a time, served as the venue and recorded back."""
 
 from __future__ import annotations
 
@@ -80,6 +80,41 @@ def coinm(native: str) -> list[str]:
     return lines
 
 
+def deribit(native: str) -> list[str]:
+    """Forty changes of a book behind the whole of it, quotes, and trades of which one closes a liquidated position."""
+    lines = []
+    ms = START_NS // 10**6
+
+    def notice(channel: str, data: str) -> None:
+        head = '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'
+        lines.append(f'{head}{channel}","data":{data}}}}}')
+
+    for n in range(41):
+        time, last = ms + 100 * n, 5_000 + 13 * n
+        kind, prev = ("change", f'"prev_change_id":{last - 13},') if n else ("snapshot", "")
+        step = f'["delete",100.{n % 7},0.0]' if n % 6 == 5 else f'["new",100.{n % 7},{n}.0]'
+        notice(
+            f"book.{native}.100ms",
+            f'{{"type":"{kind}","timestamp":{time},{prev}"instrument_name":"{native}","change_id":{last},'
+            f'"bids":[{step}],"asks":[]}}',
+        )
+        if n % 3 == 0:
+            notice(
+                f"quote.{native}",
+                f'{{"timestamp":{time},"instrument_name":"{native}","best_bid_price":100.5,"best_bid_amount":{n}.0,'
+                f'"best_ask_price":null,"best_ask_amount":0.0}}',
+            )
+        if n % 8 == 0:
+            forced = '"liquidation":"T",' if n == 16 else ""
+            notice(
+                f"trades.{native}.100ms",
+                f'[{{"trade_seq":{30 + n // 8},"trade_id":"{900 + n}","timestamp":{time},"tick_direction":2,'
+                f'"price":100.5,{forced}"mark_price":100.4,"instrument_name":"{native}","index_price":100.3,"direction":"sell",'
+                f'"amount":10.0}}]',
+            )
+    return lines
+
+
 @dataclass(frozen=True)
 class Made:
     venue: str
@@ -106,6 +141,15 @@ MADE = [
     Made(
         "binance-coinm", "BTC_USD_251226", "BTCUSD_251226", coinm, "@depth",
         {"depth@100ms": {"apply": 40}, "aggTrade": {"apply": 14}, "bookTicker": {"apply": 40}}, ('"b":', '"b",'),
+    ),
+    Made(
+        "deribit", "BTC_USD_PERP", "BTC-PERPETUAL", deribit, '"book.',
+        {
+            "book.100ms": {"apply": 41},
+            "quote": {"apply": 0, "unverifiable": 14},
+            "trades.100ms": {"apply": 6, "unverifiable": 1},  # the liquidation beside its trade has no number
+        },
+        ('"bids":', '"bids",'),
     ),
 ]  # fmt: skip
 each = pytest.mark.parametrize("made", MADE, ids=str)
@@ -201,3 +245,10 @@ def test_what_is_served_is_recorded_back_byte_for_byte(tmp_path, made):
         assert received(copy, name) == received(original, name)
         (report,) = audit_store(copy, catalog.get, [name])
         assert {s.stream: s.verdicts for s in report.streams if s.verdicts} == made.verdicts
+        with copy.reader(f"{made.venue}/{SESSION_SYMBOL}") as reader:
+            sent = [record.payload.decode() for record in reader.records() if record.kind == Kind.SENT]
+        (connection,) = venue.plan((made.symbol,), venue.default_streams)
+        asked = [frame for frame in sent if frame in connection.send]
+        assert tuple(asked[: len(connection.send)]) == connection.send
+        if made.venue == "deribit":  # the venue asked for a sign of life, and cuts who gives none
+            assert '{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}' in sent
