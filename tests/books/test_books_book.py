@@ -264,6 +264,30 @@ def test_a_book_stream_may_come_later(rows):
         assert got.levels.tolist() == want.levels.tolist()
 
 
+def test_columns_of_a_book_that_no_longer_fits_64_bits():
+    """What is gathered before goes in; the update that would need more is the gap; the next whole book mends it."""
+
+    def update(last, bids):
+        return Row(last, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":%d,"u":%d,"b":%b,"a":[]}' % (last, last, bids))
+
+    def whole(last, bids):
+        return Row(last, 1, b'{"lastUpdateId":%d,"bids":%b,"asks":[]}' % (last, bids), Kind.RESPONSE)
+
+    huge, fine = b'[["9000000000000000000","1"]]', b'[["1.5","1"]]'
+    rows = [whole(10, huge), update(11, b'[["7","3"]]'), update(12, fine), update(13, b"[]"), whole(13, fine)]
+    rows += [update(14, b'[["2","2"]]'), update(15, b'[["9000000000000000000","1"]]'), whole(15, b"[]")]
+    parts = list(Book(Records(rows)).batches(1))
+    assert [(part.scale.price_exp, part.seq.tolist(), part.levels[:, 0, 0].tolist()) for part in parts] == [
+        (0, [10, 11], [9 * 10**18, 9 * 10**18]),
+        (-1, [13, 14, 15], [15, 20, 0]),
+    ]
+    with pytest.raises(WireError, match="beyond 64 bits"):
+        Book(Records(rows)).tops(1)
+    table = Book(Records(rows[4:])).grid(1, 1, start_ns=12, stop_ns=16)
+    assert table["state"].to_pylist() == ["WAITING", "SYNCED", "SYNCED", "SYNCED"]
+    assert table["bid_price_1"].to_pylist() == [None, 15, 20, None]
+
+
 def test_what_makes_no_sense_is_said():
     with pytest.raises(UsageError, match="no stream that a book is built of"):
         Book(Records([]), stream="trade")
