@@ -39,6 +39,60 @@ CAPTURES = {
     "gate-futures": ["gateio_futures/2023-06-01.ws.cf.gz"],
     "kucoin": ["kucoin/2021-07-22.ws.cf.gz"],
 }
+# What no capture holds, in the form of the venues' documentation.
+BYBIT = [
+    b'{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1672304484978,"data":{"s":"BTCUSDT","b":[["16493.50","0.006"]],'
+    b'"a":[["16611.00","0.029"]],"u":18521288,"seq":7961638724},"cts":1672304484976}',
+    b'{"topic":"orderbook.full.BTCUSDT","type":"delta","ts":1672304484978,"data":{"s":"BTCUSDT","b":[["16493.50","0"]],'
+    b'"a":[],"u":18521289,"seq":7961638725},"cts":1672304484976}',
+    b'{"topic":"orderbook.1.BTCUSDT","type":"snapshot","ts":1672304484978,"data":{"s":"BTCUSDT","b":[["16493.50","0.006"]],'
+    b'"a":[],"u":18521288,"seq":7961638724},"cts":1672304484976}',
+    b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{"T":1672304486865,"s":"BTCUSDT",'
+    b'"S":"Buy","v":"0.001","p":"16578.50","L":"PlusTick","i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false}]}',
+    b'{"topic":"tickers.BTCUSDT","type":"snapshot","data":{"symbol":"BTCUSDT","markPrice":"17217.33","indexPrice":"17227",'
+    b'"nextFundingTime":"1673280000000","fundingRate":"-0.000212","bid1Price":"17215.50","bid1Size":"84.489",'
+    b'"ask1Price":"17216.00","ask1Size":"83.020"},"cs":24987956059,"ts":1673272861686}',
+    b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"BTCUSDT",'
+    b'"S":"Sell","v":"20000","p":"0.04499"}]}',
+    b'{"topic":"system.status","ts":1751858399649,"data":[{"id":"4d95b2a0","title":"t06","state":"completed",'
+    b'"begin":"1751596902000","end":"1751597011000","href":"","serviceTypes":[2,3],"product":[1,2],"env":1}]}',
+    b'{"success":true,"ret_msg":"","conn_id":"x","req_id":"","op":"subscribe"}',
+]
+COINM = [
+    b'{"stream":"btcusd_perp@depth@100ms","data":{"e":"depthUpdate","E":1591270260907,"T":1591270260891,"s":"BTCUSD_PERP",'
+    b'"ps":"BTCUSD","U":17285681,"u":17285702,"pu":17285675,"b":[["9517.6","10"]],"a":[["9518.5","45"]]}}',
+    b'{"stream":"btcusd_250926@bookTicker","data":{"e":"bookTicker","u":17242169,"s":"BTCUSD_250926","ps":"BTCUSD",'
+    b'"b":"9548.1","B":"52","a":"9548.5","A":"11","T":1591268628155,"E":1591268628166}}',
+    b'{"e":"markPriceUpdate","E":1596095725000,"s":"BTCUSD_PERP","p":"10934.62","P":"10962.17","i":"10933.62",'
+    b'"r":"-0.00010000","T":1596096000000}',
+    b'{"stream":"btcusd_perp@forceOrder","data":{"e":"forceOrder","E":1591154240950,"o":{"s":"BTCUSD_PERP","ps":"BTCUSD",'
+    b'"S":"SELL","o":"LIMIT","f":"IOC","q":"1","p":"9425.5","ap":"9496.5","X":"FILLED","l":"1","z":"1"}}}',
+    b'{"stream":"!contractInfo","data":{"e":"contractInfo","E":1669647330445,"s":"BTCUSD_PERP","cs":"TRADING"}}',
+]
+DERIBIT = [
+    b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.100ms","data":[{"trade_seq":3,'
+    b'"timestamp":1590484512188,"price":8950.0,"direction":"sell","amount":10.0,"liquidation":"MT"}]}}',
+    b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"perpetual.BTC-PERPETUAL.raw","data":{"timestamp":1,'
+    b'"interest":-1e-05,"index_price":7872.88}}}',
+    b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"instrument.state.any.any","data":{"timestamp":1,'
+    b'"state":"created","instrument_name":"BTC-PERPETUAL"}}}',
+    b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"platform_state","data":{"price_index":"btc_usd",'
+    b'"locked":true}}}',
+    b'{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"test_request"}}',
+]
+HYPERLIQUID = [
+    b'{"channel":"bbo","data":{"coin":"BTC","time":1737918843542,"bbo":[{"px":"1.5","sz":"2","n":1},null]}}',
+    b'{"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":{"funding":"-0.0000125","oraclePx":"10.5","markPx":10.25}}}',
+    b'{"channel":"subscriptionResponse","data":{"method":"subscribe","subscription":{"type":"bbo","coin":"BTC"}}}',
+]
+DOCUMENTED = {
+    "bybit": BYBIT,
+    "bybit-linear": [message.replace(b"BTCUSDT", b"BTC-26DEC25") for message in BYBIT],
+    "bybit-inverse": [message.replace(b"BTCUSDT", b"BTCUSDZ25") for message in BYBIT],
+    "binance-coinm": COINM,
+    "deribit": DERIBIT,
+    "hyperliquid": HYPERLIQUID,
+}
 PARSERS = {"hb": hb.parse_line, "cf": cf.parse_line, "pat": pat.line_parser()}
 LARGEST = 3_000  # bytes of a sample: a bent ladder of 2,000 levels says no more than one of 20
 CASES = 300 * int(os.environ.get("MDTOOL_FUZZ", "1"))
@@ -54,7 +108,7 @@ def samples(folder: Path, venue: str) -> list[tuple[bytes, ...]]:
     """One message of each form there is, behind the announcements of its connection."""
     announced: list[bytes] = []
     forms: dict[object, bytes] = {}
-    for file in CAPTURES[venue]:
+    for file in CAPTURES.get(venue, ()):
         parse = PARSERS[file.split(".")[-2]]
         for line in gzip.decompress((folder / file).read_bytes()).splitlines():
             item = parse(line)
@@ -65,7 +119,8 @@ def samples(folder: Path, venue: str) -> list[tuple[bytes, ...]]:
                 announced.append(payload)
             if len(payload) <= LARGEST:
                 forms.setdefault((payload[:72].translate(None, b"0123456789"), len(payload) // 200), payload)
-    return [(*announced, payload) for payload in forms.values()]
+    documented = [(payload,) for payload in DOCUMENTED.get(venue, ())]
+    return [(*announced, payload) for payload in forms.values()] + documented
 
 
 def bent(data, payload: bytes) -> bytes:
@@ -97,7 +152,7 @@ def bent(data, payload: bytes) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("venue_name", CAPTURES)
+@pytest.mark.parametrize("venue_name", sorted({*CAPTURES, *DOCUMENTED}))
 def test_no_bytes_break_an_adapter(realdata, venue_name):
     venue = catalog.get(venue_name)
     messages = samples(realdata, venue_name)
