@@ -31,12 +31,11 @@ from mdtool.model import (
     Side,
     Trade,
 )
+from mdtool.venues.decoding import MAX_MS, other, strict
 from mdtool.venues.numbers import plain
 from mdtool.venues.venue import Decoder
 
-_HEAD = 60  # characters of a message shown in an error
 LEAST_MS = 10**12  # a trailing number this large is a time: no connection lives for so many frames
-MAX_MS = 9_223_372_036_854
 _SEQ = re.compile(rb",\s*(\d{1,12})\s*\]\s*$")
 _CHECKSUM_ONLY = re.compile(rb'"cs"\s*,\s*-?\d{1,10}\s*\]\s*$')
 
@@ -209,17 +208,11 @@ def decoder(stream: str) -> Decoder:
     if stream.startswith("book-"):
         reader = _orders if stream.startswith("book-R0") else _book
     if reader is None:
-        other = (Other(stream),)
-        return lambda payload: other
-
+        return other(stream)
     read = reader
 
     def decode(payload: bytes) -> Sequence[Message]:
-        try:
-            frame = _Frame(payload)
-            return HEARTBEAT if frame.word == b"hb" else read(frame)
-        except (WireError, msgspec.MsgspecError, RecursionError, ValueError, IndexError) as error:
-            shown = payload[:_HEAD].decode("utf-8", "replace")
-            raise WireError(f"{stream}: {error}; in {len(payload)} bytes {shown!r}") from error
+        frame = _Frame(payload)
+        return HEARTBEAT if frame.word == b"hb" else read(frame)
 
-    return decode
+    return strict(stream, decode)

@@ -30,7 +30,7 @@ def strict(stream: str, decode: Callable[[bytes], Sequence[Message]]) -> Decoder
     def decoded(payload: bytes) -> Sequence[Message]:
         try:
             return decode(payload)
-        except (WireError, msgspec.MsgspecError, RecursionError, ValueError) as error:
+        except (WireError, msgspec.MsgspecError, RecursionError, ValueError, IndexError) as error:
             shown = payload[:HEAD].decode("utf-8", "replace")
             raise WireError(f"{stream}: {error}; in {len(payload)} bytes {shown!r}") from error
 

@@ -15,7 +15,8 @@ from functools import partial
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.checksum import Checksum, joined_digits
-from mdtool.venues.kraken_wire import DECODERS, other
+from mdtool.venues.decoding import other
+from mdtool.venues.kraken_wire import DECODERS
 from mdtool.venues.planning import Limits, connections
 from mdtool.venues.sequence import IdRule, Rule, TimeRule
 from mdtool.venues.symbols import SplitSymbols

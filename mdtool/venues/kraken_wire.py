@@ -7,37 +7,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from mdtool.errors import WireError
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Side, Trade
-from mdtool.venues.numbers import iso_ns, plain, seconds_ns
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Trade
+from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, side_of, strict
+from mdtool.venues.numbers import iso_ns, seconds_ns
 from mdtool.venues.venue import Decoder
 
-_HEAD = 60  # characters of a message shown in an error
-_EMPTY = msgspec.Raw(b"[]")
-_ABSENT = msgspec.Raw()
 _TIMES = re.compile(rb'"(\d{10}\.\d{1,9})"\s*(?:,\s*"r"\s*)?\]')  # the last of a level, but for the mark of a republish
 V1_ROW = (0, 1)
 V2_ROW = ("price", "qty")
+_WORDS = {"b": "buy", "s": "sell"}  # of v1
 
 Crc = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class _OldBook(msgspec.Struct, gc=False, rename={"whole_asks": "as", "whole_bids": "bs", "asks": "a", "bids": "b"}):
-    whole_asks: msgspec.Raw = _ABSENT
-    whole_bids: msgspec.Raw = _ABSENT
-    asks: msgspec.Raw = _ABSENT
-    bids: msgspec.Raw = _ABSENT
+    whole_asks: msgspec.Raw = MISSING
+    whole_bids: msgspec.Raw = MISSING
+    asks: msgspec.Raw = MISSING
+    bids: msgspec.Raw = MISSING
     c: str | None = None
 
 
 class _Book(msgspec.Struct, gc=False):
-    bids: msgspec.Raw = _EMPTY
-    asks: msgspec.Raw = _EMPTY
+    bids: msgspec.Raw = EMPTY
+    asks: msgspec.Raw = EMPTY
     checksum: Crc | None = None
     timestamp: str = ""
 
@@ -88,7 +86,7 @@ def _latest(*ladders: msgspec.Raw) -> int:
 
 def _given(ladders: Iterable[msgspec.Raw]) -> msgspec.Raw:
     """The one that is there."""
-    return next((ladder for ladder in ladders if len(ladder)), _EMPTY)
+    return next((ladder for ladder in ladders if len(ladder)), EMPTY)
 
 
 def _old_book(payload: bytes) -> Sequence[Message]:
@@ -102,7 +100,7 @@ def _old_book(payload: bytes) -> Sequence[Message]:
         bids, asks = _given(book.whole_bids for book in books), _given(book.whole_asks for book in books)
         return (BookUpdate(_latest(bids, asks), UNKNOWN, UNKNOWN, UNKNOWN, bids, asks, True, True, None, V1_ROW),)
     bids, asks = _given(book.bids for book in books), _given(book.asks for book in books)
-    if bids is _EMPTY and asks is _EMPTY:
+    if bids is EMPTY and asks is EMPTY:
         raise WireError("neither bids nor asks")
     said = last.c
     if said is not None and not (said.isascii() and said.isdigit() and len(said) <= 10):
@@ -114,8 +112,8 @@ def _old_book(payload: bytes) -> Sequence[Message]:
             UNKNOWN,
             UNKNOWN,
             UNKNOWN,
-            bids or _EMPTY,
-            asks or _EMPTY,
+            bids or EMPTY,
+            asks or EMPTY,
             False,
             False,
             checksum,
@@ -140,28 +138,18 @@ def _book(payload: bytes) -> Sequence[Message]:
     ]  # fmt: skip
 
 
-def _side(word: str) -> Side:
-    if word in ("buy", "b"):
-        return Side.BID
-    if word in ("sell", "s"):
-        return Side.ASK
-    raise WireError(f"side {word[:20]!r}, expected buy or sell")
-
-
-def _number(raw: msgspec.Raw) -> str:
-    """The digits of a number, which v2 writes bare."""
-    negative, digits = plain(bytes(raw).decode("ascii"))
-    if negative:
-        raise WireError(f"a negative number: {digits[:40]}")
-    return digits
-
-
 def _trades(payload: bytes) -> Sequence[Message]:
     if payload[:1] == b"[":
         rows = _OLD_TRADES.decode(_PARTS.decode(payload)[1])
-        return [Trade(seconds_ns(row[2]), UNKNOWN, row[0], row[1], _side(row[3])) for row in rows]
+        return [Trade(seconds_ns(row[2]), UNKNOWN, row[0], row[1], side_of(_WORDS.get(row[3], row[3]))) for row in rows]
     return [
-        Trade(iso_ns(trade.timestamp), trade.trade_id, _number(trade.price), _number(trade.qty), _side(trade.side))
+        Trade(
+            iso_ns(trade.timestamp),
+            trade.trade_id,
+            number_text(trade.price),
+            number_text(trade.qty),
+            side_of(trade.side),
+        )
         for trade in _TRADES.decode(payload).data
     ]
 
@@ -173,7 +161,7 @@ def _tickers(payload: bytes) -> Sequence[Message]:
         Quote(
             iso_ns(quote.timestamp) if quote.timestamp else NO_TIME,
             UNKNOWN,
-            *(_number(raw) for raw in (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)),
+            *(number_text(raw) for raw in (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)),
         )
         for quote in _TICKERS.decode(payload).data
     ]
@@ -184,26 +172,9 @@ def _spread(payload: bytes) -> Sequence[Message]:
     return (Quote(seconds_ns(time), UNKNOWN, bid, bid_size, ask, ask_size),)
 
 
-def _strict(stream: str, decode: Callable[[bytes], Sequence[Message]]) -> Decoder:
-    def strict(payload: bytes) -> Sequence[Message]:
-        try:
-            return decode(payload)
-        except (WireError, msgspec.MsgspecError, RecursionError, ValueError, IndexError) as error:
-            shown = payload[:_HEAD].decode("utf-8", "replace")
-            raise WireError(f"{stream}: {error}; in {len(payload)} bytes {shown!r}") from error
-
-    return strict
-
-
-def other(stream: str) -> Decoder:
-    """Of a stream that is recorded and not decoded."""
-    found: tuple[Any, ...] = (Other(stream),)
-    return lambda payload: found
-
-
 DECODERS: dict[str, Callable[[str], Decoder]] = {
-    "book": lambda stream: _strict(stream, _book),
-    "trade": lambda stream: _strict(stream, _trades),
-    "ticker": lambda stream: _strict(stream, _tickers),
-    "spread": lambda stream: _strict(stream, _spread),
+    "book": lambda stream: strict(stream, _book),
+    "trade": lambda stream: strict(stream, _trades),
+    "ticker": lambda stream: strict(stream, _tickers),
+    "spread": lambda stream: strict(stream, _spread),
 }

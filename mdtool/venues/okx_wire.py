@@ -18,18 +18,14 @@ from mdtool.model import (
     Funding,
     Liquidation,
     Message,
-    Other,
     Quote,
-    Side,
     Status,
     Trade,
 )
+from mdtool.venues.decoding import EMPTY, MAX_MS, other, side_of, strict, whole_number
 from mdtool.venues.venue import Decoder, Era, at
 
 ROW = (0, 1)  # price, size, "0" (once liquidated orders), number of orders
-_HEAD = 60  # characters of a message shown in an error
-_EMPTY = msgspec.Raw(b"[]")
-MAX_MS = 9_223_372_036_854
 
 # The checksum was announced to end on 2026-06-23; since then the field is 0.
 HAS_CHECKSUM = (Era(1_782_172_800 * 10**9, True), Era(None, False))
@@ -40,8 +36,8 @@ Level = list[str]
 
 
 class _Book(msgspec.Struct, gc=False):
-    asks: msgspec.Raw = _EMPTY
-    bids: msgspec.Raw = _EMPTY
+    asks: msgspec.Raw = EMPTY
+    bids: msgspec.Raw = EMPTY
     ts: str = "0"
     checksum: Crc | None = None
     prevSeqId: Id = UNKNOWN
@@ -115,17 +111,10 @@ class _Instrument(msgspec.Struct, gc=False):
 
 def _ns(text: str) -> int:
     """Of a time in ms as text."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 13) or (ms := int(text)) > MAX_MS:
+    ms = whole_number(text)
+    if ms > MAX_MS:
         raise WireError(f"time {text[:20]!r}, expected milliseconds")
     return ms * 1_000_000
-
-
-def _side(word: str) -> Side:
-    if word == "buy":
-        return Side.BID
-    if word == "sell":
-        return Side.ASK
-    raise WireError(f"side {word[:20]!r}, expected buy or sell")
 
 
 def _books(message: _Books) -> Sequence[Message]:
@@ -143,13 +132,10 @@ def _books(message: _Books) -> Sequence[Message]:
 
 
 def _trade(trade: _Trade) -> Message:
-    number = trade.tradeId
-    if not (number.isascii() and number.isdigit() and len(number) <= 18):
-        raise WireError(f"tradeId {number[:20]!r}")
-    count = trade.count
-    if not (count.isascii() and count.isdigit() and len(count) <= 9 and 0 < int(count) <= int(number) + 1):
-        raise WireError(f"count {count[:20]!r}")
-    return Trade(_ns(trade.ts), int(number), trade.px, trade.sz, _side(trade.side), int(count))
+    number, count = whole_number(trade.tradeId), whole_number(trade.count)
+    if not 0 < count <= number + 1:
+        raise WireError(f"count {count} of the trades up to {number}")
+    return Trade(_ns(trade.ts), number, trade.px, trade.sz, side_of(trade.side), count)
 
 
 def _ticker(quote: _Ticker) -> Message:
@@ -167,7 +153,7 @@ def _funding(wire: _FundingRate) -> Message:
 
 
 def _liquidations(wire: _Liquidation) -> list[Message]:
-    return [Liquidation(_ns(forced.ts), forced.bkPx, forced.sz, _side(forced.side)) for forced in wire.details]
+    return [Liquidation(_ns(forced.ts), forced.bkPx, forced.sz, side_of(forced.side)) for forced in wire.details]
 
 
 # Of the venue: "scheduled", "ongoing", "pre_open", "completed", "canceled"; of an instrument: "live", "suspend", ...
@@ -196,10 +182,9 @@ def decoder(kind: str, stream: str) -> Decoder:
     """The decoder of a channel; of one not known here, to Other(stream)."""
     if kind == "books":
         whole: Callable[[bytes], Any] = msgspec.json.Decoder(_Books).decode
-        return _strict(stream, lambda payload: _books(whole(payload)))
+        return strict(stream, lambda payload: _books(whole(payload)))
     if kind not in _EACH:
-        other = (Other(stream),)
-        return lambda payload: other
+        return other(stream)
     wire, convert = _EACH[kind]
     wrapper = msgspec.defstruct(f"_Data{wire.__name__}", [("data", list[wire])], gc=False)  # type: ignore[valid-type]
     each: Callable[[bytes], Any] = msgspec.json.Decoder(wrapper).decode
@@ -214,15 +199,4 @@ def decoder(kind: str, stream: str) -> Decoder:
                 found.append(made)
         return found
 
-    return _strict(stream, decode)
-
-
-def _strict(stream: str, decode: Callable[[bytes], Sequence[Message]]) -> Decoder:
-    def strict(payload: bytes) -> Sequence[Message]:
-        try:
-            return decode(payload)
-        except (WireError, msgspec.MsgspecError, RecursionError, ValueError, IndexError) as error:
-            shown = payload[:_HEAD].decode("utf-8", "replace")
-            raise WireError(f"{stream}: {error}; in {len(payload)} bytes {shown!r}") from error
-
-    return strict
+    return strict(stream, decode)
