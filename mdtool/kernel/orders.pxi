@@ -124,9 +124,3 @@ cdef class Orders(Levels):
                 found.append((self.orders.orders[index].id, self.orders.orders[index].size))
                 index = self.orders.orders[index].after
         return found
-
-
-cdef int check_size(int64_t size) except -1:
-    if size < 1:
-        raise ValueError(f"size {size}, expected at least 1")
-    return 0

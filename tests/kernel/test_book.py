@@ -91,6 +91,13 @@ def test_the_ladder_is_the_plain_one(calls):
     for call in calls:
         assert do(ours, call) == do(model, call), call
         assert_same(ours, model)
+    other = book.Ladder()
+    other.apply([5], [5], [6], [6])
+    other.become(ours)
+    ours.become(ours)
+    assert_same(ours, model)
+    ours.clear()
+    assert_same(other, model)
 
 
 @settings(deadline=None, max_examples=60)
