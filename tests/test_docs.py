@@ -14,6 +14,7 @@ import pytest
 from mdtool.commands.docs import generate
 from mdtool.model import Flag, Kind
 from mdtool.storage import layout
+from mdtool.venues import catalog
 
 TOP = Path(__file__).parents[1]
 GENERATED = generate()
@@ -26,7 +27,7 @@ def test_generated_files_are_current(path: str) -> None:
 
 
 def test_nothing_is_left_of_commands_that_are_gone() -> None:
-    written_by_hand = {"man/mdtool-store.5", "man/mdtool-design.7"}
+    written_by_hand = {"man/mdtool-store.5", "man/mdtool-design.7", "man/mdtool-venue.7"}
     there = {str(path.relative_to(TOP)) for folder in ("man", "completions") for path in (TOP / folder).iterdir()}
     assert there == {*GENERATED, *written_by_hand}
 
@@ -147,3 +148,21 @@ def test_the_readme_opens_with_two_commands() -> None:
 @pytest.mark.parametrize("path", ["README.md", *(f"man/{page.name}" for page in PAGES)])
 def test_nothing_written_names_this_machine(path: str) -> None:
     assert not re.search(r"/tmp/w\b|/work/|/root/", (TOP / path).read_text(encoding="utf-8"))
+
+
+def test_the_page_of_venues_names_them_all_with_what_proves_them() -> None:
+    text = (TOP / "man" / "mdtool-venue.7").read_text(encoding="utf-8").replace("\\-", "-")
+    table = text.split("\nvenue ", 1)[1].split("\n.fi", 1)[0]
+    rows = {line.split()[0]: re.split(r"\s{2,}", line) for line in table.splitlines()[1:]}
+    assert set(rows) == set(catalog.names())
+    for name, (_, streams, proof, whole) in rows.items():
+        venue = catalog.get(name)
+        stream = streams.split(",")[0]
+        rule = venue.rule(stream)
+        assert stream in venue.default_streams and venue.is_book(stream) and rule is not None
+        assert ("sequence" in proof.split(";")[0]) == rule.complete, name
+        assert ("checksum" in proof) == (venue.traits(stream).checksum is not None), name
+        assert ("connection" in proof) == (venue.connection_rule() is not None), name
+        fetched = venue.snapshot_request(venue.default_symbols[0]) is not None
+        assert whole.startswith("fetched") == fetched, name
+        assert ("timer" in whole) == (venue.snapshot_every > 0), name
