@@ -17,7 +17,7 @@ cdef extern from *:
     """
     typedef __int128 mdtool_wide;
     """
-    ctypedef long long wide "mdtool_wide"  # sums of 2**63 products of 64 bits would not fit; ours are bounded below that
+    ctypedef long long wide "mdtool_wide"  # the sums here stay below 2**127: sizes of a book, or price times what is taken
 
 cdef extern from "side.h" nogil:
     ctypedef struct mdtool_strays:
@@ -273,8 +273,8 @@ cdef class Ladder(Levels):
         `ends`: int64, two an update: where its bids end and where its asks end in `prices` and `sizes`; it begins where
         the one before ended. `resets`: int64, one an update; where not 0 the book is emptied before it. `out`: writable
         int64 of shape (updates, 4, depth): bid prices, bid sizes, ask prices, ask sizes, best first; 0 size and price
-        where there is no level. Raises ValueError before anything changes. Whoever asks the book something meanwhile, from
-        another thread, gets a RuntimeError.
+        where there is no level. Raises ValueError before anything changes. Another thread that asks the book something
+        meanwhile gets a RuntimeError.
         """
         cdef Int64s all_prices = Int64s(prices, "prices"), all_sizes = Int64s(sizes, "sizes")
         cdef Int64s all_ends = Int64s(ends, "ends"), clears = None, rows = None

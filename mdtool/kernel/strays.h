@@ -1,7 +1,7 @@
 /* The sparse remainder of a side: levels outside the dense window, sorted, in runs of up to MDTOOL_RUN.
  *
- * Rule: no run is empty, keys ascend within a run and from run to run, and firsts[i] is the first key of run i. A change
- * moves at most one run and the table of runs, so no order of arrival makes it slow.
+ * Rule: no run is empty, keys ascend within a run and from run to run, and firsts[i] is the first key of run i. A
+ * change moves at most one run and the table of runs, so no order of arrival makes it slow.
  */
 #ifndef MDTOOL_STRAYS_H
 #define MDTOOL_STRAYS_H
