@@ -151,16 +151,17 @@ class Kraken(Adapter):
 
     def decoder(self, stream: str) -> Decoder:
         """Of both APIs' messages."""
+        stream = stream.removeprefix(OLD)
         make = DECODERS.get(stream.partition("-")[0])
         return make(stream) if make else other(stream)
 
     def rule(self, stream: str) -> Rule | None:
         if self.is_book(stream):
             return TimeRule()
-        return IdRule() if stream == "trade" else None  # v1's trades have no ids
+        return IdRule() if stream.removeprefix(OLD) == "trade" else None  # v1's trades have no ids
 
     def is_book(self, stream: str) -> bool:
-        return stream.partition("-")[0] == "book"
+        return stream.removeprefix(OLD).partition("-")[0] == "book"
 
     def traits(self, stream: str) -> BookTraits:
         depth = stream.partition("-")[2]

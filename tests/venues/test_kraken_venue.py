@@ -214,3 +214,8 @@ def test_rules_and_traits():
     assert KRAKEN.rule("ticker") is None
     assert KRAKEN.traits("book-1000") == BookTraits(1000, KRAKEN.traits("book").checksum)
     assert KRAKEN.traits("book").depth is None
+    # A stream asked for by the first API is the same stream.
+    assert KRAKEN.is_book("v1:book-1000") and not KRAKEN.is_book("v1:trade")
+    assert KRAKEN.traits("v1:book-100") == KRAKEN.traits("book-100")
+    assert isinstance(KRAKEN.rule("v1:trade"), IdRule)
+    assert list(KRAKEN.decoder("v1:book-1000")(OLD)) == list(KRAKEN.decoder("book-1000")(OLD))
