@@ -95,7 +95,7 @@ class Book:
         self._messages = FeedMessages(self.venue, source, book_stream=stream)
         self._early: list[tuple[Update, int]] = []  # whole books before the first update told which stream it is
         self._trade_rule: tuple[str, Rule | None] | None = None
-        self._ahead: RecordLike | None = None  # read by `advance_to`, and later than that
+        self._ahead: RecordLike | None = None  # read, and later than what was asked for
 
     @property
     def state(self) -> State:
@@ -260,9 +260,10 @@ class Book:
         builder: TopsBuilder | None = None
         early: list[tuple[Message, int]] = []
         newest_ns, unwanted = 0, messages.unwanted
-        for record in self._source.records():
+        for record in self._records(None):
             recv_ns = record.recv_ns
             if until_ns is not None and recv_ns > until_ns:
+                self._ahead = record
                 break
             if forward:
                 recv_ns = newest_ns = max(newest_ns, recv_ns)

@@ -17,7 +17,7 @@ cdef extern from *:
     """
     typedef __int128 mdtool_wide;
     """
-    ctypedef long long wide "mdtool_wide"  # the sums here stay below 2**127: sizes of a book, or price times what is taken
+    ctypedef long long wide "mdtool_wide"  # sums here stay below 2**127: sizes of a book, price times what is taken
 
 cdef extern from "side.h" nogil:
     ctypedef struct mdtool_strays:

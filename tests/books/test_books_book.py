@@ -247,6 +247,10 @@ def test_reading_on_in_time():
     assert (event.recv_ns, event.stream, event.step.applied) == (30, "depth@100ms", 1)
     assert (len(rest), book.state, book.gaps, book.figures().state_since_ns) == (1, State.DIRTY, 1, 40)
     assert list(book) == []
+    again = Book(Records(rows))
+    again.advance_to(5)
+    assert again.tops(1, until_ns=20).seq.tolist() == [4, 6]
+    assert [event.recv_ns for event, _ in again] == [30, 40]  # what a stop has read too much of is not lost
 
 
 @settings(deadline=None, max_examples=100)
