@@ -21,6 +21,7 @@ from mdtool.books.sync import open_book
 from mdtool.errors import WireError
 from mdtool.model import (
     NO_TIME,
+    SESSION_SYMBOL,
     UNKNOWN,
     BookUpdate,
     Funding,
@@ -38,6 +39,9 @@ from mdtool.storage.reader import Record
 from mdtool.venues.sequence import Verdict
 from mdtool.venues.venue import Venue
 
+WHOLE = "every message follows the one before"
+UNSEEN = "the venue's numbers do not show a loss here"
+ELSEWHERE = f"the venue numbers whole connections: a loss shows in the audit of {SESSION_SYMBOL}"
 MAX_REASONS = 16  # kinds of undecodable message told apart in one stream
 _DIGITS = re.compile(r"\d+")
 _NAMES: dict[type, str] = {
@@ -113,7 +117,7 @@ class StreamAudit:
         self._ledger = Ledger(
             name,
             State.WHOLE if complete else State.UNPROVABLE,
-            "every message follows the one before" if complete else "the venue's numbers do not show a loss here",
+            WHOLE if complete else ELSEWHERE if venue.connection_rule() is not None else UNSEEN,
         )
 
     def data(self, record: Record) -> None:

@@ -88,7 +88,11 @@ def _messages(stream: Report) -> Text:
     names = {"book_update": "update", "other": "other message"}
     if not stream["decoded"]:
         return Text(", ".join(f"{number:,} {kind}" for kind, number in stream["kinds"].items()), style="dim")
-    return Text(", ".join(count(number, names.get(what, what)) for what, number in stream["decoded"].items()))
+    words = [count(number, names.get(what, what)) for what, number in stream["decoded"].items()]
+    compared = stream.get("checksums", {})
+    if total := sum(compared.values()):
+        words.append(f"checksum {compared['match']:,}/{total:,}")
+    return Text(", ".join(words))
 
 
 def _proven(intervals: Sequence[Report]) -> Text:
