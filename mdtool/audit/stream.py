@@ -41,7 +41,7 @@ from mdtool.venues.venue import Venue
 
 WHOLE = "every message follows the one before"
 UNSEEN = "the venue's numbers do not show a loss here"
-ELSEWHERE = f"the venue numbers whole connections: a loss shows in the audit of {SESSION_SYMBOL}"
+ELSEWHERE = f"a loss shows in the connection's numbers, in the audit of {SESSION_SYMBOL}"
 MAX_REASONS = 16  # kinds of undecodable message told apart in one stream
 _DIGITS = re.compile(r"\d+")
 _NAMES: dict[type, str] = {

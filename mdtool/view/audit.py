@@ -86,8 +86,11 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _messages(stream: Report) -> Text:
     """What the records decode to, or what kinds they are where they do not."""
     names = {"book_update": "update", "other": "other message"}
-    if not stream["decoded"]:
-        return Text(", ".join(f"{number:,} {kind}" for kind, number in stream["kinds"].items()), style="dim")
+    if not stream["decoded"]:  # records of other kinds; or numbers of frames whose records are other feeds'
+        counts = stream["kinds"] or {
+            verdict.replace("_", " "): number for verdict, number in stream["verdicts"].items()
+        }
+        return Text(", ".join(f"{number:,} {kind}" for kind, number in counts.items()), style="dim")
     words = [count(number, names.get(what, what)) for what, number in stream["decoded"].items()]
     compared = stream.get("checksums", {})
     if total := sum(compared.values()):
