@@ -85,6 +85,56 @@ HYPERLIQUID = [
     b'{"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":{"funding":"-0.0000125","oraclePx":"10.5","markPx":10.25}}}',
     b'{"channel":"subscriptionResponse","data":{"method":"subscribe","subscription":{"type":"bbo","coin":"BTC"}}}',
 ]
+COINBASE = [
+    b'{"type":"snapshot","product_id":"BTC-USD","bids":[["10101.10","0.45054140"]],"asks":[["10102.55","0.57753524"]]}',
+    b'{"type":"l2update","product_id":"BTC-USD","time":"2019-08-14T20:42:27.265Z","changes":[["buy","10101.8","0.162567"],'
+    b'["sell","10103.5","0"]]}',
+    b'{"type":"match","trade_id":10,"sequence":50,"maker_order_id":"ac928c66","taker_order_id":"132fb6ae","side":"sell",'
+    b'"time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","size":"5.23512","price":"400.23"}',
+    b'{"type":"change","time":"2014-11-07T08:19:27.028459Z","sequence":80,"order_id":"ac928c66","product_id":"BTC-USD",'
+    b'"new_size":"5.23512","old_size":"12.234412","price":"400.23","side":"sell"}',
+    b'{"type":"done","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,"price":null,'
+    b'"order_id":"d50ec984","reason":"filled","side":"sell","remaining_size":"0"}',
+    b'{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"2014-11-07T08:19:28.464459Z"}',
+    b'{"type":"status","products":[{"id":"BTC-USD","status":"online"}],"currencies":[]}',
+    b'{"type":"subscriptions","channels":[{"name":"full","product_ids":["BTC-USD"]}]}',
+    b'{"sequence":3,"bids":[["295.96","4.39088265","da863862"]],"asks":[["295.97","25.23542881","f2a3b7c1"]]}',
+]
+BITSTAMP = [
+    b'{"data":{"id":1443875774971904,"id_str":"1443875774971904","order_type":0,"datetime":"1641343709",'
+    b'"microtimestamp":"1641343709599000","amount":0.5,"amount_str":"0.50000000","price":3802.93,"price_str":"3802.93"},'
+    b'"channel":"live_orders_ethusd","event":"order_created"}',
+    b'{"data":{"timestamp":"1641343691","microtimestamp":"1641343691310202","bids":[["1.1","5"]],"asks":[["1.2","853.01"]]},'
+    b'"channel":"order_book_ethusd","event":"data"}',
+    b'{"timestamp":"1","microtimestamp":"1641343691310202","bids":[["1.1","5","1443875774971904"]],"asks":[]}',
+    b'{"event":"bts:request_reconnect","channel":"","data":""}',
+]
+GATE = [
+    b'{"time":1,"channel":"spot.obu","event":"update","result":{"t":1606294781123,"full":true,"s":"ob.BTC_USDT.400",'
+    b'"u":48776301,"b":[["19137.74","0.0001"]],"a":[["19137.75","0.6135"]]}}',
+    b'{"time":1,"channel":"spot.book_ticker","event":"update","result":{"t":1606293275123,"u":48733182,"s":"BTC_USDT",'
+    b'"b":"19177.79","B":"0.0003341504","a":"19179.38","A":"0.09"}}',
+    b'{"id":3,"current":1623898993123,"update":1623898993121,"asks":[["1.52","1.151"]],"bids":[["1.17","201.86"]]}',
+]
+GATE_FUTURES = [
+    b'{"time":1,"channel":"futures.trades","event":"update","result":[{"size":-108,"id":27753479,"create_time":1545136464,'
+    b'"create_time_ms":1545136464123,"price":"96.4","contract":"BTC_USDT"}]}',
+    b'{"time":1,"channel":"futures.tickers","event":"update","result":[{"contract":"BTC_USDT","last":"118.4",'
+    b'"mark_price":"118.35","funding_rate":"-0.000114","index_price":"118.36"}]}',
+    b'{"time":1,"channel":"futures.public_liquidates","event":"update","result":[{"price":215.1,"size":-124,'
+    b'"time":1541486601,"time_ms":1541486601123,"contract":"BTC_USDT"}]}',
+    b'{"id":123456,"current":1623898993.123,"update":1623898993.121,"asks":[{"p":"1.52","s":100}],"bids":[]}',
+]
+KUCOIN = [
+    b'{"topic":"/spotMarket/level1:BTC-USDT","type":"message","subject":"level1","data":{"asks":["51908","1.2"],'
+    b'"bids":["51907","0.1"],"timestamp":1728641234567}}',
+    b'{"topic":"/spotMarket/level2Depth5:BTC-USDT","type":"message","subject":"level2","data":{"asks":[["9989","8"]],'
+    b'"bids":[["9988","56"]],"timestamp":1586948108193}}',
+    b'{"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":{"changes":{"asks":'
+    b'[["0","0","13067491988"]],"bids":[["19.99","0","13067491987"]]},"sequenceEnd":13067491988,'
+    b'"sequenceStart":13067491987,"symbol":"BTC-USDT","time":1729843192731}}',
+    b'{"code":"200000","data":{"time":1550653727731,"sequence":"3262786978","bids":[["6500.12","0.45"]],"asks":[]}}',
+]
 DOCUMENTED = {
     "bybit": BYBIT,
     "bybit-linear": [message.replace(b"BTCUSDT", b"BTC-26DEC25") for message in BYBIT],
@@ -92,6 +142,11 @@ DOCUMENTED = {
     "binance-coinm": COINM,
     "deribit": DERIBIT,
     "hyperliquid": HYPERLIQUID,
+    "coinbase": COINBASE,
+    "bitstamp": BITSTAMP,
+    "gate": GATE,
+    "gate-futures": GATE_FUTURES,
+    "kucoin": KUCOIN,
 }
 PARSERS = {"hb": hb.parse_line, "cf": cf.parse_line, "pat": pat.line_parser()}
 LARGEST = 3_000  # bytes of a sample: a bent ladder of 2,000 levels says no more than one of 20
