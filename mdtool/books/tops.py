@@ -110,6 +110,7 @@ class TopsBuilder:
         if parser is None:
             sync.observer = self._observe
         self.sync = sync
+        self._scale = sync.book.scale  # of the rows not settled
         self.states: list[tuple[int, State]] = []  # (receive time, what the book was worth from then on)
         self._gatherer = parser
         self._recv_ns = 0
@@ -152,12 +153,13 @@ class TopsBuilder:
         """Apply what is gathered, so that `take` has all there is and the book of `sync` stands."""
         if self._gatherer is not None:
             self._gatherer.apply(self.sync.book)
+            self._scale = self.sync.book.scale
         if not self._heads:
             return
         heads = np.array(self._heads, np.int64).reshape(-1, 4)
         levels = np.concatenate(self._rows) if len(self._rows) > 1 else self._rows[0]
         self._done.append(
-            Tops(self.sync.book.scale, heads[:, 0], heads[:, 1], heads[:, 2], heads[:, 3].astype(np.bool_), levels)
+            Tops(self._scale, heads[:, 0], heads[:, 1], heads[:, 2], heads[:, 3].astype(np.bool_), levels)
         )
         self._heads, self._rows = [], []
 
@@ -169,6 +171,9 @@ class TopsBuilder:
 
     def _observe(self, update: Update, book: Levels, *, whole: bool) -> None:
         """The book as it stands after one update."""
+        if self.sync.book.scale != self._scale:  # the rows before are at the coarser one
+            self.settle()
+            self._scale = self.sync.book.scale
         row = np.zeros((1, 4, self.depth), np.int64)
         for at, side in ((0, BID), (2, ASK)):
             book.columns(side, row[0, at], row[0, at + 1])

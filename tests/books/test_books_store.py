@@ -1,0 +1,86 @@
+"""Books out of a store, of every venue whose capture has one: the columns, the grid and the book of any moment are the
+book in step, whether it is kept by sequence, checksum, depth or orders."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from mdtool.books.book import Book
+from mdtool.books.sync import State
+from mdtool.interop.importer import import_files
+from mdtool.model import SESSION_SYMBOL
+from mdtool.storage.store import Store
+from mdtool.venues import catalog
+
+pytestmark = pytest.mark.realdata
+
+CAPTURES = [
+    ("binance", ["binance/2021-10-11.ws.cf.gz", "binance/2021-10-11.http.cf.gz"]),
+    ("binance-usdm", ["binance_usdm/btcusdt_20240808_head3000.hb.gz"]),
+    ("kraken", ["kraken/2021-04-17_v1.ws.cf.gz"]),
+    ("okx", ["okx/2022-05-13.ws.cf.gz"]),
+    ("bitfinex", ["bitfinex/2021-04-17.ws.cf.gz"]),
+    ("deribit", ["deribit/2021-04-05.ws.cf.gz"]),
+    ("coinbase", ["coinbase/2021-04-17_level2.ws.cf.gz"]),
+    ("coinbase", ["coinbase/2016-03-12_full_l3.pat.gz"]),
+]
+
+
+def padded(levels, depth):
+    return [side + [(0, 0)] * (depth - len(side)) for side in levels.top(depth)]
+
+
+def finer(sides, old, new):
+    price, size = 10 ** (old.price_exp - new.price_exp), 10 ** (old.size_exp - new.size_exp)
+    return [[(at * price, amount * size) for at, amount in side] for side in sides]
+
+
+@pytest.mark.parametrize(("venue", "files"), CAPTURES, ids=[f"{venue}-{files[0][-20:]}" for venue, files in CAPTURES])
+def test_every_way_to_a_book_is_the_same_book(realdata, tmp_path, venue, files):
+    chance, whole = random.Random(3), 0
+    with Store.create(tmp_path / "md") as store:
+        import_files(store, catalog.get(venue), [realdata / name for name in files])
+        for feed in store.feeds():
+            if feed.symbol == SESSION_SYMBOL:
+                continue
+            with store.reader(feed.name) as reader:
+                book, seen, states = Book(reader), [], []
+                for event, _ in book:
+                    if event.step is not None and event.step.applied:
+                        seen.append(
+                            (event.recv_ns, book.last_seq, event.step.applied, padded(book.levels, 3), book.scale)
+                        )
+                    states.append((event.recv_ns, book.state, book.last_seq, padded(book.levels, 3), book.scale))
+                reader.to_start()
+                tops = Book(reader).tops(3)
+                assert book.undecodable == 0
+            whole += len(seen)
+            ends = [sum(row[2] for row in seen[: number + 1]) - 1 for number in range(len(seen))]
+            assert len(tops) == (ends[-1] + 1 if ends else 0)
+            assert tops.seq[ends].tolist() == [row[1] for row in seen]
+            assert tops.recv_ns[ends].tolist() == [row[0] for row in seen]
+            columns = [tops.column(name) for name in ("bid_price", "bid_size", "ask_price", "ask_size")]
+            for at, (_, _, _, sides, scale) in zip(ends, seen, strict=True):
+                row = [column[at].tolist() for column in columns]
+                got = [list(zip(*row[:2], strict=True)), list(zip(*row[2:], strict=True))]
+                assert got == finer(sides, scale, tops.scale)
+            for _ in range(4 if states else 0):
+                moment = chance.randint(states[0][0] - 1, states[-1][0] + 1)
+                with store.reader(feed.name) as reader:
+                    then = Book(reader).advance_to(moment)
+                    reader.to_start()
+                    table = Book(reader).grid(1, 1, start_ns=moment, stop_ns=moment + 1)
+                before = [state for state in states if state[0] <= moment]
+                if not before:
+                    assert then.state is State.WAITING
+                    continue
+                _, state, seq, sides, scale = before[-1]
+                assert (then.state, then.last_seq, padded(then.levels, 3)) == (
+                    state,
+                    seq,
+                    finer(sides, scale, then.scale),
+                )
+                assert table["state"].to_pylist() == [state.name]
+    assert whole
