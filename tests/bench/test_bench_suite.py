@@ -19,6 +19,8 @@ from mdtool.venues.catalog import names
 HERE = [module for module in RIVALS if importlib.util.find_spec(module)]  # the first is what `apply` is compared with
 FIGURES = {
     "append": ["append", "append_clock", "append_kernel"],
+    "roll": ["roll_p50", "roll_p99.9", "roll_p99.99"],
+    "receive": ["receive_paced", "receive_flood"],
     "iterate": ["records", "records_unverified", "payloads", "batches"],
     "latency": ["p50", "p99", "p99.9"],
     "decode": ["messages", "megabytes", "level", "envelope", "against_float"],
@@ -29,7 +31,8 @@ FIGURES = {
 }
 BUDGETED = {
     ("append", "append"), ("iterate", "records"), ("latency", "p50"), ("decode", "messages"), ("decode", "megabytes"),
-    ("book", "apply"), ("replay", "batches"), ("replay", "ndjson"), ("replay", "late_p50"), ("replay", "late_p99"),
+    ("book", "apply"), ("receive", "receive_paced"), ("receive", "receive_flood"),
+    ("replay", "batches"), ("replay", "ndjson"), ("replay", "late_p50"), ("replay", "late_p99"),
 }  # fmt: skip
 
 
@@ -82,7 +85,7 @@ def test_a_capture_is_sealed_beside_the_made_up_messages(tmp_path: Path) -> None
 
 
 def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no benchmark called 'speed'; there are: append, iterate"):
+    with pytest.raises(UsageError, match="no benchmark called 'speed'; there are: append, roll, iterate"):
         run(["append", "speed"])
     with pytest.raises(UsageError, match="no such directory"):
         run(["append"], directory=tmp_path / "missing")
