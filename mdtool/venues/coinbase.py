@@ -118,12 +118,15 @@ class FullRule(ContiguousRule):
 
 class TradeRule(IdRule):
     """Trade ids, each one more than the last. What is sent at the start of a subscription is the last trade before it:
-    one that was received already is no repeat."""
+    it says where the ids stand, and is only a trade of this recording if it is one that was missed."""
 
     def judge(self, message: Message) -> Verdict:
         if isinstance(message, Trade) and message.count == 0:
-            number = message.trade_id
-            return Verdict.KEEPALIVE if number == self.last else self._advance(number - 1, number)
+            if self.last is None:
+                self.last = self._begin = message.trade_id
+            if self.last == message.trade_id:
+                return Verdict.KEEPALIVE
+            return self._advance(message.trade_id - 1, message.trade_id)
         return super().judge(message)
 
 

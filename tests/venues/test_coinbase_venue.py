@@ -277,7 +277,7 @@ def test_the_last_match_before_a_subscription():
     ]  # fmt: skip
     V = Verdict
     judged = [rule.judge(message) for kind in kinds for message in decode(match(*kind))]
-    assert judged == [V.APPLY, V.APPLY, V.APPLY, V.KEEPALIVE, V.APPLY, V.APPLY, V.APPLY, V.GAP, V.APPLY]
+    assert judged == [V.KEEPALIVE, V.APPLY, V.APPLY, V.KEEPALIVE, V.APPLY, V.APPLY, V.APPLY, V.GAP, V.APPLY]
 
 
 @pytest.mark.parametrize(
