@@ -1,0 +1,97 @@
+"""Connections numbered across all they carry, over the feeds of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mdtool.audit import FeedReport, audit_store
+from mdtool.audit.findings import Duplicate, Gap, OutOfOrder
+from mdtool.model import Kind
+from mdtool.storage.store import Store
+from mdtool.venues import catalog
+
+VENUE = "bitfinex"  # the one whose connections are numbered
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.create(tmp_path / "store") as opened:
+        yield opened
+
+
+def filled(store: Store, frames: list[tuple[int, str, int, int]]) -> FeedReport:
+    """(receive time, symbol, session, number) each; the report of the session feed."""
+    for symbol in ("BTC_USD", "ETH_USD", "_session"):
+        with store.writer(f"{VENUE}/{symbol}", sync="none", chunk_bytes=1 << 20) as writer:
+            stream = writer.stream("book-P0" if symbol != "_session" else "other")
+            for ns, owner, session, number in frames:
+                if owner == symbol:
+                    writer.append(ns, int(Kind.DATA), stream, session, b'[1,"hb",%d]' % number, 0)
+            writer.end(10**18, "done")
+    reports = {report.feed: report for report in audit_store(store, catalog.get, [f.name for f in store.feeds()])}
+    assert all(report.clean for name, report in reports.items() if name != f"{VENUE}/_session")
+    return reports[f"{VENUE}/_session"]
+
+
+def interleaved(numbers: list[int], session: int = 1, start: int = 10**17) -> list[tuple[int, str, int, int]]:
+    owners = ("BTC_USD", "ETH_USD", "_session")
+    return [(start + i, owners[i % 3], session, number) for i, number in enumerate(numbers)]
+
+
+def verdicts(report: FeedReport) -> dict[str, int]:
+    return next(dict(stream.verdicts) for stream in report.streams if stream.stream == "connection")
+
+
+def test_whole(store: Store) -> None:
+    report = filled(store, interleaved(list(range(1, 31))))
+    assert report.clean and verdicts(report) == {"apply": 30}
+    (interval,) = [i for i in report.intervals if i.stream == "connection"]
+    assert (interval.state.value, interval.from_ns, interval.to_ns) == ("whole", 10**17, 10**17 + 29)
+
+
+def test_a_frame_of_any_feed_missing(store: Store) -> None:
+    frames = interleaved(list(range(1, 31)))
+    gone = frames.pop(11)
+    report = filled(store, frames)
+    (gap,) = report.findings
+    assert isinstance(gap, Gap)
+    assert (gap.stream, gap.after_seq, gap.next_first_seq) == ("connection", gone[3] - 1, gone[3] + 1)
+    assert (gap.after_ns, gap.next_ns) == (gone[0] - 1, gone[0] + 1)
+    assert [i.state.value for i in report.intervals if i.stream == "connection"] == ["whole", "broken", "whole"]
+
+
+def test_a_frame_twice_and_one_late(store: Store) -> None:
+    report = filled(store, interleaved([1, 2, 2, 3, 5, 4, 6]))
+    assert [type(finding) for finding in report.findings] == [Duplicate, Gap, OutOfOrder]
+    assert verdicts(report) == {"apply": 4, "stale": 1, "gap": 1, "out_of_order": 1}
+
+
+def test_each_session_counts_for_itself(store: Store) -> None:
+    second = interleaved([1, 2, 3, 4], session=2, start=10**17 + 100)
+    report = filled(store, interleaved([1, 2, 3, 4, 5]) + second)
+    assert report.clean and verdicts(report) == {"apply": 9}
+    assert len([i for i in report.intervals if i.stream == "connection"]) == 2
+
+
+def test_frames_of_two_feeds_received_in_one_nanosecond_are_ordered_by_their_numbers(store: Store) -> None:
+    frames = [
+        (10**17, "ETH_USD", 1, 1),
+        (10**17, "BTC_USD", 1, 2),
+        (10**17, "ETH_USD", 1, 3),
+        (10**17 + 1, "_session", 1, 4),
+    ]
+    assert filled(store, frames).clean
+
+
+def test_unnumbered_frames_leave_the_report_as_it_is(store: Store) -> None:
+    report = filled(store, [])
+    assert "connection" not in {stream.stream for stream in report.streams}
+
+
+def test_a_stretch_of_time(store: Store) -> None:
+    filled(store, interleaved(list(range(1, 31))))
+    (report,) = audit_store(store, catalog.get, [f"{VENUE}/_session"], from_ns=10**17 + 10, to_ns=10**17 + 20)
+    assert verdicts(report) == {"apply": 10}
