@@ -23,6 +23,10 @@ CAPTURES = [
     ("okx", ["okx/2022-05-13.ws.cf.gz"]),
     ("bitfinex", ["bitfinex/2021-04-17.ws.cf.gz"]),
     ("deribit", ["deribit/2021-04-05.ws.cf.gz"]),
+    ("gate", ["gateio/2021-04-22.ws.cf.gz", "gateio/2021-04-22.http.cf.gz"]),
+    ("gate-futures", ["gateio_futures/2023-06-01.ws.cf.gz", "gateio_futures/2023-06-01.http.cf.gz"]),
+    ("bitstamp", ["bitstamp/2022-01-04.ws.cf.gz", "bitstamp/2022-01-04.http.cf.gz"]),
+    ("hyperliquid", ["hyperliquid/btcusd_20250126.hb.gz"]),
     ("coinbase", ["coinbase/2021-04-17_level2.ws.cf.gz"]),
     ("coinbase", ["coinbase/2016-03-12_full_l3.pat.gz"]),
 ]
@@ -52,6 +56,8 @@ def test_every_way_to_a_book_is_the_same_book(realdata, tmp_path, venue, files):
                         seen.append(
                             (event.recv_ns, book.last_seq, event.step.applied, padded(book.levels, 3), book.scale)
                         )
+                    if book.levels is None:  # a feed of trades alone
+                        continue
                     states.append((event.recv_ns, book.state, book.last_seq, padded(book.levels, 3), book.scale))
                 reader.to_start()
                 tops = Book(reader).tops(3)
