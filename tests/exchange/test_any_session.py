@@ -17,8 +17,34 @@ from mdtool.venues import catalog
 
 each = pytest.mark.parametrize("name", sorted(PROTOCOLS))
 words = st.sampled_from(
-    "subscribe unsubscribe SUBSCRIBE UNSUBSCRIBE ping conf public/subscribe bts:subscribe method event op args params "
-    "channel symbol pair data id type topic book trades depth subscription chanId flags".split()
+    [
+        "subscribe",
+        "unsubscribe",
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "ping",
+        "conf",
+        "public/subscribe",
+        "bts:subscribe",
+        "method",
+        "event",
+        "op",
+        "args",
+        "params",
+        "channel",
+        "symbol",
+        "pair",
+        "data",
+        "id",
+        "type",
+        "topic",
+        "book",
+        "trades",
+        "depth",
+        "subscription",
+        "chanId",
+        "flags",
+    ]
 )
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=20), words),
