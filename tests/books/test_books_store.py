@@ -8,13 +8,25 @@ import random
 import pytest
 
 from mdtool.books.book import Book
+from mdtool.books.checks import crossed
 from mdtool.books.sync import State
 from mdtool.interop.importer import import_files
-from mdtool.model import SESSION_SYMBOL
+from mdtool.kernel.ladder import decimal
+from mdtool.model import SESSION_SYMBOL, UNKNOWN, Quote
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
 pytestmark = pytest.mark.realdata
+
+# Quotes whose id is that of a book, and checksums: all of them agree. By the capture's first file.
+COINCIDE = {
+    "binance/2021-10-11.ws.cf.gz": 26,
+    "binance/ethusdt_20240808_head3000.hb.gz": 46,
+    "binance_usdm/btcusdt_20240808_head3000.hb.gz": 23,
+    "binance_usdm/ethusdt_20240808.hb.gz": 551,
+    "gateio_futures/2023-06-01.ws.cf.gz": 18,
+}
+CHECKSUMS = {"kraken/2021-04-17_v1.ws.cf.gz": 4269, "okx/2022-05-13.ws.cf.gz": 290}
 
 CAPTURES = [
     ("binance", ["binance/2021-10-11.ws.cf.gz", "binance/2021-10-11.http.cf.gz"]),
@@ -41,7 +53,49 @@ def finer(sides, old, new):
     return [[(at * price, amount * size) for at, amount in side] for side in sides]
 
 
-@pytest.mark.parametrize(("venue", "files"), CAPTURES, ids=[f"{venue}-{files[0][-20:]}" for venue, files in CAPTURES])
+QUOTED = [*CAPTURES, ("binance", ["binance/ethusdt_20240808_head3000.hb.gz"])]
+QUOTED.append(("binance-usdm", ["binance_usdm/ethusdt_20240808.hb.gz"]))
+
+
+def ids(captures):
+    return [f"{venue}-{files[0][-20:]}" for venue, files in captures]
+
+
+def as_levels(quote, scale):
+    """Both sides of a quote as a book of that scale would have them."""
+    return [
+        (decimal(price, scale.price_exp), decimal(size, scale.size_exp))
+        for price, size in ((quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size))
+    ]
+
+
+@pytest.mark.parametrize(("venue", "files"), QUOTED, ids=ids(QUOTED))
+def test_no_book_is_crossed_and_all_quotes_and_checksums_agree(realdata, tmp_path, venue, files):
+    coincide, checked = 0, 0
+    with Store.create(tmp_path / "md") as store:
+        import_files(store, catalog.get(venue), [realdata / name for name in files])
+        for feed in store.feeds():
+            quotes, touches = {}, {}
+            with store.reader(feed.name) as reader:
+                book = Book(reader)
+                for event, _ in book:
+                    if isinstance(event.message, Quote) and event.message.seq != UNKNOWN:
+                        quotes[event.message.seq] = event.message
+                    if event.step is not None and event.step.applied and book.state is State.SYNCED:
+                        assert crossed(book.levels) == []
+                        touches[book.last_seq] = [book.best_bid(), book.best_ask()], book.scale
+                assert book.gaps == 0
+                if book.sync is not None and book.sync.check is not None:
+                    checked += book.sync.check.matched
+                    assert book.sync.check.mismatched == 0
+            for seq in quotes.keys() & touches.keys():
+                touch, scale = touches[seq]
+                assert touch == as_levels(quotes[seq], scale)
+                coincide += 1
+    assert (coincide, checked) == (COINCIDE.get(files[0], 0), CHECKSUMS.get(files[0], 0))
+
+
+@pytest.mark.parametrize(("venue", "files"), CAPTURES, ids=ids(CAPTURES))
 def test_every_way_to_a_book_is_the_same_book(realdata, tmp_path, venue, files):
     chance, whole = random.Random(3), 0
     with Store.create(tmp_path / "md") as store:
