@@ -16,36 +16,11 @@ from mdtool.model import Scale
 from mdtool.venues import catalog
 
 each = pytest.mark.parametrize("name", sorted(PROTOCOLS))
-words = st.sampled_from(
-    [
-        "subscribe",
-        "unsubscribe",
-        "SUBSCRIBE",
-        "UNSUBSCRIBE",
-        "ping",
-        "conf",
-        "public/subscribe",
-        "bts:subscribe",
-        "method",
-        "event",
-        "op",
-        "args",
-        "params",
-        "channel",
-        "symbol",
-        "pair",
-        "data",
-        "id",
-        "type",
-        "topic",
-        "book",
-        "trades",
-        "depth",
-        "subscription",
-        "chanId",
-        "flags",
-    ]
+WORDS = (
+    "subscribe unsubscribe SUBSCRIBE UNSUBSCRIBE ping conf public/subscribe bts:subscribe method event op args params "
+    "channel symbol pair data id type topic book trades depth subscription chanId flags"
 )
+words = st.sampled_from(WORDS.split())
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=20), words),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words | st.text(max_size=8), inner, max_size=4),
