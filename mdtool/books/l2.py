@@ -39,6 +39,12 @@ class L2Book(Ladder):
             raise WireError(f"{error} at {scale}") from error
         self._scale = scale
 
+    def copy(self) -> L2Book:
+        """Another with the same levels."""
+        other = L2Book(self._scale)
+        other.become(self)
+        return other
+
     def __eq__(self, other: object) -> bool:
         """The same levels at the same scale."""
         if not isinstance(other, L2Book):

@@ -83,13 +83,14 @@ class L3Book(Orders):
     """Resting orders and the levels they make, as mantissas at `scale`: a kernel.book.Orders that knows the venue's ids
     and what its integers mean."""
 
-    __slots__ = ("_given", "_names", "_next", "_scale")
+    __slots__ = ("_given", "_names", "_next", "_priority", "_scale")
 
     def __init__(self, scale: Scale | None = None, priority: int = KEEP_ON_REDUCE) -> None:
         self._scale = scale or Scale(0, 0)
         self._given: dict[OrderId, int] = {}
         self._names: dict[int, OrderId] = {}
         self._next = FIRST_GIVEN
+        self._priority = priority
 
     def __new__(cls, scale: Scale | None = None, priority: int = KEEP_ON_REDUCE) -> L3Book:
         """The kernel is made with the priority alone."""
@@ -210,6 +211,16 @@ class L3Book(Orders):
             if count is not None and len(found) >= count:
                 break
         return found[:count]
+
+    def copy(self) -> L3Book:
+        """Another with the same orders in the same queues."""
+        other = L3Book(self._scale, self._priority)
+        other._given, other._names, other._next = self._given.copy(), self._names.copy(), self._next
+        for side, levels in ((Side.BID, self.bids()), (Side.ASK, self.asks())):
+            for price, _ in levels:
+                for number, size in super().queue(side, price):
+                    other.add(number, side, price, size)
+        return other
 
     def __repr__(self) -> str:
         return f"<L3Book {self._scale} {len(self)} orders>"

@@ -21,6 +21,7 @@ rule.
 from __future__ import annotations
 
 from collections import deque
+from copy import copy, deepcopy
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -104,6 +105,20 @@ class BookSync:
         if not message.snapshot:
             return self._on_update(message, recv_ns)
         return self._on_whole(message, recv_ns) if message.in_stream else self._on_snapshot(message, recv_ns)
+
+    def copy(self) -> BookSync:
+        """The same as of now, from here on going its own way. An observer is not taken along."""
+        other = copy(self)
+        other.book = self.book.copy()
+        other.check = deepcopy(self.check)
+        other.observer = None
+        other._rule = rule = copy(self._rule)
+        for name, value in vars(rule).items():
+            if isinstance(value, list | deque | set):
+                setattr(rule, name, value.copy())
+        other._parser = type(self._parser)(self._parser.scale)
+        other._held = self._held.copy()
+        return other
 
     def lose(self, recv_ns: int) -> Step:
         """A message of the book stream could not be read: something is missing."""

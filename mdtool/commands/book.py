@@ -1,24 +1,31 @@
-"""`mdtool book`: one book, live on the screen or once."""
+"""`mdtool book`: the order book, live on the screen, at any past moment, or once."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdtool.commands.context import current
+from mdtool.commands.context import Run, current
 from mdtool.commands.options import TIMES, Json
 
 if TYPE_CHECKING:
-    from mdtool.commands.tasks.book import BookFollower
-    from mdtool.view.output import Output
+    from mdtool.commands.tasks.desk import Desk
+    from mdtool.commands.tasks.recorder import RecorderChild
+    from mdtool.commands.tasks.watch import Watch
+    from mdtool.storage.store import Store
+    from mdtool.view.book import BookPicture
+    from mdtool.view.screen import Look
 
 EXAMPLES = (
-    ("mdtool book PENGU_USDT", "live; q quits"),
-    ("mdtool book binance-usdm/ETH_USDT --once", "as it stands, then done"),
-    ("mdtool book ETH_USDT --at 2024-08-08T23:58:00 --json", "as it stood, for a program"),
+    ("mdtool book PENGU_USDT", "live; q quits, the last line says which keys there are"),
+    ("mdtool book PENGU_USDT --live okx", "recorded on the spot, for as long as it is looked at"),
+    ("mdtool book BTC_USDT --venues all", "every venue that is recorded: side by side, and as one with v"),
+    ("mdtool book ETH_USDT --at 2024-08-08T23:58:00", "as it stood; , and . step by an update, [ and ] by a second"),
+    ("mdtool book ETH_USDT --at 2024-08-08T23:58:00 --json", "the same for a program"),
 )
-FRAME = 1 / 12  # seconds between two frames; faster is not seen and costs a core
+FRAME = 1 / 20  # seconds between two frames; faster is not seen and costs a core
 
 
 def book(
@@ -31,51 +38,173 @@ def book(
     ] = 20,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help=f"The book as of then: {TIMES}.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Print the book as recorded so far, and end.")] = False,
+    orders: Annotated[
+        bool, typer.Option("--l3", help="By order: how many at each price, and their queue. Where that is recorded.")
+    ] = False,
+    venues: Annotated[
+        str | None, typer.Option("--venues", metavar="all|LIST", help="The symbol at several venues, commas between.")
+    ] = None,
+    live: Annotated[
+        str | None, typer.Option("--live", metavar="VENUE", help="Record it there for as long as the screen is up.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="WS", help="With --live: websocket base instead of the venue's own.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show a book: a live ladder on a terminal, else once.
 
     The book is rebuilt from what is recorded, and says whether it is whole: SYNCED with every update since its
-    snapshot in it, WAITING for a snapshot, DIRTY behind a gap, STALE when nothing comes, ENDED when the recorder
-    stopped.
+    snapshot in it, WAITING for a snapshot or a source, DIRTY since a gap, STALE when nothing comes, ENDED when the
+    recorder stopped.
+
+    Keys: q quits, space pauses, + and - change the depth, g and G group levels by ticks, n and p (or arrows) go to
+    the next and previous symbol, v turns between several venues side by side and as one. Through time: , and . step
+    by an update, [ and ] by a second, { and } by a minute, x goes to the next gap, l back to live.
+
+    JSON has feed, state, note, as_of_ns, at_ns, last_seq, bids, asks (with --l3 bid_orders and ask_orders), mid,
+    microprice, spread, tick, spread_ticks, spread_bps, imbalance (-1 to 1), messages_per_second, age_ns, latency_ns,
+    state_since_ns, trades, last_trade, minute and day (trades, volume, bought, notional, open, high, low, last, vwap,
+    change), records, updates and gaps. Prices and sizes are decimal text. With --venues it has symbol, best and books.
     """
-    from mdtool.commands.tasks.book import BookFollower
-    from mdtool.venues import catalog
-    from mdtool.view.book import BookScreen
+    from mdtool.commands.tasks.desk import Desk
+    from mdtool.view.screen import Look
 
     run = current(ctx)
     out = run.out
-    with run.store() as store:
-        info, others = run.freshest_feed(store, feed)
-        if others:
-            out.talk(f"{feed} is recorded more than once: this is {info.name}, not {', '.join(others)}")
-        with store.reader(info.name) as reader:
-            until_ns = run.moment([reader], at)
-            follower = BookFollower(reader, catalog.get(info.venue), until_ns)
-            follower.catch_up()
-            if json:
-                out.json(follower.picture(depth).as_json())
-            elif once or at is not None or not out.is_terminal:
-                out.show(BookScreen(follower.picture(depth)))
-            else:
-                _live(out, follower, depth)
+    with ExitStack() as stack:
+        child: RecorderChild | None = None
+        if live is not None:
+            store, name, child = _record(run, stack, feed, live, url)
+            names: tuple[str, ...] = (name,)
+        else:
+            store, names = _found(run, stack, feed, venues)
+        look = Look(depth=depth)
+        if json or once or not out.is_terminal or out.console.is_dumb_terminal:
+            _print(run, store, names, at, look, json=json, by_order=orders)
+            return
+        at_ns = _moment(run, store, names, at)
+        groups, place = _groups(store, names, several=venues is not None)
+        desk = Desk(store, groups, place, look, by_order=orders)
+        stack.callback(desk.close)
+        _live(run, desk, at_ns, child)
 
 
-def _live(out: Output, follower: BookFollower, depth: int) -> None:
-    """The screen until q: redrawn when something is new or a second has passed."""
-    from rich.live import Live
+def _found(run: Run, stack: ExitStack, feed: str, venues: str | None) -> tuple[Store, tuple[str, ...]]:
+    """The store, and the feeds to show. Raises what `Run.feeds` raises, saying how to begin."""
+    from mdtool.errors import FeedNotFound, NotAStore
 
-    from mdtool.clock import SECOND, SystemClock
-    from mdtool.view.book import BookScreen
+    try:
+        store = stack.enter_context(run.store())
+        if venues is None:
+            info, others = run.freshest_feed(store, feed)
+            if others:
+                named = ", ".join(others)
+                run.out.talk(f"{feed} is recorded more than once: this is {info.name}, not {named}; or --venues all")
+            return store, (info.name,)
+        symbol = feed.rpartition("/")[2]
+        patterns = [symbol] if venues == "all" else [f"{venue}/{symbol}" for venue in venues.split(",") if venue]
+        return store, tuple(info.name for info in run.feeds(store, patterns))
+    except (FeedNotFound, NotAStore) as error:
+        venue, _, symbol = feed.rpartition("/")
+        venue = venue or "VENUE"
+        begin = f"mdtool book {symbol} --live {venue}"
+        raise type(error)(f"{error}; to record it: mdtool record {venue} {symbol}, or on the spot: {begin}") from None
+
+
+def _record(run: Run, stack: ExitStack, feed: str, venue: str, url: str | None) -> tuple[Store, str, RecorderChild]:
+    """The store, made where there is none, the feed's name, and what records it."""
+    from mdtool.commands.tasks.recorder import RecorderChild
+    from mdtool.storage.store import Store
+    from mdtool.venues import catalog
+
+    adapter = catalog.get(venue)
+    symbol = adapter.canonical(feed.rpartition("/")[2])
+    store = stack.enter_context(Store.create(run.config().store))
+    child = stack.enter_context(RecorderChild(store.path, adapter.name, symbol, url))
+    return store, f"{adapter.name}/{symbol}", child
+
+
+def _moment(run: Run, store: Store, names: tuple[str, ...], at: str | None) -> int | None:
+    if at is None:
+        return None
+    with ExitStack() as stack:
+        return run.moment([stack.enter_context(store.reader(name, verify=False)) for name in names], at)
+
+
+def _groups(store: Store, names: tuple[str, ...], *, several: bool) -> tuple[list[tuple[str, ...]], int]:
+    """What the keys for the next and previous symbol go through, and where that begins."""
+    from mdtool.model import SESSION_SYMBOL
+    from mdtool.venues.catalog import VENUES
+
+    feeds = [info for info in store.feeds() if info.symbol != SESSION_SYMBOL and info.venue in VENUES]
+    if several:
+        symbols = sorted({info.symbol for info in feeds})
+        groups = [tuple(info.name for info in feeds if info.symbol == symbol) for symbol in symbols]
+        own = next((n for n, group in enumerate(groups) if names[0] in group), None)
+    else:
+        groups = [(info.name,) for info in feeds]
+        own = next((n for n, group in enumerate(groups) if group == names), None)
+    if own is None:
+        return [names, *groups], 0
+    groups[own] = names
+    return groups, own
+
+
+def _print(
+    run: Run, store: Store, names: tuple[str, ...], at: str | None, look: Look, *, json: bool, by_order: bool
+) -> None:
+    """The book once, with its day read to the end."""
+    from mdtool.commands.tasks.watch import Watch
+    from mdtool.view.best import consolidated
+    from mdtool.view.screen import BookScreen
+
+    at_ns = _moment(run, store, names, at)
+    with ExitStack() as stack:
+        watches = [stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=by_order)) for name in names]
+        pictures = [_picture(watch, look.depth) for watch in watches]
+    if not json:
+        run.out.show(BookScreen(pictures, look=look))
+    elif len(pictures) == 1:
+        run.out.json(pictures[0].as_json())
+    else:
+        said = [picture.as_json() for picture in pictures]
+        best = consolidated(pictures).as_json()
+        run.out.json({"symbol": pictures[0].symbol, "best": best, "books": said})
+
+
+def _picture(watch: Watch, depth: int) -> BookPicture:
+    watch.start()
+    watch.read_day(None)
+    return watch.picture(depth)
+
+
+def _live(run: Run, desk: Desk, at_ns: int | None, child: RecorderChild | None) -> None:
+    """The screen until q or a signal, drawn at most twenty times a second."""
+    import signal
+    import time
+
+    from mdtool.clock import SystemClock
     from mdtool.view.keys import Keys
 
-    console, clock = out.console, SystemClock()
-    drawn: tuple[object, ...] = ()
-    with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
-        while "q" not in keys.wait(FRAME if drawn else 0).lower():
-            follower.poll()
+    def stop(number: int, frame: object) -> None:
+        desk.quit = True
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    clock = SystemClock()
+    desk.open(at_ns)
+    failed: str | None = None
+    with Keys() as keys, run.out.painter() as painter:
+        while not desk.quit:
+            began = time.perf_counter()
             now_ns = clock.now_ns()
-            what = (follower.records, now_ns // SECOND, console.size)
-            if what != drawn:
-                live.update(BookScreen(follower.picture(depth, now_ns), console.height), refresh=True)
-                drawn = what
+            desk.poll(now_ns)
+            if child is not None and failed is None and (failed := child.failure()) is not None:
+                desk.say(f"recording has ended: {failed}")
+            size = painter.size
+            lines = desk.frame(now_ns, size)
+            if lines is not None:
+                painter.paint(lines, size)
+            for key in keys.wait(max(0.0, FRAME - (time.perf_counter() - began))):
+                desk.press(key)

@@ -71,7 +71,7 @@ def _show(out: Output, store: Store, session: Session) -> None:
     from mdtool.units import format_size
     from mdtool.venues import catalog
     from mdtool.view.audit import audit_line, audit_page, audit_summary
-    from mdtool.view.book import BookScreen
+    from mdtool.view.screen import BookScreen
     from mdtool.view.reports import feed_table
 
     status = session.status

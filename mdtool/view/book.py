@@ -1,37 +1,31 @@
-"""The ladder: one book drawn at one moment, from 60 columns to as wide as the terminal is.
+"""One book at one moment: what a screen draws and what --json says.
 
-Asks stand above, bids below, the touch in the middle. A bar is the size within reach: everything from the touch to that
-level, against the deepest level shown. What the state line says is never kinder than the sequence allows.
+Rule: exact. Prices and sizes are mantissas until they are written; what is rounded (a mean, a ratio) is rounded to
+nearest, when it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.text import Text
-
-from mdtool.model import UNKNOWN, Scale, Side, Trade, format_decimal
-from mdtool.view.moments import clock, moment
-
-EIGHTHS = " ▏▎▍▌▋▊▉"
-TAPE_FROM = 108  # columns from which the trades get a column of their own
-TAPE_WIDTH = 44
-LADDER_WIDTH = 120  # columns beyond which a longer bar says no more
-FRAME_LINES = 6  # title, heading, spread, blank, trade, counts
-STYLES = {"SYNCED": "bold green", "WAITING": "bold yellow", "DIRTY": "bold red", "STALE": "bold yellow"}
-SIDE_STYLES = {Side.ASK: "red", Side.BID: "green"}
+from mdtool.books.rolling import TradeWindow
+from mdtool.books.stats import Figures, TapeRow
+from mdtool.model import Scale, Side, format_decimal
 
 Level = tuple[int, int]  # price and size mantissas
+Queue = tuple[int, ...]  # sizes of the orders at a price, first come first
+RATIO_DIGITS = 6  # of ratios in JSON
+TAPE_JSON = 20  # trades in JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Print:
-    """A trade and when it was received."""
+class Mid(NamedTuple):
+    """The middle between bid and ask after an update."""
 
     recv_ns: int
-    trade: Trade
+    price: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,184 +40,119 @@ class BookPicture:
     scale: Scale
     bids: tuple[Level, ...]  # best first
     asks: tuple[Level, ...]  # best first
-    trades: tuple[Print, ...]  # newest first
-    records: int  # read so far
-    updates: int  # applied to the book so far
-    gaps: int
+    records: int = 0  # read so far
+    updates: int = 0  # applied to the book so far
+    gaps: int = 0
+    at_ns: int | None = None  # the moment travelled to; None: live
+    figures: Figures | None = None
+    tape: tuple[TapeRow, ...] = ()  # newest first, at the scale of the figures
+    mids: Sequence[Mid] = ()  # oldest first
+    queues: tuple[tuple[Queue, ...], tuple[Queue, ...]] | None = None  # of bids and asks, by level; None: not by order
+    day: tuple[Scale, TradeWindow] | None = None  # the last 24 hours, once they are read
+    day_progress: float = 1.0  # how much of them is read
+    day_since_ns: int = 0  # where they begin, as far as there are records
+
+    @property
+    def symbol(self) -> str:
+        return self.feed.rpartition("/")[2]
+
+    @property
+    def venue(self) -> str:
+        return self.feed.partition("/")[0]
 
     def as_json(self) -> dict[str, object]:
-        """Stable keys; prices and sizes as exact decimal text."""
-        last = self.trades[0] if self.trades else None
-        return {
+        """Stable keys; prices and sizes as exact decimal text, null for what is not known."""
+        figures = self.figures
+        said: dict[str, object] = {
             "feed": self.feed,
             "state": self.state.lower(),
             "note": self.note,
             "as_of_ns": self.as_of_ns,
+            "at_ns": self.at_ns,
             "last_seq": self.last_seq,
             "bids": [self._pair(level) for level in self.bids],
             "asks": [self._pair(level) for level in self.asks],
-            "last_trade": None
-            if last is None
-            else {
-                "recv_ns": last.recv_ns,
-                "trade_id": last.trade.trade_id,
-                "price": last.trade.price,
-                "size": last.trade.size,
-                "side": "buy" if last.trade.side is Side.BID else "sell",
-            },
+        }
+        if self.queues is not None:
+            said["bid_orders"], said["ask_orders"] = (
+                [[format_decimal(size, self.scale.size_exp) for size in queue] for queue in side]
+                for side in self.queues
+            )
+        said |= self._derived(figures)
+        said |= {
+            "trades": [self._trade(row) for row in self.tape[:TAPE_JSON]],
+            "last_trade": self._trade(self.tape[0]) if self.tape else None,
+            "minute": _window(figures.scale, figures.minute) if figures else None,
+            "day": _window(*self.day) | {"recorded_since_ns": self.day_since_ns} if self.day else None,
             "records": self.records,
             "updates": self.updates,
             "gaps": self.gaps,
+        }
+        return said
+
+    def _derived(self, figures: Figures | None) -> dict[str, object]:
+        touch = figures.touch if figures else None
+        latency = figures.latency if figures else None
+        exponent = figures.scale.price_exp if figures else 0
+        return {
+            "mid": fixed(touch.mid, exponent, 1) if touch else None,
+            "microprice": fixed(touch.microprice, exponent, 3) if touch else None,
+            "spread": format_decimal(touch.spread, exponent) if touch else None,
+            "tick": format_decimal(touch.tick, exponent) if touch and touch.tick else None,
+            "spread_ticks": touch.spread_ticks if touch else None,
+            "spread_bps": _ratio(touch.spread_bps) if touch else None,
+            "imbalance": _ratio(figures.imbalance) if figures else None,
+            "messages_per_second": _ratio(figures.rate) if figures else None,
+            "age_ns": figures.age_ns if figures else None,
+            "latency_ns": latency._asdict() if latency else None,
+            "state_since_ns": figures.state_since_ns if figures else 0,
+        }
+
+    def _trade(self, row: TapeRow) -> dict[str, object]:
+        scale = self.figures.scale if self.figures else self.scale
+        return {
+            "recv_ns": row.recv_ns,
+            "venue_ns": row.venue_ns,
+            "trade_id": row.trade_id,
+            "price": format_decimal(row.price, scale.price_exp),
+            "size": format_decimal(row.size, scale.size_exp),
+            "side": "buy" if row.side is Side.BID else "sell",
         }
 
     def _pair(self, level: Level) -> list[str]:
         return [format_decimal(level[0], self.scale.price_exp), format_decimal(level[1], self.scale.size_exp)]
 
 
-class BookScreen:
-    """The renderable. `height` is the lines it may take; without one it shows every level of the picture."""
-
-    def __init__(self, picture: BookPicture, height: int | None = None) -> None:
-        self.picture = picture
-        self.height = height
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for line in self.lines(options.max_width):
-            line.no_wrap = True
-            line.overflow = "crop"
-            yield line
-
-    def lines(self, width: int) -> Iterator[Text]:
-        """The whole screen, line by line."""
-        picture = self.picture
-        depth = max(len(picture.asks), len(picture.bids))
-        if self.height is not None:
-            depth = min(depth, max(1, (self.height - FRAME_LINES) // 2))
-        taped = width >= TAPE_FROM and bool(picture.trades)
-        ladder_width = min(LADDER_WIDTH, width - TAPE_WIDTH if taped else width)
-        rows = list(self._ladder(depth, ladder_width))
-        tape = list(self._tape(len(rows))) if taped else []
-        full = min(width, ladder_width + (TAPE_WIDTH if taped else 0))
-        yield self._title(full)
-        for index, row in enumerate(rows):
-            if index < len(tape):
-                row.pad_right(max(0, ladder_width - row.cell_len))
-                row.append_text(tape[index])
-            yield row
-        yield Text("")
-        yield self._last_trade()
-        yield self._counts()
-
-    def _title(self, width: int) -> Text:
-        picture = self.picture
-        title = Text.assemble((picture.feed, "bold"))
-        state = Text.assemble((picture.state, STYLES.get(picture.state, "bold")))
-        if picture.note:
-            state.append(" " + picture.note)
-        title.pad_right(max(1, width - title.cell_len - state.cell_len))
-        return title.append_text(state)
-
-    def _ladder(self, depth: int, width: int) -> Iterator[Text]:
-        picture = self.picture
-        asks, bids = picture.asks[:depth], picture.bids[:depth]
-        ask_rows, bid_rows = list(_reach(asks)), list(_reach(bids))
-        deepest = max((total for _, _, total in (*ask_rows, *bid_rows)), default=0)
-        texts = [self._texts(row) for row in (*ask_rows, *bid_rows)]
-        widths = [max([len(text[column]) for text in texts] + [len(head)]) for column, head in enumerate(HEADS)]
-        bar = max(4, width - sum(widths) - 2 * len(widths) - 1)
-        cells = "  ".join(f"{head:>{columns}}" for head, columns in zip(HEADS, widths, strict=True))
-        yield Text(f" {cells}  depth", style="dim")
-        for index in range(len(asks) - 1, -1, -1):
-            yield self._row(ask_rows[index], widths, bar, deepest, Side.ASK, touch=index == 0)
-        yield self._spread(width)
-        for index in range(len(bids)):
-            yield self._row(bid_rows[index], widths, bar, deepest, Side.BID, touch=index == 0)
-
-    def _texts(self, row: tuple[int, int, int]) -> tuple[str, str, str]:
-        price, size, total = row
-        scale = self.picture.scale
-        return (
-            format_decimal(price, scale.price_exp),
-            format_decimal(size, scale.size_exp),
-            format_decimal(total, scale.size_exp),
-        )
-
-    def _row(
-        self, row: tuple[int, int, int], widths: list[int], bar: int, deepest: int, side: Side, *, touch: bool
-    ) -> Text:
-        price, size, total = self._texts(row)
-        colour = SIDE_STYLES[side]
-        line = Text()
-        line.append(f" {price:>{widths[0]}}", style=f"bold {colour}" if touch else colour)
-        line.append(f"  {size:>{widths[1]}}", style="bold" if touch else "")
-        line.append(f"  {total:>{widths[2]}}  ", style="dim")
-        line.append(_bar(row[2], deepest, bar), style=colour if touch else f"dim {colour}")
-        return line
-
-    def _spread(self, width: int) -> Text:
-        picture = self.picture
-        if not picture.asks or not picture.bids:
-            what = "no book yet" if not picture.asks and not picture.bids else "one side is empty"
-        else:
-            ask, bid, exponent = picture.asks[0][0], picture.bids[0][0], picture.scale.price_exp
-            spread, middle = ask - bid, (ask + bid) * 5  # of one digit more, so that half a tick is exact
-            what = f"spread {format_decimal(spread, exponent)}"
-            if ask + bid > 0:
-                what += f" ({spread * 20_000 / (ask + bid):.2f} bp)"
-            what += f"  mid {format_decimal(middle, exponent - 1)}"
-            if spread <= 0:
-                what += "  CROSSED" if spread < 0 else "  LOCKED"
-        line = Text(f" {what} ", style="bold")
-        line.append("─" * max(0, width - line.cell_len - 1), style="dim")
-        return line
-
-    def _tape(self, lines: int) -> Iterator[Text]:
-        yield Text("  trades", style="dim")
-        for seen in self.picture.trades[: max(0, lines - 1)]:
-            trade = seen.trade
-            line = Text(f"  {clock(seen.recv_ns)}  ", style="dim")
-            line.append(f"{trade.price:>12}", style=SIDE_STYLES[trade.side])
-            line.append(f" {trade.size:>12}")
-            yield line
-
-    def _last_trade(self) -> Text:
-        if not self.picture.trades:
-            return Text(" no trade yet", style="dim")
-        seen = self.picture.trades[0]
-        side = seen.trade.side
-        line = Text(" last trade ", style="dim")
-        line.append(f"{seen.trade.price} x {seen.trade.size}", style="bold")
-        line.append(" bought" if side is Side.BID else " sold", style=SIDE_STYLES[side])
-        return line.append(f" {clock(seen.recv_ns)} UTC", style="dim")
-
-    def _counts(self) -> Text:
-        """The soundness of what is shown, most telling first: a narrow screen cuts the end."""
-        picture = self.picture
-        line = Text()
-        if picture.as_of_ns:
-            line.append(f" as of {moment(picture.as_of_ns)} UTC", style="dim")
-        line.append(
-            f"  {picture.gaps:,} gap{'' if picture.gaps == 1 else 's'}", style="bold red" if picture.gaps else "dim"
-        )
-        if picture.last_seq != UNKNOWN:
-            line.append(f"  id {picture.last_seq}", style="dim")
-        return line.append(f"  {picture.records:,} records", style="dim")
+def fixed(value: Fraction, exponent: int, more: int = 0) -> str:
+    """A mean of mantissas in decimal text, with `more` digits than they have, rounded to nearest."""
+    return format_decimal(round(value * 10**more), exponent - more)
 
 
-HEADS = ("price", "size", "total")
+def decimals(value: Fraction, digits: int) -> str:
+    """With so many digits behind the point."""
+    return format_decimal(round(value * 10**digits), -digits)
 
 
-def _reach(levels: tuple[Level, ...]) -> Iterator[tuple[int, int, int]]:
-    """(price, size, size from the touch to here) of each level."""
-    total = 0
-    for price, size in levels:
-        total += size
-        yield price, size, total
+def _ratio(value: Fraction | None) -> float | None:
+    return None if value is None else round(float(value), RATIO_DIGITS)
 
 
-def _bar(value: int, most: int, width: int) -> str:
-    """A bar of `width` cells at most, in steps of an eighth of a cell."""
-    if most <= 0:
-        return ""
-    whole, eighths = divmod(value * width * 8 // most, 8)
-    return "█" * whole + (EIGHTHS[eighths] if eighths else "")
+def _window(scale: Scale, window: TradeWindow) -> dict[str, object]:
+    price, size = scale
+
+    def text(value: int | None) -> str | None:
+        return None if value is None else format_decimal(value, price)
+
+    return {
+        "since_ns": window.since_ns,
+        "trades": window.trades,
+        "volume": format_decimal(window.volume, size),
+        "bought": format_decimal(window.bought, size),
+        "notional": format_decimal(window.notional, price + size),
+        "open": text(window.first),
+        "high": text(window.high),
+        "low": text(window.low),
+        "last": text(window.last),
+        "vwap": None if window.vwap is None else fixed(window.vwap, price, 2),
+        "change": text(window.change),
+    }

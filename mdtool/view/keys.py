@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
 import time
 import tty
 from types import TracebackType
+
+# What terminals send for keys that are no character, in either cursor mode.
+NAMED = {"A": "up", "B": "down", "C": "right", "D": "left"}
+SEQUENCE = re.compile(r"\x1b[\[O][0-9;]*([A-Za-z~])|\x1b|.", re.DOTALL)
+
+
+def presses(text: str) -> list[str]:
+    """What a terminal sent as keys: single characters, arrows by name, "escape"; other sequences are no key.
+
+    >>> presses("q\\x1b[C\\x1b[3~")
+    ['q', 'right']
+    """
+    found = []
+    for match in SEQUENCE.finditer(text):
+        if match[0] == "\x1b":
+            found.append("escape")
+        elif match[1] is None:
+            found.append(match[0])
+        elif match[1] in NAMED:
+            found.append(NAMED[match[1]])
+    return found
 
 
 class Keys:
@@ -27,10 +49,10 @@ class Keys:
         if self._fd >= 0:
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
 
-    def wait(self, seconds: float) -> str:
+    def wait(self, seconds: float) -> list[str]:
         """What was pressed, waiting `seconds` at most; empty where nothing was."""
         if self._fd < 0:
             time.sleep(seconds)
-            return ""
+            return []
         ready, _, _ = select.select([self._fd], [], [], seconds)
-        return os.read(self._fd, 64).decode("utf-8", "replace") if ready else ""
+        return presses(os.read(self._fd, 256).decode("utf-8", "replace")) if ready else []

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
+    from mdtool.view.painter import Painter
+
 PIPED_WIDTH = 160  # columns a report may take where no terminal says otherwise: nothing is cut in a file or a pipe
 PROGRESS_EVERY = 0.1  # seconds between two redraws of the progress line
 
@@ -86,6 +88,12 @@ class Output:
         with self.console.capture() as drawn:
             self.console.print(renderable)
         self.data("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+    def painter(self) -> Painter:
+        """The terminal as a screen that is drawn again and again."""
+        from mdtool.view.painter import Painter
+
+        return Painter(sys.stdout, self.console.color_system, no_color=self.console.no_color)
 
     def line(self, text: Text) -> None:
         """One line of data: styled on a terminal, plain elsewhere, never wrapped."""

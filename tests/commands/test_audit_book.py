@@ -144,14 +144,17 @@ def test_book_behind_a_gap_says_so(mdtool, tmp_path: Path) -> None:
     store = without(tmp_path, mdtool, 12)
     book = json.loads(mdtool("--store", store, "book", "ALPHA_USDT", "--json").out)
     assert (book["state"], book["gaps"], book["last_seq"]) == ("dirty", 1, depth_ids()[10][1])
-    assert "DIRTY gap, waiting for snapshot" in mdtool("--store", store, "book", "ALPHA_USDT", "--once").out
+    assert (
+        "DIRTY  since 08:53:21.222: gap, waiting for snapshot"
+        in mdtool("--store", store, "book", "ALPHA_USDT", "--once").out
+    )
 
 
 def test_book_before_its_snapshot(mdtool, alpha: Path) -> None:
     book = json.loads(mdtool("--store", alpha, "book", "ALPHA_USDT", "--json", "--at", "first+100ms").out)
     assert (book["state"], book["bids"], book["asks"], book["last_seq"]) == ("waiting", [], [], -1)
     drawn = mdtool("--store", alpha, "book", "ALPHA_USDT", "--at", "first+100ms").out
-    assert "WAITING for snapshot" in drawn
+    assert "WAITING  for snapshot" in drawn
     assert "no book yet" in drawn
 
 
@@ -160,13 +163,22 @@ def test_book_takes_the_freshest_of_several(mdtool, alpha: Path) -> None:
         writer.append(10**18, Kind.DATA, writer.stream("trade"), 1, b"{}")
     done = mdtool("--store", alpha, "book", "ALPHA_USDT", "--json")
     assert json.loads(done.out)["feed"] == "sim/ALPHA_USDT"
-    assert done.err == "ALPHA_USDT is recorded more than once: this is sim/ALPHA_USDT, not binance/ALPHA_USDT\n"
+    assert done.err == (
+        "ALPHA_USDT is recorded more than once: this is sim/ALPHA_USDT, not binance/ALPHA_USDT; or --venues all\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["BETA_USDT"], "mdtool: BETA_USDT: no such feed; near it: sim/ALPHA_USDT"),
+        (
+            ["BETA_USDT"],
+            "mdtool: BETA_USDT: no such feed; near it: sim/ALPHA_USDT; to record it: mdtool record VENUE BETA_USDT, "
+            "or on the spot: mdtool book BETA_USDT --live VENUE",
+        ),
+        (["okx/ALPHA_USDT"], "mdtool: okx/ALPHA_USDT: no such feed; near it: sim/ALPHA_USDT; to record it: mdtool rec"),
+        (["ALPHA_USDT", "--l3"], "mdtool: sim/ALPHA_USDT: no stream by order is recorded, so there is no L3 book; it"),
+        (["ALPHA_USDT", "--live", "nowhere"], "mdtool: unknown venue 'nowhere'"),
         (["ALPHA_USDT", "--at", "soon"], "mdtool: no time: 'soon'; expected"),
         (["ALPHA_USDT", "--depth", "0"], "mdtool: invalid value for '--depth'"),
         ([], "mdtool: missing argument 'FEED'; see: mdtool book --help"),

@@ -1,190 +1,288 @@
-"""A feed's book out of the store: as of some time, or following what is recorded.
+"""A feed's book out of the store: following what is recorded, or as of any moment, and from there step by step.
 
-Rule: reading begins shortly before the last whole book, not at the feed's beginning, and goes back further only where
-that one does not connect; so a feed of a month opens as fast as one of a minute.
+Rule: reading begins at the nearest whole book before the moment, not at the feed's beginning, and goes back further
+only where that one does not connect; so a feed of a month opens as fast as one of a minute. Of the time before the last
+minute only the book's own messages are decoded.
 """
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_left
 from collections import deque
+from fractions import Fraction
+from itertools import islice
+from typing import NamedTuple
 
-import numpy as np
-
-from mdtool.books.l2 import L2Book
-from mdtool.books.sync import BookSync, State, open_book
-from mdtool.clock import SECOND
-from mdtool.errors import UsageError, WireError
+from mdtool.books.book import Book
+from mdtool.books.sync import BookSync, State
+from mdtool.clock import MINUTE, SECOND
+from mdtool.commands.tasks.picture import STALE_AFTER_NS, WRITER_TTL_NS, Worth, draw, worth
+from mdtool.commands.tasks.wholes import SNAPSHOT_STREAM, starts
+from mdtool.errors import UsageError
 from mdtool.kernel.journal import Record
-from mdtool.model import UNKNOWN, Flag, Kind, Message, Trade, Update
+from mdtool.model import Kind
 from mdtool.storage.reader import Reader, WriterStatus
-from mdtool.venues.venue import Decoder, Venue
-from mdtool.view.book import BookPicture, Print
+from mdtool.venues.venue import Venue
+from mdtool.view.book import BookPicture, Mid
 
-SNAPSHOT_STREAM = "snapshot"
-LEAD_NS = 10 * SECOND  # how long before a whole book the update that connects to it may have been received
-TRIES = 3  # whole books to try, newest first, before reading from the beginning
-TRADES_KEPT = 100
-STALE_AFTER_NS = 5 * SECOND  # without a record; a quiet symbol is as silent as a dead line, and neither is fresh
-WRITER_TTL_NS = 5 * SECOND
+__all__ = ["STALE_AFTER_NS", "BookFollower"]
+
+TRIES = 8  # whole books to try, newest first, before reading from the beginning
+TAIL_NS = MINUTE  # before the moment: everything in it is read, for the tape and the rates
+MID_EVERY_NS = SECOND // 20  # at most so often is the mid kept for the sparkline
+MIDS_KEPT = 6_000
+STEPS_KEPT = 4_096  # positions of the last updates, to step back
+MARK_EVERY = 2_000  # updates between two copies of the book kept while travelling
+MARKS_KEPT = 48
+LOOK_EVERY = 64  # records between two looks at the clock
+
+
+class _Mark(NamedTuple):
+    """A book as it stood before a position."""
+
+    position: int
+    recv_ns: int
+    sync: BookSync
 
 
 class BookFollower:
     """One feed's book as a reader sees it. Call `catch_up` once, then `poll` for what is new. `until_ns`: the book as
-    of that receive time."""
+    of that receive time; `by_order`: of the stream that has every order. Raises UsageError where there is none."""
 
-    def __init__(self, reader: Reader, venue: Venue, until_ns: int | None = None) -> None:
+    def __init__(self, reader: Reader, venue: Venue, until_ns: int | None = None, *, by_order: bool = False) -> None:
         self._reader = reader
         self._venue = venue
-        self._until_ns = until_ns
-        self._book_stream: str | None = None
-        self._decoders: dict[int, Decoder | None] = {}
-        self._has_trades = any(name in venue.trade_streams for name in reader.streams)
-        self.trades: deque[Print] = deque(maxlen=TRADES_KEPT)
-        self._begin()
+        self._stream = self._order_stream() if by_order else None
+        self.at_ns = until_ns  # the moment travelled to; None: live
+        self.is_behind = False  # the last poll left something unread
+        self._marks: list[_Mark] = []  # by position
+        self._status_at_ns = 0
+        self._alive = False
+        self._fresh(None, 0)
 
-    def _begin(self) -> None:
-        self.records = 0
+    def _order_stream(self) -> str:
+        names = self._reader.streams
+        found = [name for name in names if self._venue.is_book(name) and self._venue.traits(name).by_order]
+        if not found:
+            raise UsageError(
+                f"{self._reader.feed.name}: no stream by order is recorded, so there is no L3 book; it has "
+                f"{', '.join(name for name in names if self._venue.is_book(name)) or 'no book stream'}"
+            )
+        return found[0]
+
+    def _fresh(self, mark: _Mark | None, base: int) -> None:
+        """Begin anew: of a kept book, or with nothing before the record at `base`."""
+        self.book = Book(self._reader, stream=self._stream)
         self.updates = 0
-        self.undecoded = 0
+        self.records = 0
         self.as_of_ns = 0
         self.ended_ns: int | None = None
-        self._sync: BookSync | None = None
-        self._pending: list[tuple[Message, int]] = []  # whole books before the first update told which rule holds
-        self.trades.clear()
+        self.mids: deque[Mid] = deque(maxlen=MIDS_KEPT)
+        self._steps: deque[int] = deque(maxlen=STEPS_KEPT)  # positions of the last updates applied
+        self._marked = 0  # updates applied when the last mark was set
+        self._bookish: dict[int, bool] = {}
+        self._base = base
+        if mark is not None:
+            self.book.sync = mark.sync.copy()
+            self.as_of_ns = mark.recv_ns
 
     @property
     def state(self) -> State:
-        return self._sync.state if self._sync else State.WAITING
+        return self.book.state
+
+    @property
+    def sync(self) -> BookSync | None:
+        return self.book.sync
+
+    # -- to a moment --------------------------------------------------------------------------------------------
 
     def catch_up(self) -> None:
         """Read what there is, so that the book stands as of now (or of `until_ns`)."""
-        for start_ns in self._starts():
-            self._begin()
-            if start_ns is None:
-                self._reader.to_start()
-            else:
-                self._reader.seek(start_ns)
-            self.poll()
-            if self.state is State.SYNCED:
-                return
+        self._rebuild(self.at_ns, None)
 
-    def poll(self) -> int:
-        """Take in what is new; the number of records."""
-        before = self.records
-        until_ns = self._until_ns
+    def go_live(self) -> None:
+        """Back to now, following again."""
+        self.at_ns = None
+        self._rebuild(None, None)
+
+    def go_to(self, ns: int) -> None:
+        """The book as of a receive time, not beyond the feed's last record."""
+        ns = min(ns, self._reader.last_ns or ns)
+        ns = max(ns, self._reader.first_ns or ns)
+        forward = self.at_ns is not None and self.as_of_ns <= ns and ns >= self.at_ns
+        self.at_ns = ns
+        if forward and self.state is not State.WAITING:
+            self._read(ns, None)
+        else:
+            self._rebuild(ns, None)
+
+    def next_update(self) -> None:
+        """The book after the next update that goes into it; where there is none, as it is at the end."""
+        self._enter_travel()
+        before = self.updates
         for record in self._reader.records():
-            if until_ns is not None and record.recv_ns > until_ns:
-                break
             self._take(record)
-        return self.records - before
+            if self.updates != before:
+                break
+        self.at_ns = max(self.at_ns or 0, self.as_of_ns)
+        self._stay()
 
-    def picture(self, depth: int, now_ns: int | None = None) -> BookPicture:
-        """The book now. With `now_ns` it is looked at as live: silence and the writer's end show in the state."""
-        sync = self._sync
-        state, note = self._state(now_ns)
-        return BookPicture(
-            feed=self._reader.feed.name,
-            state=state,
-            note=note,
-            as_of_ns=self.as_of_ns,
-            last_seq=sync.last_seq if sync else UNKNOWN,
-            scale=sync.book.scale if sync else L2Book().scale,
-            bids=tuple(sync.book.bids(depth)) if sync else (),
-            asks=tuple(sync.book.asks(depth)) if sync else (),
-            trades=tuple(self.trades),
-            records=self.records,
-            updates=self.updates,
-            gaps=sync.gaps if sync else 0,
-        )
+    def previous_update(self) -> None:
+        """The book before the last update that went into it."""
+        self._enter_travel()
+        if not self._steps:
+            self.go_to(self.as_of_ns - 1)
+            return
+        position = self._steps[-1]
+        self._rebuild(self.at_ns, position)
+        self.at_ns = self.as_of_ns
 
-    def _state(self, now_ns: int | None) -> tuple[str, str]:
-        notes = {State.WAITING: "for snapshot", State.DIRTY: "gap, waiting for snapshot", State.SYNCED: ""}
-        name, note = self.state.name, notes[self.state]
-        if now_ns is None:
-            return name, note
-        worth = "" if self.state is State.SYNCED else f", {name} {note}"
-        if self.ended_ns is not None:
-            return "ENDED", f"the recorder stopped{worth}"
-        silent_ns = now_ns - self.as_of_ns
-        if self.as_of_ns and silent_ns > STALE_AFTER_NS:
-            alive = self._reader.writer_status(WRITER_TTL_NS, now_ns) is WriterStatus.ALIVE
-            return "STALE", f"{silent_ns // SECOND} s{'' if alive else ', no recorder'}{worth}"
-        return name, note
+    def seek_gap(self, seconds: float) -> bool:
+        """Read on to the next hole in the book's sequence, for about so long at most; whether there is no more to do:
+        it stands at one, or at the end."""
+        self._enter_travel()
+        before, stop = self.book.gaps, time.perf_counter() + seconds
+        for number, record in enumerate(self._reader.records(), 1):
+            self._take(record)
+            if self.book.gaps != before or (number % LOOK_EVERY == 0 and time.perf_counter() > stop):
+                break
+        else:
+            self.at_ns = self.as_of_ns
+            return True
+        self.at_ns = self.as_of_ns
+        self._stay()
+        return self.book.gaps != before
 
-    def _starts(self) -> list[int | None]:
-        """Where to begin: before each of the last whole books, newest first, and then the feed's beginning (None)."""
-        if SNAPSHOT_STREAM not in self._reader.streams:
-            return [None]
-        stream = self._reader.streams.index(SNAPSHOT_STREAM)
-        found: deque[int] = deque(maxlen=TRIES)
+    def _enter_travel(self) -> None:
+        if self.at_ns is None:
+            self.at_ns = self.as_of_ns
+
+    def _stay(self) -> None:
+        """Leave an iteration where it is: the next one begins there."""
+        self._reader.move_to(self._reader.position)
+
+    def _rebuild(self, ns: int | None, position: int | None) -> None:
+        """The book as of a time (None: now) and before a position (None: any)."""
+        last_ns = self._reader.last_ns
+        if last_ns is None:
+            self._fresh(None, 0)
+            return
+        self._reader.seek((last_ns if ns is None else min(ns, last_ns)) - TAIL_NS)
+        tail = self._reader.position
+        mark = self._mark_before(ns, position)
+        if mark is not None:
+            self._build(mark, mark.position, tail, ns, position)
+            return
+        found = False
+        for start in islice(starts(self._reader, self._venue, ns, self._stream), TRIES):
+            if position is None or start < position:
+                found = True
+                if self._build(None, start, tail, ns, position):
+                    return
         self._reader.to_start()
-        for batch in self._reader.batches():
-            rows = batch.rows
-            good = (rows["kind"] == Kind.RESPONSE) & (rows["stream"] == stream) & (rows["flags"] & Flag.FAILED == 0)
-            if self._until_ns is not None:
-                good &= rows["recv_ns"] <= self._until_ns
-            found.extend(int(ns) for ns in rows["recv_ns"][np.flatnonzero(good)[-TRIES:]])
-        return [*(ns - LEAD_NS for ns in reversed(found)), None]
+        if not found or not self._build(None, self._reader.position, tail, ns, position):
+            self._build(None, tail, tail, ns, position)
+
+    def _build(self, mark: _Mark | None, base: int, tail: int, ns: int | None, position: int | None) -> bool:
+        """Whether there has been a whole book."""
+        self._fresh(mark, base)
+        self._reader.move_to(min(base, tail)) if min(base, tail) else self._reader.to_start()
+        self._read(ns, position, tail)
+        return self.state is not State.WAITING
+
+    def _read(self, ns: int | None, position: int | None, tail: int = 0) -> None:
+        base = self._base
+        for record in self._reader.records():
+            at = record.position
+            if (ns is not None and record.recv_ns > ns) or (position is not None and at >= position):
+                self._reader.move_to(at)
+                return
+            if at < base or at < tail:
+                stream = record.stream
+                bookish = self._bookish[stream] if stream in self._bookish else self._is_bookish(stream)
+                if bookish if at < base else not bookish:
+                    continue
+            self._take(record)
+
+    def _is_bookish(self, stream: int) -> bool:
+        name = self._reader.stream_name(stream)
+        self._bookish[stream] = name == SNAPSHOT_STREAM or self._venue.is_book(name)
+        return self._bookish[stream]
+
+    def _mark_before(self, ns: int | None, position: int | None) -> _Mark | None:
+        if ns is None and position is None:
+            return None  # live: whatever came since is better read from the last whole book
+        for mark in reversed(self._marks):
+            if (ns is None or mark.recv_ns <= ns) and (position is None or mark.position <= position):
+                return mark
+        return None
+
+    def _mark(self, position: int) -> None:
+        """Keep the book as it stands behind a record."""
+        self._marked = self.updates
+        sync = self.book.sync
+        at = bisect_left(self._marks, position, key=lambda mark: mark.position)
+        known = at < len(self._marks) and self._marks[at].position == position
+        if sync is None or sync.state is not State.SYNCED or known:
+            return
+        self._marks.insert(at, _Mark(position, self.as_of_ns, sync.copy()))
+        if len(self._marks) > MARKS_KEPT:
+            del self._marks[1::2]  # half of them, evenly: a step costs twice as much at most
+
+    # -- record by record ---------------------------------------------------------------------------------------
+
+    def poll(self, seconds: float | None = None) -> int:
+        """Take in what is new, for about so long at most; the number of records. Nothing while travelling."""
+        if self.at_ns is not None:
+            return 0
+        before = self.records
+        self.is_behind = False
+        stop = None if seconds is None else time.perf_counter() + seconds
+        for number, record in enumerate(self._reader.records(), 1):
+            self._take(record)
+            if stop is not None and number % LOOK_EVERY == 0 and time.perf_counter() > stop:
+                self._stay()
+                self.is_behind = True
+                break
+        return self.records - before
 
     def _take(self, record: Record) -> None:
         self.records += 1
-        self.as_of_ns = record.recv_ns
-        kind = record.kind
-        if kind == Kind.END:
-            self.ended_ns = record.recv_ns
+        recv_ns = self.as_of_ns = record.recv_ns
+        self.ended_ns = recv_ns if record.kind == Kind.END else None
+        applied = 0
+        for event in self.book.on_record(record):
+            if event.step is not None and event.step.applied:
+                applied += event.step.applied
+                if self._stream is None and event.stream != SNAPSHOT_STREAM:
+                    self._stream = event.stream  # of several book streams the same one is followed wherever it goes
+        if not applied:
             return
-        self.ended_ns = None
-        if (kind == Kind.RESPONSE and not record.flags & Flag.FAILED) or kind == Kind.DATA:
-            decode = self._decoder(record)
-            if decode is None:
-                return
-            try:
-                messages = decode(record.payload)
-            except WireError:
-                self.undecoded += 1
-                return
-            for message in messages:
-                self._on_message(message, record.recv_ns)
+        self.updates += applied
+        self._steps.append(record.position)
+        if self.at_ns is not None and self.updates - self._marked >= MARK_EVERY:
+            self._mark(record.position + 1)
+        if not self.mids or recv_ns - self.mids[-1].recv_ns >= MID_EVERY_NS:
+            bid, ask = self.book.best_bid(), self.book.best_ask()
+            if bid is not None and ask is not None and self.state is State.SYNCED:
+                self.mids.append(Mid(recv_ns, Fraction(bid[0] + ask[0], 2) * Fraction(10) ** self.book.scale.price_exp))
 
-    def _decoder(self, record: Record) -> Decoder | None:
-        """The decoder of a record's stream where the book needs it: its own stream, whole books, trades."""
-        stream = record.stream
-        if stream not in self._decoders:
-            name = self._reader.stream_name(stream)
-            decoder = self._venue.decoder(name)
-            wanted = name == SNAPSHOT_STREAM or name in self._venue.trade_streams
-            if self._venue.is_book(name):
-                # Two streams of one book tell the same story twice; the first that comes is the one.
-                self._book_stream = self._book_stream or name
-                wanted = name == self._book_stream
-            elif not wanted and not self._has_trades and record.kind == Kind.DATA:
-                wanted = _is_trade(decoder, record.payload)
-            self._decoders[stream] = decoder if wanted else None
-        return self._decoders[stream]
+    # -- what it looks like -------------------------------------------------------------------------------------
 
-    def _on_message(self, message: Message, recv_ns: int) -> None:
-        if isinstance(message, Trade):
-            self.trades.appendleft(Print(recv_ns, message))
-        elif isinstance(message, Update):
-            if self._sync is None:
-                if self._book_stream is None:
-                    self._pending.append((message, recv_ns))
-                    return
-                self._sync = self._new_sync(self._book_stream)
-                for earlier, earlier_ns in self._pending:
-                    self.updates += self._sync.on_message(earlier, earlier_ns).applied
-                self._pending.clear()
-            self.updates += self._sync.on_message(message, recv_ns).applied
+    def picture(self, depth: int, now_ns: int | None = None) -> BookPicture:
+        """The book now. With `now_ns` it is looked at as live: silence and the writer's end show in the state."""
+        return draw(self, self._reader.feed.name, depth, self._worth(now_ns), self.at_ns or now_ns)
 
-    def _new_sync(self, stream: str) -> BookSync:
-        sync = open_book(self._venue, stream, self._reader.feed.scale)
-        if sync is None:
-            raise UsageError(f"{self._venue.name}: {stream} has no sequence rule, so no book can be built of it")
-        return sync
+    def _worth(self, now_ns: int | None) -> Worth:
+        if self.at_ns is not None:
+            now_ns = None
+        alive = now_ns is None or self._is_alive(now_ns)
+        return worth(self.sync, self.as_of_ns, self.ended_ns, now_ns, alive=alive)
 
-
-def _is_trade(decoder: Decoder, payload: bytes) -> bool:
-    try:
-        return any(isinstance(message, Trade) for message in decoder(payload))
-    except WireError:
-        return False
+    def _is_alive(self, now_ns: int) -> bool:
+        """Whether the feed has a writer; asked once a second."""
+        if now_ns - self._status_at_ns > SECOND:
+            self._status_at_ns = now_ns
+            self._alive = self._reader.writer_status(WRITER_TTL_NS, now_ns) is WriterStatus.ALIVE
+        return self._alive

@@ -1,0 +1,122 @@
+"""The trades of the 24 hours before a moment, and on from there.
+
+Rule: a screen does not wait for a day to be read. Reading goes on in slices between two frames, and until it has come
+to the moment there is no figure, only how far it is. Nothing but trades is decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import chain, compress
+
+import numpy as np
+
+from mdtool.books.book import Book
+from mdtool.books.rolling import TradeWindow
+from mdtool.clock import DAY
+from mdtool.errors import WireError
+from mdtool.kernel.journal import Record
+from mdtool.model import Kind, Scale, Trade
+from mdtool.storage.reader import Batch, Reader
+from mdtool.venues.venue import Venue
+
+LOOK_EVERY = 512  # trades between two looks at the clock
+PROBES = 16  # messages of a stream that tell whether there are trades in it
+
+
+class DayTrades:
+    """Reads with a reader of its own. `until_ns` None: whatever comes, for ever."""
+
+    def __init__(self, reader: Reader, venue: Venue, until_ns: int | None) -> None:
+        self._reader = reader
+        self._venue = venue
+        self._until_ns = until_ns
+        self._streams: dict[int, bool] = {}  # whether a stream is the one with the trades
+        self._probed: dict[int, int] = {}
+        self._book = Book(reader)
+        end_ns = reader.last_ns if until_ns is None else until_ns
+        self._end_ns = end_ns or 0
+        self.since_ns = max(self._end_ns - DAY, reader.first_ns or 0)  # first time read, and looked at
+        self._at_ns = self.since_ns
+        self._more = self._trades()
+        self._ahead: Record | None = None  # read, and later than the moment
+        self.done = False
+        if end_ns is not None:
+            reader.seek(self.since_ns)
+
+    @property
+    def progress(self) -> float:
+        """How much of the way to the moment is read, 0 to 1."""
+        return min(1.0, (self._at_ns - self.since_ns) / max(1, self._end_ns - self.since_ns))
+
+    def advance(self, seconds: float | None = None) -> bool:
+        """Read on, for about so long at most; whether everything is read."""
+        stop = None if seconds is None else time.perf_counter() + seconds
+        book, until_ns = self._book, self._until_ns
+        ahead, self._ahead = self._ahead, None
+        for number, record in enumerate(self._more if ahead is None else chain((ahead,), self._more)):
+            if until_ns is not None and record.recv_ns > until_ns:
+                self._ahead = record
+                break
+            book.on_record(record)
+            self._at_ns = record.recv_ns
+            if stop is not None and number % LOOK_EVERY == LOOK_EVERY - 1 and time.perf_counter() > stop:
+                return False
+        else:
+            self._more = self._trades()
+        self.done = True
+        return True
+
+    def move_to(self, until_ns: int) -> bool:
+        """On to a later moment. False where that is not to be had: begin anew."""
+        if self._until_ns is None or until_ns < self._until_ns or not self.done:
+            return False
+        self._until_ns = self._end_ns = until_ns
+        self.done = False
+        return True
+
+    def window(self, now_ns: int | None = None) -> tuple[Scale, TradeWindow] | None:
+        """The last 24 hours as of `now_ns`; None while they are not read."""
+        if not self.done:
+            return None
+        figures = self._book.figures(now_ns)
+        return figures.scale, figures.day
+
+    def _trades(self) -> Iterator[Record]:
+        for batch in self._reader.batches():
+            wanted = [number for number in range(len(batch.streams)) if self._has_trades(batch, number)]
+            rows = batch.rows
+            mask = (rows["kind"] == Kind.DATA) & np.isin(rows["stream"], wanted)
+            if mask.any():
+                yield from compress(batch.records(), mask.tolist())
+
+    def _has_trades(self, batch: Batch, number: int) -> bool:
+        """Whether this is the stream the trades are taken from: the first that has any."""
+        known = self._streams.get(number)
+        if known is not None:
+            return known
+        if any(self._streams.values()):
+            return False
+        name = batch.streams[number]
+        others = [other for other in batch.streams if other in self._venue.trade_streams]
+        if others:
+            found: bool | None = name == others[0]
+        else:
+            found = self._probe(batch, number, name)
+        if found is not None:
+            self._streams[number] = found
+        return bool(found)
+
+    def _probe(self, batch: Batch, number: int, name: str) -> bool | None:
+        """None: not clear from what was seen so far."""
+        decode = self._venue.decoder(name)
+        rows = batch.rows
+        for row in np.flatnonzero((rows["kind"] == Kind.DATA) & (rows["stream"] == number))[:PROBES].tolist():
+            self._probed[number] = self._probed.get(number, 0) + 1
+            try:
+                if any(isinstance(message, Trade) for message in decode(batch.payload(row))):
+                    return True
+            except WireError:
+                continue
+        return False if self._probed.get(number, 0) >= PROBES else None

@@ -1,0 +1,102 @@
+"""Where the whole books of a feed stand, so that a book can be built from the nearest one before a moment.
+
+Rule: newest first, chunk by chunk, and no further than asked. Kinds, streams, sessions and lengths are columns; only
+messages that may be whole books are decoded: those asked for, the first of a session, and the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mdtool.clock import SECOND
+from mdtool.errors import UnknownSymbol, WireError
+from mdtool.model import Flag, Kind, Update
+from mdtool.storage.layout import ROW_BITS
+from mdtool.storage.reader import Batch, Reader
+from mdtool.venues.venue import Venue
+
+SNAPSHOT_STREAM = "snapshot"
+LEAD_NS = 10 * SECOND  # how long before a whole book the update that connects to it may have been received
+OPENERS = 3  # book messages at the start of a session among which a whole book is looked for
+LARGE = 0.999  # quantile of length above which a message within a session may be one
+
+Rows = npt.NDArray[Any]
+
+
+def starts(reader: Reader, venue: Venue, until_ns: int | None, stream: str | None = None) -> Iterator[int]:
+    """Positions from which reading gives a whole book received no later than `until_ns` (None: at all), newest first.
+    Moves the reader."""
+    for chunk in reversed(reader.chunks()):
+        if not chunk.rows or (until_ns is not None and chunk.min_ns > until_ns):
+            continue
+        reader.move_to(chunk.chunk_id << ROW_BITS)
+        batches = []
+        for batch in reader.batches():
+            if batch.position >> ROW_BITS != chunk.chunk_id:
+                break
+            batches.append(batch)
+        for batch in reversed(batches):
+            for number, asked in _wholes(batch, venue, reader.feed.symbol, until_ns, stream):
+                if asked:  # the update it connects to may stand before it
+                    reader.seek(int(batch.rows["recv_ns"][number]) - LEAD_NS)
+                    yield min(reader.position, batch.position + number)
+                else:
+                    yield batch.position + number
+
+
+def _wholes(
+    batch: Batch, venue: Venue, symbol: str, until_ns: int | None, stream: str | None
+) -> Iterator[tuple[int, bool]]:
+    """(row, whether it was asked for) of a batch's whole books, last first."""
+    rows = batch.rows
+    early = np.ones(len(rows), np.bool_) if until_ns is None else rows["recv_ns"] <= until_ns
+    if SNAPSHOT_STREAM in batch.streams:
+        good = early & (rows["kind"] == Kind.RESPONSE) & (rows["flags"] & Flag.FAILED == 0)
+        for number in np.flatnonzero(good & (rows["stream"] == batch.streams.index(SNAPSHOT_STREAM)))[::-1].tolist():
+            yield number, True
+    for number, name in enumerate(batch.streams):
+        if venue.is_book(name) and stream in (None, name) and _sends_wholes(venue, symbol, name):
+            of_book = np.flatnonzero((rows["kind"] == Kind.DATA) & (rows["stream"] == number) & early)
+            for row in _in_stream(batch, venue, name, of_book):
+                yield row, False
+
+
+def _sends_wholes(venue: Venue, symbol: str, stream: str) -> bool:
+    try:
+        return venue.snapshot_request(symbol, stream) is None
+    except UnknownSymbol:
+        return True
+
+
+def _in_stream(batch: Batch, venue: Venue, stream: str, of_book: npt.NDArray[np.intp]) -> Iterator[int]:
+    """Rows of the whole books among those of a book stream, last first; of one that comes in parts, the first."""
+    if not len(of_book):
+        return
+    sessions = batch.rows["session"][of_book]
+    begins = np.flatnonzero(np.concatenate(([True], sessions[1:] != sessions[:-1])))
+    openers = (begins[:, None] + np.arange(OPENERS)).ravel()
+    lengths = batch.rows["length"][of_book]
+    large = np.flatnonzero(lengths >= np.quantile(lengths, LARGE))
+    decode = venue.decoder(stream)
+
+    def whole(at: int) -> Update | None:
+        try:
+            messages = decode(batch.payload(int(of_book[at])))
+        except WireError:
+            return None
+        return next((one for one in messages if isinstance(one, Update) and one.snapshot), None)
+
+    beyond = len(of_book)
+    for at in np.unique(np.concatenate((openers[openers < len(of_book)], large)))[::-1].tolist():
+        if at >= beyond or (found := whole(at)) is None:
+            continue
+        while at and found.prev_seq == found.last_seq and (before := whole(at - 1)) is not None:
+            if before.last_seq != found.last_seq:
+                break
+            at, found = at - 1, before
+        beyond = at
+        yield int(of_book[at])
