@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
-from mdtool.exchange.rendering import ladder
-from mdtool.exchange.source import Instrument, Source
+from mdtool.exchange.rendering import ladder, orders
+from mdtool.exchange.source import BookView, Instrument, OrdersView, Source
 
 MICROSECOND = 1_000  # ns
+MAX_LEVELS = 1_000_000  # all there are
 BOOK = "/api/v2/order_book/"
 BAD_SUBSCRIPTION = 4009  # the venue's code
 STREAMS = ("diff_order_book", "detail_order_book", "order_book", "live_trades", "live_orders", "funding_rate")
@@ -39,13 +40,18 @@ class BitstampProtocol(PlainProtocol):
         instrument = self.instrument(native) if path.startswith(BOOK) else None
         if method != "GET" or instrument is None:
             return Answer(404, b'{"status": "error", "reason": "Not found.", "code": "API0001"}')
-        book = source.depth(instrument.symbol, 1_000_000)
+        book: BookView | OrdersView | bytes | None
+        by_order = query.get("group") == "2"
+        book = source.orders(instrument.symbol) if by_order else source.depth(instrument.symbol, MAX_LEVELS)
+        if book is None:
+            return Answer(503, b'{"status": "error", "reason": "No book is known at this point.", "code": "API0000"}')
         if isinstance(book, bytes):
             return Answer(200, book)
-        if book is None or query.get("group", "1") != "1":  # levels cannot be told as the orders they are made of
-            return Answer(503, b'{"status": "error", "reason": "No book is known at this point.", "code": "API0000"}')
         micros = book.venue_ns // MICROSECOND
-        bids, asks = ladder(book.bids, book.scale), ladder(book.asks, book.scale)
+        if isinstance(book, OrdersView):
+            bids, asks = orders(book.bids, book.scale), orders(book.asks, book.scale)
+        else:
+            bids, asks = ladder(book.bids, book.scale), ladder(book.asks, book.scale)
         body = f'{{"timestamp": "{micros // 10**6}", "microtimestamp": "{micros}", "bids": [{bids}], "asks": [{asks}]}}'
         return Answer(200, body.encode())
 

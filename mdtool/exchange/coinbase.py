@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
-from mdtool.exchange.source import Instrument, Source
+from mdtool.exchange.rendering import iso, orders
+from mdtool.exchange.source import Instrument, OrdersView, Source
 
 LEVEL2 = "level2"
 BATCH = "level2_batch"
@@ -39,9 +40,12 @@ class CoinbaseProtocol(PlainProtocol):
         instrument = self.instrument(parts[1])
         if instrument is None:
             return _said(404, "NotFound")
-        book = source.depth(instrument.symbol, 1_000_000)
-        # A recorded answer is as it was; levels cannot be told as the orders they are made of.
-        return Answer(200, book) if isinstance(book, bytes) else _said(503, "No book of orders is known at this point")
+        if query.get("level") != "3":
+            return _said(400, "Only level 3 is emulated")
+        book = source.orders(instrument.symbol)
+        if book is None:
+            return _said(503, "No book of orders is known at this point")
+        return Answer(200, book if isinstance(book, bytes) else _render(book))
 
 
 class CoinbaseSession(PlainSession):
@@ -80,6 +84,12 @@ class CoinbaseSession(PlainSession):
 
     def refuse(self, text: str) -> Reaction:
         return _refused("Malformed JSON", "expected a JSON object")
+
+
+def _render(book: OrdersView) -> bytes:
+    bids, asks = orders(book.bids, book.scale), orders(book.asks, book.scale)
+    time = f',"time":"{iso(book.venue_ns)}"' if book.venue_ns else ""
+    return f'{{"sequence":{book.last_id},"bids":[{bids}],"asks":[{asks}]{time}}}'.encode()
 
 
 def wire_name(channel: str, product: str) -> str:

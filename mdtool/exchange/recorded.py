@@ -13,13 +13,14 @@ import msgspec
 import numpy as np
 
 from mdtool.books.l2 import Level
+from mdtool.books.l3 import L3Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookSync, State, open_book
 from mdtool.books.wire import texts
 from mdtool.clock import SECOND
 from mdtool.errors import WireError
-from mdtool.exchange.source import BookView, Instrument
-from mdtool.model import BookUpdate, Flag, Kind, Scale
+from mdtool.exchange.source import BookView, Instrument, OrdersView
+from mdtool.model import BookUpdate, Flag, Kind, Scale, Side
 from mdtool.storage.reader import Reader
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Decoder, Venue
@@ -110,10 +111,26 @@ class RecordedFeed:
             digits = self._wire_digits.finest(sync.book.scale)
             bids, asks = (_rescaled(half, sync.book.scale, digits) for half in sync.book.top(limit))
             return BookView(sync.last_seq, sync.venue_ns, digits, bids, asks)
+        body = self._following()
+        return None if body is None else _trimmed(body, limit)
+
+    def orders(self) -> OrdersView | bytes | None:
+        """The book by order now, or the next snapshot recorded; None where neither is known."""
+        sync = self._sync
+        book: object = None if sync is None or sync.state is not State.SYNCED else sync.book
+        if sync is None or not isinstance(book, L3Book):
+            return self._following()
+        digits = self._wire_digits.finest(book.scale)
+        price, size = (10 ** (old - new) for old, new in zip(book.scale, digits, strict=True))
+        bids, asks = (
+            [(order_id, at * price, resting * size) for order_id, at, resting in book.orders(side)] for side in Side
+        )
+        return OrdersView(sync.last_seq, sync.venue_ns, digits, bids, asks)
+
+    def _following(self) -> bytes | None:
+        """The next answer recorded."""
         following = bisect_right(self._snapshots, self._at)
-        if following == len(self._snapshots):
-            return None
-        return _trimmed(self._read(self._snapshots[following]), limit)
+        return None if following == len(self._snapshots) else self._read(self._snapshots[following])
 
     def close(self) -> None:
         self.reader.close()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import UsageError
 from mdtool.exchange.simulator import MILLISECOND, Simulator
-from mdtool.exchange.source import BookView, Instrument, Outlet
+from mdtool.exchange.source import BookView, Instrument, OrdersView, Outlet
 
 TICK = 0.005  # seconds between two looks at the clock: how late a message may be
 SLICE = 50 * MILLISECOND  # virtual ns simulated at once, so that catching up never holds the event loop for long
@@ -78,6 +78,9 @@ class SimulatedSource:
         scale = next(i.scale for i in self.instruments if i.symbol == symbol)
         bids, asks = list(book.bids.items())[:limit], list(book.asks.items())[:limit]
         return BookView(book.update_id, self.simulator.now_ns, scale, bids, asks)
+
+    def orders(self, symbol: str) -> OrdersView | None:
+        return self.simulator.by_order(symbol)
 
     def first(self, symbol: str, stream: str) -> bytes | None:
         return None

@@ -14,6 +14,7 @@ from typing import Protocol
 from mdtool.model import Scale
 
 Level = tuple[int, int]  # price mantissa, size mantissa
+RestingOrder = tuple[int | str, int, int]  # the venue's id of it, price mantissa, size mantissa
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,17 @@ class BookView:
     scale: Scale  # digits to print
     bids: Sequence[Level]
     asks: Sequence[Level]
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersView:
+    """The whole book by order at one update id, best price first, and at one price the oldest first."""
+
+    last_id: int
+    venue_ns: int
+    scale: Scale
+    bids: Sequence[RestingOrder]
+    asks: Sequence[RestingOrder]
 
 
 class Outlet(Protocol):
@@ -84,6 +96,10 @@ class Source(Protocol):
     def depth(self, symbol: str, limit: int) -> BookView | bytes | None:
         """The book of a canonical symbol, at most `limit` levels a side; bytes are a recorded answer's body. None: the
         source has no book to give (yet)."""
+        ...
+
+    def orders(self, symbol: str) -> OrdersView | bytes | None:
+        """The same by order, all of it. None where the source has no orders to tell."""
         ...
 
     def first(self, symbol: str, stream: str) -> bytes | None:

@@ -14,7 +14,7 @@ from typing import Literal, Self
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.exchange.recorded import RecordedFeed
-from mdtool.exchange.source import BookView, Instrument, Outlet
+from mdtool.exchange.source import BookView, Instrument, OrdersView, Outlet
 from mdtool.model import SESSION_SYMBOL, Kind
 from mdtool.replay.merge import merge
 from mdtool.replay.pacing import Pacer
@@ -107,6 +107,12 @@ class StoredSource:
         if feed is None:
             raise UnknownSymbol(f"no feed of {symbol} is served")
         return feed.depth(limit)
+
+    def orders(self, symbol: str) -> OrdersView | bytes | None:
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            raise UnknownSymbol(f"no feed of {symbol} is served")
+        return feed.orders()
 
     def first(self, symbol: str, stream: str) -> bytes | None:
         feed = self._feeds.get(symbol)

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from mdtool.books.ladders import LevelParser
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.protocol import Answer
-from mdtool.exchange.source import BookView, Instrument
-from mdtool.model import UNKNOWN, Scale
+from mdtool.exchange.recorded import RecordedFeed
+from mdtool.exchange.source import BookView, Instrument, OrdersView
+from mdtool.interop.importer import import_files
+from mdtool.model import UNKNOWN, Action, Scale, Side
+from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
 SYMBOL = "BTC_USD"
@@ -42,7 +45,10 @@ class Stub:
 
     def depth(self, symbol, limit):
         self.asked.append((symbol, limit))
-        return self._book
+        return None if isinstance(self._book, OrdersView) else self._book
+
+    def orders(self, symbol):
+        return None if isinstance(self._book, BookView) else self._book
 
     def now_ms(self):
         return NS // 10**6
@@ -183,6 +189,20 @@ def test_the_book_over_rest_is_what_the_source_has(name):
     assert (update.last_seq, update.venue_ns) == (UNKNOWN if name == "bitstamp" else 77, NS)
 
 
+@pytest.mark.parametrize(("name", "stream", "ids"), [("coinbase", "full", "ab"), ("bitstamp", "live_orders", (8, 9))])
+def test_the_book_by_order_over_rest_is_what_the_source_has(name, stream, ids):
+    adapter = catalog.get(name)
+    view = OrdersView(77, NS, SCALE, ((ids[0], 150, 2_000),), ((ids[1], 151, 5),))
+    answer = get(served(name, view), adapter.snapshot_request(SYMBOL, stream).path)
+    (update,) = adapter.decoder("snapshot")(answer.body)
+    assert update.orders == (
+        (Action.ADD, ids[0], Side.BID, "1.50", "2.000"),
+        (Action.ADD, ids[1], Side.ASK, "1.51", "0.005"),
+    )
+    assert (update.snapshot, update.last_seq, update.venue_ns) == (True, UNKNOWN if name == "bitstamp" else 77, NS)
+    assert get(served(name, VIEW), adapter.snapshot_request(SYMBOL, stream).path).status == 503
+
+
 @pytest.mark.parametrize("name", PATHS)
 def test_a_recorded_book_is_given_as_it_was(name):
     adapter, protocol = catalog.get(name), served(name, b"as it was")
@@ -201,3 +221,19 @@ def test_gate_limits_levels():
         get(protocol, path + asked)
         assert protocol.source.asked[-1] == (SYMBOL, given_)
     assert "id" not in json.loads(get(protocol, path).body)
+
+
+@pytest.mark.realdata
+def test_the_orders_of_a_recorded_feed_as_of_where_it_plays(tmp_path, realdata):
+    """A client that joins a recording of Coinbase's full channel in the middle gets the book of that moment."""
+    adapter = catalog.get("coinbase")
+    with Store.create(tmp_path / "store") as store:
+        import_files(store, adapter, [realdata / "coinbase/2016-03-12_full_l3.pat.gz"])
+        feed = RecordedFeed(store, "coinbase/BTC_USD", adapter)
+        assert feed.orders() is None
+        for record in feed.reader.records():
+            feed.play(record.kind, record.flags, record.stream, record.payload, record.recv_ns, record.position)
+        view = feed.orders()
+        feed.close()
+    assert (len(view.bids) + len(view.asks), view.last_id) == (7_112, 760639339)
+    assert view.bids[0] == ("db7cdd73-5572-43fa-ba43-eaa4a9d749c6", 412_96000000, 1000000)  # at eight decimals
