@@ -26,7 +26,7 @@ def sim(
     venue: Annotated[
         str,
         typer.Option(
-            "--venue", metavar="NAME", help="Whose protocol it speaks: bybit, kraken, okx or sim (Binance's)."
+            "--venue", metavar="NAME", help="Whose protocol it speaks: bybit, coinbase, kraken, okx or sim (Binance's)."
         ),
     ] = "sim",
     host: Host = "127.0.0.1",

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from mdtool.exchange.market import Fill, Market
+from mdtool.exchange.rendering import iso
 from mdtool.model import Scale, Side, format_decimal
 from mdtool.venues.checksum import interleaved, joined_digits
 from mdtool.venues.okx_wire import HAS_CHECKSUM
@@ -258,7 +258,7 @@ class KrakenForm(PlainForm):
             "book",
             kind,
             '"bids":[{}],"asks":[{}],"checksum":{},"timestamp":"{}"'.format(
-                *ladders, joined_digits(*tops), _iso(now_ns)
+                *ladders, joined_digits(*tops), iso(now_ns)
             ),
         )
         return f"book-{self.DEPTH}", message
@@ -284,7 +284,7 @@ class KrakenForm(PlainForm):
             "ticker",
             "update",
             f'"bid":{price(bid[0])},"bid_qty":{size(bid[1])},"ask":{price(ask[0])},"ask_qty":{size(ask[1])},'
-            f'"timestamp":"{_iso(now_ns)}"',
+            f'"timestamp":"{iso(now_ns)}"',
         )
 
     def trade(self, now_ns: int, fill: Fill) -> Wire | None:
@@ -292,7 +292,7 @@ class KrakenForm(PlainForm):
             "trade",
             "update",
             f'"side":"{_taker(fill)}","price":{self.print.price(fill.price)},"qty":{self.print.size(fill.size)},'
-            f'"ord_type":"limit","trade_id":{fill.trade_id},"timestamp":"{_iso(now_ns)}"',
+            f'"ord_type":"limit","trade_id":{fill.trade_id},"timestamp":"{iso(now_ns)}"',
         )
 
 
@@ -341,21 +341,6 @@ class BybitForm(PlainForm):
             f'"S":"{_taker(fill).capitalize()}","v":"{self.print.size(fill.size)}","p":"{self.print.price(fill.price)}",'
             f'"L":"ZeroPlusTick","i":"{fill.trade_id}","BT":false}}]}}'
         )
-
-
-FORMS: dict[str, type[BinanceForm] | type[OkxForm] | type[KrakenForm] | type[BybitForm]] = {
-    "sim": BinanceForm,
-    "binance": BinanceForm,
-    "bybit": BybitForm,
-    "kraken": KrakenForm,
-    "okx": OkxForm,
-}
-
-
-def _iso(ns: int) -> str:
-    """ "2023-10-06T17:35:55.440295Z"."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
 
 
 def native_of(venue: Venue, symbol: str) -> str:

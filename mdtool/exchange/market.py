@@ -44,6 +44,14 @@ class Listener(Protocol):
 
     def on_fill(self, fill: Fill) -> None: ...
 
+    def on_rest(self, order: Order) -> None:
+        """An order is in the book now; before the change of its level is told."""
+        ...
+
+    def on_taken(self, order: Order, size: int, traded: bool) -> None:
+        """`size` is off a resting order, by an execution or by its owner; none left: it is gone."""
+        ...
+
 
 class _Level:
     __slots__ = ("orders", "size")
@@ -155,7 +163,7 @@ class Market:
             size -= filled
             self.trade_id += 1
             self._listener.on_fill(Fill(self.trade_id, maker.order_id, taker, side, best, filled))
-            self._take(maker, filled)
+            self._take(maker, filled, traded=True)
         return size
 
     def _rest(self, order_id: int, side: Side, price: int, size: int) -> None:
@@ -169,9 +177,10 @@ class Market:
         level.orders[order_id] = order
         self._orders[order_id] = order
         level.size += size
+        self._listener.on_rest(order)
         self._changed(side, price, level.size)
 
-    def _take(self, order: Order, size: int) -> None:
+    def _take(self, order: Order, size: int, *, traded: bool = False) -> None:
         half = self._halves[order.side]
         level = half.levels[order.price]
         level.size -= size
@@ -186,6 +195,7 @@ class Market:
             if not level.orders:
                 del half.levels[order.price]
                 del half.prices[bisect_left(half.prices, order.price)]
+        self._listener.on_taken(order, size, traded)
         self._changed(order.side, order.price, level.size)
 
     def _changed(self, side: Side, price: int, size: int) -> None:

@@ -18,9 +18,10 @@ from zlib import crc32
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, UsageError
-from mdtool.exchange.forms import FORMS, BinanceForm, Form, Wire, native_of
+from mdtool.exchange.forms import BinanceForm, BybitForm, Form, KrakenForm, OkxForm, Wire, native_of
 from mdtool.exchange.market import Fill, Market, Order
-from mdtool.exchange.source import Instrument
+from mdtool.exchange.order_forms import CoinbaseForm, order_text
+from mdtool.exchange.source import Instrument, OrdersView
 from mdtool.model import Scale, Side
 from mdtool.venues import catalog
 
@@ -33,6 +34,16 @@ MID_RANGE = 250  # ticks the mid may be off its anchor; with the anchors below e
 FAR = 260  # ticks from the mid to the farthest order placed
 ORDERS = 320  # resting orders a side the flow tends to; with the distances below some 100 levels
 SWEEP_FLOOR = 120  # market orders pause while a side holds fewer orders
+
+# How each venue says it.
+FORMS: dict[str, type[BinanceForm] | type[BybitForm] | type[CoinbaseForm] | type[KrakenForm] | type[OkxForm]] = {
+    "sim": BinanceForm,
+    "binance": BinanceForm,
+    "bybit": BybitForm,
+    "coinbase": CoinbaseForm,
+    "kraken": KrakenForm,
+    "okx": OkxForm,
+}
 
 DEFAULT_SYMBOLS = ("ALPHA_USDT", "BRAVO_USDT", "CHARLIE_USDT", "DELTA_USDT")
 # fmt: off
@@ -179,6 +190,10 @@ class Simulator:
         market = self._of(symbol).market
         return Book(market.update_id, market.book(Side.BID), market.book(Side.ASK))
 
+    def by_order(self, symbol: str) -> OrdersView | None:
+        """The book by order, where the venue's form tells orders."""
+        return self._of(symbol).by_order()
+
     def whole(self, symbol: str, stream: str) -> bytes | None:
         """The whole book as a message of the stream, where the venue sends it to who subscribes."""
         return self._of(symbol).whole(stream)
@@ -312,10 +327,22 @@ class _Symbol:
             self._top = top
             self._emit(self._form.quote(self._now_ns, update_id, *top))  # type: ignore[arg-type]
 
+    def on_rest(self, order: Order) -> None:
+        if not self._quiet and isinstance(self._form, CoinbaseForm):
+            for wire in self._form.rested(self._now_ns, order):
+                self._emit(wire)
+
+    def on_taken(self, order: Order, size: int, traded: bool) -> None:
+        if not self._quiet and isinstance(self._form, CoinbaseForm):
+            for wire in self._form.taken(self._now_ns, order, size, traded):
+                self._emit(wire)
+
     def on_fill(self, fill: Fill) -> None:
         if self._quiet:
             return
         self._emit(self._form.trade(self._now_ns, fill))
+        if isinstance(self._form, CoinbaseForm):
+            self._emit(self._form.match(self._now_ns, fill))
         if self._aggregate and self._aggregate[0].price != fill.price:
             self._flush_aggregate()
         self._aggregate.append(fill)
@@ -331,6 +358,16 @@ class _Symbol:
         """The book of a stream as all who listen to it have it now."""
         found = self._form.whole(self._now_ns, stream)
         return None if found is None else found.encode()
+
+    def by_order(self) -> OrdersView | None:
+        """The book by order as the messages so far make it; None where the form tells no orders."""
+        if not isinstance(self._form, CoinbaseForm):
+            return None
+        bids, asks = (
+            [(order_text(order.order_id), order.price, order.size) for order in self.market.orders(side)]
+            for side in Side
+        )
+        return OrdersView(self._form.sequence, self._now_ns, self._profile.scale, bids, asks)
 
     def _emit(self, wire: Wire | None) -> None:
         if wire is not None:

@@ -14,11 +14,10 @@ from mdtool.capture.recorder import Recorder, record_options
 from mdtool.clock import SECOND
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.faults import Drop, Faults, Swap
-from mdtool.exchange.forms import FORMS
 from mdtool.exchange.server import Server
 from mdtool.exchange.simulated import SimulatedSource
-from mdtool.exchange.simulator import Simulator
-from mdtool.model import BookUpdate, Kind, Trade
+from mdtool.exchange.simulator import FORMS, Simulator
+from mdtool.model import BookUpdate, Kind, OrderUpdate, Side, Trade
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
@@ -143,11 +142,11 @@ def test_every_form_is_read_by_its_adapter_and_the_seed_is_all_there_is(name):
     for message in messages:
         json.loads(message.payload)
         place = venue.place(router.route(message.payload))
-        assert (place.symbol, place.stream) == (SYMBOL, message.stream)
+        assert (place.symbol, place.stream) == (SYMBOL, message.stream.removesuffix("_batch"))
         for decoded in venue.decoder(message.stream)(message.payload):
             seen.add(type(decoded))
             assert decoded.venue_ns in (0, *(message.venue_ns // unit * unit for unit in (1_000, 1_000_000)))
-    assert {BookUpdate, Trade} <= seen
+    assert {BookUpdate, Trade} <= seen and (OrderUpdate in seen) == (name == "coinbase")
 
 
 def test_a_market_is_the_same_whoever_speaks():
@@ -157,3 +156,41 @@ def test_a_market_is_the_same_whoever_speaks():
         simulator.step(START + 2 * SECOND)
         books.append(simulator.book(SYMBOL))
     assert all(book == books[0] for book in books)
+
+
+def test_a_book_of_orders_is_the_exchanges_own(tmp_path):
+    """Coinbase's full channel on top of the level 3 answer: every order, its size and its place in the queue."""
+    venue = catalog.get("coinbase")
+    with Store.create(tmp_path / "store") as store:
+        simulator = Simulator([SYMBOL], seed=3, rate=80.0, start_ns=START, venue="coinbase")
+
+        async def main():
+            source = SimulatedSource(simulator, speed=5.0, for_ns=8 * SECOND)
+            async with Server(source, protocol_for("coinbase")) as server:
+                options = record_options(
+                    venue, (SYMBOL,), streams=("full", "matches"), ws_url=server.url, rest_url=server.rest, sync="none"
+                )
+                recorder = Recorder(store, options, lambda event, text: None)
+                running = asyncio.create_task(recorder.run())
+                await server.finished()
+                await asyncio.sleep(0.2)
+                recorder.stop()
+                return await running
+
+        status = asyncio.run(main())
+        assert status.gaps == 0 and status.snapshots >= 1
+        report = audited(store, "coinbase")
+        assert report.clean, report.findings
+        sync = open_book(venue, "full")
+        with store.reader(f"coinbase/{SYMBOL}") as reader:
+            for record in reader.records():
+                name = reader.stream_name(record.stream)
+                if (record.kind == Kind.DATA and name == "full") or record.kind == Kind.RESPONSE:
+                    for message in venue.decoder(name)(record.payload):
+                        sync.on_message(message, record.recv_ns)
+        assert sync.state is State.SYNCED
+        scale, truth = simulator.instruments[0].scale, simulator.by_order(SYMBOL)
+        sync.book.rescale(sync.book.scale.finest(scale))
+        assert sync.book.scale == scale and sync.last_seq == truth.last_id
+        assert list(sync.book.orders(Side.BID)) == list(truth.bids)
+        assert list(sync.book.orders(Side.ASK)) == list(truth.asks)
