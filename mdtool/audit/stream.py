@@ -261,6 +261,8 @@ class StreamAudit:
         changed = self.session not in (-1, record.session)
         if verdict is Verdict.GAP:
             self._hole(first, prev, before, record.recv_ns, changed)
+        elif verdict is Verdict.STALE and changed:
+            pass  # to who subscribes anew venues send the latest again: counted as stale, and nothing is wrong
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
             kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
             self._watcher.found(
