@@ -21,7 +21,7 @@ _mdtool() {
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | -n) ((i += 1)) ;;
+                    --at | --at-end | --chunk-size | --config | --data | --depth | --dir | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -104,6 +104,18 @@ _mdtool() {
             return
             ;;
         "mdtool book --at")
+            :
+            return
+            ;;
+        "mdtool book --venues")
+            :
+            return
+            ;;
+        "mdtool book --live")
+            COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitstamp bybit bybit-inverse bybit-linear coinbase deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word"))
+            return
+            ;;
+        "mdtool book --url")
             :
             return
             ;;
@@ -299,7 +311,7 @@ _mdtool() {
             ;;
         "mdtool book")
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W "--depth --at --once --json -h --help" -- "$word"))
+                COMPREPLY=($(compgen -W "--depth --at --once --l3 --venues --live --url --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
             fi
