@@ -488,21 +488,3 @@ def test_a_whole_book_removed(
         del lines[at]
 
     assert findings(audit(venue, files, change)) == {feed: {"unanchored": 1}}
-
-
-def test_what_is_sent_again_to_who_subscribes_anew_is_no_finding(audit: Callable[..., dict[str, FeedReport]]) -> None:
-    """A venue begins a connection with its latest trades, or with a book that has not changed since. The same messages
-    within a connection are duplicates."""
-
-    def reconnected(lines: Lines) -> None:
-        lines[-1:] = [lines[-1].rstrip(b"\n") + b"\n"]
-        (opened,) = [line for line in lines if b" <-> " in line]
-        calm = [line for line in lines if b'"book.BTC-31DEC21-300000-P.raw"' in line and b'"snapshot"' in line]
-        stamp = lines[-1].partition(b":")[0]
-        url = opened.partition(b" <-> ")[0]
-        lines += [url + b" <-> " + stamp + b"\n", stamp + b": " + split(calm[0])[1]]
-
-    reports = audit("deribit", DERIBIT, reconnected)
-    assert findings(reports) == {}
-    (book,) = [s for s in reports["deribit/BTC_USD_211231_300000_P"].streams if s.stream == "book.raw"]
-    assert book.verdicts == {"apply": 1, "stale": 1}
