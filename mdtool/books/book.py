@@ -76,7 +76,7 @@ class Book:
                [646, 647]]))
         >>> with store.reader("sim/CHARLIE_USDT") as reader:
         ...     start = reader.first_ns
-        ...     table = mdtool.Book(reader).grid(250_000_000, 1, start_ns=start, stop_ns=start + 1_000_000_000)
+        ...     table = mdtool.Book(reader).grid(200_000_000, 1, start_ns=start, stop_ns=start + 800_000_000)
         >>> table.select(["state", "seq", "bid_price_1", "ask_price_1"]).to_pylist()[2:]
         [{'state': 'SYNCED', 'seq': 12, 'bid_price_1': 645, 'ask_price_1': 647}, {'state': 'SYNCED', 'seq': 14, \
 'bid_price_1': 645, 'ask_price_1': 646}]
@@ -95,6 +95,7 @@ class Book:
         self._messages = FeedMessages(self.venue, source, book_stream=stream)
         self._early: list[tuple[Update, int]] = []  # whole books before the first update told which stream it is
         self._trade_rule: tuple[str, Rule | None] | None = None
+        self._read_ns = 0  # newest receive time of what `tops` and `grid` have read
         self._ahead: RecordLike | None = None  # read, and later than what was asked for
 
     @property
@@ -238,8 +239,8 @@ class Book:
     def grid(self, every_ns: int, depth: int = 10, *, start_ns: int, stop_ns: int) -> pa.Table:
         """The best `depth` levels as of `start_ns`, `start_ns + every_ns` ... before `stop_ns`, as an Arrow table:
         time_ns, recv_ns and seq of the last update before it, state, bid_price_1 ...; null where the book was not
-        SYNCED. Reads the source from where it stands, which is to be before `start_ns`, as a book begins with a whole
-        one. Does not move this book."""
+        SYNCED, and the state null too after the last record there is. Reads the source from where it stands, which is
+        to be before `start_ns`, as a book begins with a whole one. Does not move this book."""
         if every_ns < 1 or (stop_ns - start_ns) // every_ns > MOST_TIMES:
             raise UsageError(
                 f"a grid of every {every_ns} ns from {start_ns} to {stop_ns}: expected at most {MOST_TIMES:,}"
@@ -250,7 +251,7 @@ class Book:
             for tops in done:
                 grid.add(tops)
             states = builder.states
-        return grid.table(states)
+        return grid.table(states, stop_ns if self._ahead is not None else self._read_ns)
 
     def _build(
         self, depth: int, until_ns: int | None, *, forward: bool = False
@@ -259,14 +260,16 @@ class Book:
         messages = FeedMessages(self.venue, self._source, book_stream=self._stream, book_only=True)
         builder: TopsBuilder | None = None
         early: list[tuple[Message, int]] = []
-        newest_ns, unwanted = 0, messages.unwanted
+        unwanted = messages.unwanted
+        self._read_ns = 0
         for record in self._records(None):
             recv_ns = record.recv_ns
             if until_ns is not None and recv_ns > until_ns:
                 self._ahead = record
                 break
+            self._read_ns = max(self._read_ns, recv_ns)
             if forward:
-                recv_ns = newest_ns = max(newest_ns, recv_ns)
+                recv_ns = self._read_ns
             if record.stream in unwanted:
                 continue
             found = messages.of(record)[1]

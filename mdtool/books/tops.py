@@ -254,22 +254,24 @@ class Grid:
         self._next = max(self._next, stop)
         self._last = tops.last()
 
-    def table(self, states: list[tuple[int, State]]) -> pa.Table:
+    def table(self, states: list[tuple[int, State]], until_ns: int) -> pa.Table:
         """Columns time_ns, recv_ns (of the last update before), seq, state, and levels as in Tops.to_arrow; null where
-        the book was not SYNCED. `states`: as a TopsBuilder's."""
+        the book was not SYNCED. `states`: as a TopsBuilder's. Of times after `until_ns` nothing is known: the state is
+        null too."""
         import pyarrow as pa
 
         self._carry(len(self.times_ns))
         changed = np.array([ns for ns, _ in states], np.int64)
         names = np.array([State.WAITING.name, *(state.name for _, state in states)])
         state = names[np.searchsorted(changed, self.times_ns, "right")]
-        known = self._rows & (state == State.SYNCED.name)
+        told = self.times_ns <= until_ns
+        known = self._rows & told & (state == State.SYNCED.name)
         levels = np.where(known[:, None, None], self._levels, 0)
         columns: dict[str, Any] = {
             "time_ns": pa.array(self.times_ns),
             "recv_ns": pa.array(self._recv_ns, mask=~known),
             "seq": pa.array(self._seq, mask=~known | (self._seq == UNKNOWN)),
-            "state": pa.array(state.astype(object), pa.string()),
+            "state": pa.array(state.astype(object), pa.string(), mask=~told),
         }
         return _table({**columns, **_level_columns(levels)}, self.scale or Scale(0, 0))
 

@@ -209,7 +209,11 @@ def test_a_grid_is_the_book_as_of_its_times(rows, depth, start, every, count):
     for recv_ns, *_ in want.states:
         newest = max(newest, recv_ns)
         clock.append(newest)
+    last = start + every * count if until < len(rows) else newest
     for row, time in zip(table.to_pylist(), times, strict=True):
+        if time > last:  # after all there is
+            assert set(row.values()) == {time, None}
+            continue
         at = sum(recv_ns <= time for recv_ns in clock) - 1
         state, sides, old, seq = want.states[at][1:] if at >= 0 else (State.WAITING, None, None, None)
         assert row["state"] == state.name
@@ -289,6 +293,8 @@ def test_columns_of_a_book_that_no_longer_fits_64_bits():
         Book(Records(rows)).tops(1)
     table = Book(Records(rows[4:])).grid(1, 1, start_ns=12, stop_ns=16)
     assert table["state"].to_pylist() == ["WAITING", "SYNCED", "SYNCED", "SYNCED"]
+    after = Book(Records(rows[4:])).grid(1, 1, start_ns=15, stop_ns=18)
+    assert after["state"].to_pylist() == ["SYNCED", None, None]
     assert table["bid_price_1"].to_pylist() == [None, 15, 20, None]
 
 
