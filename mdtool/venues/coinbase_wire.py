@@ -5,6 +5,7 @@ Rule: a decoder returns messages or raises WireError, whatever the bytes. `side`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -24,7 +25,7 @@ from mdtool.model import (
     Status,
     Trade,
 )
-from mdtool.venues.decoding import MISSING, Id, ladder, opposite, side_of, strict
+from mdtool.venues.decoding import EMPTY, MISSING, Id, ladder, opposite, side_of, strict
 from mdtool.venues.numbers import iso_ns
 from mdtool.venues.venue import Decoder
 
@@ -33,7 +34,7 @@ LEVEL2 = "level2"
 
 class _Level2(msgspec.Struct, gc=False):
     type: str
-    changes: list[tuple[str, str, str]] = []
+    changes: msgspec.Raw = EMPTY
     bids: msgspec.Raw = MISSING
     asks: msgspec.Raw = MISSING
     time: str = ""
@@ -88,6 +89,11 @@ class _Status(msgspec.Struct, gc=False):
     products: list[_Product]
 
 
+# A row as the venue writes it: what stands around the two numbers has a known length.
+_BUYS = re.compile(rb'\["buy",("[0-9.]+","[0-9.]+")\]')
+_SELLS = re.compile(rb'\["sell",("[0-9.]+","[0-9.]+")\]')
+_BUY_FRAME, _SELL_FRAME = len('["buy",]'), len('["sell",]')
+_CHANGES = msgspec.json.Decoder(list[tuple[str, str, str]])
 _LEVEL2 = msgspec.json.Decoder(_Level2)
 _MATCH = msgspec.json.Decoder(_Match)
 _TICKER = msgspec.json.Decoder(_Ticker)
@@ -110,11 +116,27 @@ def _level2(payload: bytes) -> Sequence[Message]:
         return (BookUpdate(time, UNKNOWN, UNKNOWN, UNKNOWN, wire.bids, wire.asks, True, True),)
     if wire.type != "l2update":
         raise WireError(f"type {wire.type[:20]!r}, expected snapshot or l2update")
-    bids: list[tuple[str, str]] = []
-    asks: list[tuple[str, str]] = []
-    for side, price, size in wire.changes:
-        (bids if side_of(side) is Side.BID else asks).append((price, size))
-    return (BookUpdate(time, UNKNOWN, UNKNOWN, UNKNOWN, ladder(bids), ladder(asks)),)
+    return (BookUpdate(time, UNKNOWN, UNKNOWN, UNKNOWN, *_sides(bytes(wire.changes))),)
+
+
+def _sides(changes: bytes) -> tuple[bytes, bytes]:
+    """Rows of [side, price, size] as the ladders of both sides."""
+    bids, asks = _BUYS.findall(changes), _SELLS.findall(changes)
+    count = len(bids) + len(asks)
+    taken = sum(map(len, bids)) + _BUY_FRAME * len(bids) + sum(map(len, asks)) + _SELL_FRAME * len(asks)
+    if count and taken + count + 1 == len(changes):  # nothing else is there than brackets around and commas between
+        return _ladder(bids), _ladder(asks)
+    rows = _CHANGES.decode(changes)
+    sides = [side_of(side) for side, _, _ in rows]
+    bid, ask = (
+        ladder((price, size) for is_of, (_, price, size) in zip(sides, rows, strict=True) if is_of is side)
+        for side in Side
+    )
+    return bid, ask
+
+
+def _ladder(rows: list[bytes]) -> bytes:
+    return b"[[%b]]" % b"],[".join(rows) if rows else b"[]"
 
 
 def _matches(payload: bytes) -> Sequence[Message]:

@@ -144,6 +144,14 @@ def test_messages_by_level():
         + TIME.encode()
         + b"}"
     ) == (BookUpdate(NS, UNKNOWN, UNKNOWN, UNKNOWN, b'[["1.50","7"],["1","2"]]', b'[["2","0"]]'),)
+    for changes, bids, asks in (
+        (b"[]", b"[]", b"[]"),
+        (b'[["sell","2","0"]]', b"[]", b'[["2","0"]]'),
+        (b'[ ["buy", "2","0"],["sell","3","1"] ]', b'[["2","0"]]', b'[["3","1"]]'),  # as the venue does not write it
+        (b'[["buy","2e1","0"]]', b'[["2e1","0"]]', b"[]"),  # none of our numbers: the ladder's parser refuses it
+    ):
+        payload = b'{"type":"l2update","product_id":"A-B","changes":' + changes + b"," + TIME.encode() + b"}"
+        assert list(decode(payload)) == [BookUpdate(NS, UNKNOWN, UNKNOWN, UNKNOWN, bids, asks)]
     asks, bids = b'[["14.8024","12.77"]]', b'[["14.7","1"]]'
     (whole,) = decode(b'{"type":"snapshot","product_id":"A-B","asks":' + asks + b',"bids":' + bids + b"}")
     assert whole == BookUpdate(
@@ -287,6 +295,9 @@ def test_the_last_match_before_a_subscription():
         ("level2", b'{"type":"l2update","changes":[["up","1","1"]],"time":"2021-04-17T16:43:37Z"}'),
         ("level2", b'{"type":"l2update","changes":[["buy","1"]],"time":"2021-04-17T16:43:37Z"}'),
         ("level2", b'{"type":"l2update","changes":[],"time":"yesterday"}'),
+        ("level2", b'{"type":"l2update","changes":[["buy","1","1"],7],"time":"2021-04-17T16:43:37Z"}'),
+        ("level2", b'{"type":"l2update","changes":[["buy","1","1"],[]],"time":"2021-04-17T16:43:37Z"}'),
+        ("level2", b'{"type":"l2update","changes":{"a":["buy","1","1"]},"time":"2021-04-17T16:43:37Z"}'),
         ("full", b'{"type":"open"}'), ("full", b'{"type":"what","sequence":5}'), ("full", opened(2**63)),
         ("full", full("open", 5)), ("full", full("match", 5)), ("full", full("done", 5, ',"side":"buy"')),
         ("full", opened(5, side="up")), ("full", b"[" * 100_000), ("full", b"\xff" + opened(5)),
