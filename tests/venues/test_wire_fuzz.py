@@ -1,6 +1,7 @@
 """Real messages of every venue, bent: whatever the bytes, they have a place, and decode to messages or a WireError.
 
-`MDTOOL_FUZZ` multiplies the number of cases: thousands in CI, millions in a long run.
+`MDTOOL_FUZZ` multiplies the number of cases: thousands in CI, millions in a long run (MDTOOL_FUZZ=100 makes 30,000 of
+Hypothesis and 100,000 of plain random bytes a venue).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 from functools import cache
 from pathlib import Path
 
@@ -150,7 +152,8 @@ DOCUMENTED = {
 }
 PARSERS = {"hb": hb.parse_line, "cf": cf.parse_line, "pat": pat.line_parser()}
 LARGEST = 3_000  # bytes of a sample: a bent ladder of 2,000 levels says no more than one of 20
-CASES = 300 * int(os.environ.get("MDTOOL_FUZZ", "1"))
+LONG = int(os.environ.get("MDTOOL_FUZZ", "0"))
+CASES = 300 * max(1, LONG)
 ODD = [
     None, True, -1, 0, 2**63, 2**64, 10**40, -(10**40), 1.5, 1e308, 1e-308, "", "0", "-1", "1e5", "NaN", "9" * 50,
     "x" * 200,
@@ -207,7 +210,46 @@ def bent(data, payload: bytes) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("venue_name", sorted({*CAPTURES, *DOCUMENTED}))
+VENUES = sorted({*CAPTURES, *DOCUMENTED})
+
+
+def survive(venue, announced, payload, damaged):
+    """The damaged message has a place and is messages or a WireError, of its own stream and of the one it was of."""
+    router = venue.router()
+    for earlier in announced:
+        router.route(earlier)
+    place = venue.place(router.route(payload))
+    key = router.route(damaged)
+    hash(key)
+    found = venue.place(key) if key is not None else Place(None, "other")
+    assert found.symbol is None or venue.canonical(found.symbol) == found.symbol
+    for stream in {place.stream, found.stream, "snapshot"}:
+        try:
+            decoded = venue.decoder(stream)(damaged)
+        except WireError as error:
+            assert len(str(error)) < 1_000
+            continue
+        builder = EventBuilder(1)
+        book = open_book(venue, stream)
+        rule = venue.rule(stream)
+        for message in decoded:
+            if rule is not None:
+                rule.judge(message)
+            try:
+                builder.rows(message, 1)
+            except WireError:
+                pass
+            if book is not None and isinstance(message, Update):
+                assert isinstance(message, BookUpdate | OrderUpdate)
+                book.on_message(message, 1)
+    connection = venue.connection_rule()
+    if connection is not None:
+        number = connection.number(damaged)
+        assert number is None or 0 <= number < 2**63
+
+
+@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.parametrize("venue_name", VENUES)
 def test_no_bytes_break_an_adapter(realdata, venue_name):
     venue = catalog.get(venue_name)
     messages = samples(realdata, venue_name)
@@ -217,37 +259,45 @@ def test_no_bytes_break_an_adapter(realdata, venue_name):
     @given(st.sampled_from(messages), st.data())
     def run(sample, data):
         *announced, payload = sample
-        router = venue.router()
-        for earlier in announced:
-            router.route(earlier)
-        place = venue.place(router.route(payload))
-        damaged = bent(data, payload)
-        key = router.route(damaged)
-        hash(key)
-        found = venue.place(key) if key is not None else Place(None, "other")
-        assert found.symbol is None or venue.canonical(found.symbol) == found.symbol
-        for stream in {place.stream, found.stream, "snapshot"}:
-            try:
-                decoded = venue.decoder(stream)(damaged)
-            except WireError as error:
-                assert len(str(error)) < 1_000
-                continue
-            builder = EventBuilder(1)
-            book = open_book(venue, stream)
-            rule = venue.rule(stream)
-            for message in decoded:
-                if rule is not None:
-                    rule.judge(message)
-                try:
-                    builder.rows(message, 1)
-                except WireError:
-                    pass
-                if book is not None and isinstance(message, Update):
-                    assert isinstance(message, BookUpdate | OrderUpdate)
-                    book.on_message(message, 1)
-        connection = venue.connection_rule()
-        if connection is not None:
-            number = connection.number(damaged)
-            assert number is None or 0 <= number < 2**63
+        survive(venue, announced, payload, bent(data, payload))
 
     run()
+
+
+@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.parametrize("venue_name", VENUES)
+def test_no_bytes_break_an_adapter_in_a_long_run(realdata, venue_name):
+    """The same with plain random bytes, spliced and cut: many more cases a second, and those are what a long run is
+    for. A failure names the seed's number, and `damage` makes the same bytes of it again."""
+    venue = catalog.get(venue_name)
+    messages = samples(realdata, venue_name)
+    for number in range(1_000 * LONG if LONG else 500):
+        chance = random.Random(f"{venue_name}/{number}")
+        *announced, payload = chance.choice(messages)
+        damaged = damage(chance, payload, chance.choice(messages)[-1])
+        try:
+            survive(venue, announced, payload, damaged)
+        except Exception as error:
+            raise AssertionError(f"case {number}: {damaged!r}") from error
+
+
+def damage(chance, payload, other):
+    """Bytes changed, taken out, put in, taken from another message, or cut off."""
+    text = bytearray(payload)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(text) + 1)
+        kind = chance.randrange(5)
+        if kind == 0:
+            text[at : at + chance.randint(1, 3)] = chance.randbytes(chance.randint(0, 3))
+        elif kind == 1:
+            text[at : at + 1] = chance.choice(
+                [b'"', b"[", b"]", b"{", b"}", b",", b":", b"0", b"-", b"e", b"\\", b"\xff"]
+            )
+        elif kind == 2:
+            start = chance.randrange(len(other))
+            text[at:at] = other[start : start + chance.randint(1, 20)]
+        elif kind == 3:
+            text[at : at + 1] = chance.choice([b"9" * 30, b"1e400", b"null", b"true", b"[[[[", b'{"a":' * 5])
+        else:
+            del text[max(at, 1) :]
+    return bytes(text)
