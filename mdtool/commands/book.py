@@ -159,7 +159,8 @@ def _print(
     from mdtool.view.best import consolidated
     from mdtool.view.screen import BookScreen
 
-    at_ns = _moment(run, store, names, at)
+    # Several books are only comparable as of one moment.
+    at_ns = _moment(run, store, names, at or ("last" if len(names) > 1 else None))
     with ExitStack() as stack:
         watches = [stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=by_order)) for name in names]
         pictures = [_picture(watch, look.depth) for watch in watches]

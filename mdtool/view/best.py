@@ -15,7 +15,7 @@ from mdtool.view.book import BookPicture, Level, decimals
 from mdtool.view.ladder import Ladder, Rung, grouped
 from mdtool.view.line import Line, words
 
-WHOLE = ("SYNCED", "STALE")
+WHOLE = ("SYNCED", "STALE")  # books that are silent count where all are: a quiet market is no empty one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,9 @@ class Consolidated:
 
 
 def consolidated(pictures: Sequence[BookPicture]) -> Consolidated:
-    """Of those that are whole."""
-    whole = [one for one in pictures if one.state in WHOLE and (one.bids or one.asks)]
+    """Of those that are whole and not silent, or of those that are whole."""
+    found = [[one for one in pictures if one.state == state and (one.bids or one.asks)] for state in WHOLE]
+    whole = next((some for some in found if some), [])
     scale = Scale(0, 0)
     for one in whole:
         scale = scale.finest(one.scale)

@@ -64,6 +64,9 @@ def windows(picture: BookPicture, width: int) -> Iterator[Line]:
     figures = picture.figures
     if figures is None:
         return
+    if not picture.as_of_ns:
+        yield from (Line().to(width), Line().to(width))
+        return
     label = _day_label(picture)
     room = max(len(label), 2)
     rows = [("1m", (figures.scale, figures.minute)), (label, picture.day)]

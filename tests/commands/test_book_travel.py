@@ -73,7 +73,10 @@ def store(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Ite
         yield made
 
 
-def whole(follower: BookFollower, scale: Scale = Scale(-2, -4)) -> tuple[int, object]:
+SIM_SCALE = Scale(-2, -4)
+
+
+def whole(follower: BookFollower, scale: Scale = SIM_SCALE) -> tuple[int, object]:
     sync = follower.sync
     if sync is None or sync.state is State.WAITING:
         return -1, None
@@ -82,7 +85,7 @@ def whole(follower: BookFollower, scale: Scale = Scale(-2, -4)) -> tuple[int, ob
     return sync.last_seq, book.top(None)
 
 
-def live(reader: Reader, times: list[int], venue_scale: Scale = Scale(-2, -4)) -> dict[int, tuple[int, object]]:
+def live(reader: Reader, times: list[int], venue_scale: Scale = SIM_SCALE) -> dict[int, tuple[int, object]]:
     """The book as it was, read once from the beginning, at each of some times."""
     found, waiting = {}, sorted(times, reverse=True)
     follower = BookFollower(reader, catalog.get(reader.feed.venue))

@@ -91,13 +91,15 @@ def test_a_whole_screen(width: int, height: int) -> None:
 
 
 def test_venues_side_by_side_and_as_one() -> None:
-    other = picture(feed="okx/ALPHA_USDT", bids=levels(268150, -2), asks=levels(268161, 3), state="STALE", note="4 s")
+    other = picture(feed="okx/ALPHA_USDT", bids=levels(268150, -2), asks=levels(268161, 3))
     dirty = picture(feed="bybit/ALPHA_USDT", bids=levels(900000, -1), state="DIRTY")
     both = drawn([picture(), other], 120, 24)
     assert both[0].startswith(
         " ALPHA_USDT at 2 venues  best bid 2681.61 3.500 sim  best ask 2681.61 3.500 okx  spread 0.00"
     )
-    assert "sim/ALPHA_USDT" in both[1] and "okx/ALPHA_USDT" in both[1] and "STALE  4 s" in both[1]
+    assert "sim/ALPHA_USDT" in both[1] and "okx/ALPHA_USDT" in both[1] and both[1].count("SYNCED") == 2
+    late = picture(feed="okx/ALPHA_USDT", asks=levels(268160, 3), state="STALE", note="4 s")
+    assert "best ask 2681.62 3.500 sim" in drawn([picture(), late], 120, 24)[0]  # silent: it does not count
     one = drawn([picture(), other, dirty], 100, 30, best=True)
     assert [line.split()[0] for line in one[1:4]] == ["sim/ALPHA_USDT", "okx/ALPHA_USDT", "bybit/ALPHA_USDT"]
     assert "900" not in "".join(one[4:])  # what is not whole is not in the best

@@ -86,6 +86,7 @@ class BookFollower:
         if mark is not None:
             self.book.sync = mark.sync.copy()
             self.as_of_ns = mark.recv_ns
+            self._steps.append(mark.position - 1)  # a mark is set right behind an update
 
     @property
     def state(self) -> State:
@@ -203,7 +204,10 @@ class BookFollower:
                 bookish = self._bookish[stream] if stream in self._bookish else self._is_bookish(stream)
                 if bookish if at < base else not bookish:
                     continue
+            kept_ns = self.as_of_ns  # of the book begun with, which is later than what is read before its position
             self._take(record)
+            if at < base and kept_ns:
+                self.as_of_ns = kept_ns
 
     def _is_bookish(self, stream: int) -> bool:
         name = self._reader.stream_name(stream)
@@ -276,7 +280,7 @@ class BookFollower:
 
     def _worth(self, now_ns: int | None) -> Worth:
         if self.at_ns is not None:
-            now_ns = None
+            return worth(self.sync, self.as_of_ns, self.ended_ns, self.at_ns, alive=True)
         alive = now_ns is None or self._is_alive(now_ns)
         return worth(self.sync, self.as_of_ns, self.ended_ns, now_ns, alive=alive)
 

@@ -1,7 +1,7 @@
 """The trades of the 24 hours before a moment, and on from there.
 
 Rule: a screen does not wait for a day to be read. Reading goes on in slices between two frames, and until it has come
-to the moment there is no figure, only how far it is. Nothing but trades is decoded.
+to the moment there is no figure, only how far it is. Where trades have a stream of their own nothing else is decoded.
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ import time
 from collections.abc import Iterator
 from itertools import chain, compress
 
-import numpy as np
-
 from mdtool.books.book import Book
 from mdtool.books.rolling import TradeWindow
 from mdtool.clock import DAY
-from mdtool.errors import WireError
 from mdtool.kernel.journal import Record
-from mdtool.model import Kind, Scale, Trade
-from mdtool.storage.reader import Batch, Reader
+from mdtool.model import Kind, Scale
+from mdtool.storage.reader import Reader
 from mdtool.venues.venue import Venue
 
 LOOK_EVERY = 512  # trades between two looks at the clock
-PROBES = 16  # messages of a stream that tell whether there are trades in it
 
 
 class DayTrades:
@@ -32,8 +28,6 @@ class DayTrades:
         self._reader = reader
         self._venue = venue
         self._until_ns = until_ns
-        self._streams: dict[int, bool] = {}  # whether a stream is the one with the trades
-        self._probed: dict[int, int] = {}
         self._book = Book(reader)
         end_ns = reader.last_ns if until_ns is None else until_ns
         self._end_ns = end_ns or 0
@@ -85,38 +79,11 @@ class DayTrades:
 
     def _trades(self) -> Iterator[Record]:
         for batch in self._reader.batches():
-            wanted = [number for number in range(len(batch.streams)) if self._has_trades(batch, number)]
             rows = batch.rows
-            mask = (rows["kind"] == Kind.DATA) & np.isin(rows["stream"], wanted)
+            mask = rows["kind"] == Kind.DATA
+            streams = batch.streams
+            named = [number for number, name in enumerate(streams) if name in self._venue.trade_streams]
+            if named:  # else trades may be anywhere: among the orders of a book, say
+                mask &= rows["stream"] == named[0]
             if mask.any():
                 yield from compress(batch.records(), mask.tolist())
-
-    def _has_trades(self, batch: Batch, number: int) -> bool:
-        """Whether this is the stream the trades are taken from: the first that has any."""
-        known = self._streams.get(number)
-        if known is not None:
-            return known
-        if any(self._streams.values()):
-            return False
-        name = batch.streams[number]
-        others = [other for other in batch.streams if other in self._venue.trade_streams]
-        if others:
-            found: bool | None = name == others[0]
-        else:
-            found = self._probe(batch, number, name)
-        if found is not None:
-            self._streams[number] = found
-        return bool(found)
-
-    def _probe(self, batch: Batch, number: int, name: str) -> bool | None:
-        """None: not clear from what was seen so far."""
-        decode = self._venue.decoder(name)
-        rows = batch.rows
-        for row in np.flatnonzero((rows["kind"] == Kind.DATA) & (rows["stream"] == number))[:PROBES].tolist():
-            self._probed[number] = self._probed.get(number, 0) + 1
-            try:
-                if any(isinstance(message, Trade) for message in decode(batch.payload(row))):
-                    return True
-            except WireError:
-                continue
-        return False if self._probed.get(number, 0) >= PROBES else None
