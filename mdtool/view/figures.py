@@ -286,12 +286,18 @@ def _level(price: Fraction, low: Fraction, high: Fraction, levels: int) -> int:
 def _dots(levels: Sequence[int | None], row: int) -> str:
     """A row of braille: two points a cell, four levels a row, from below. A step between two points is drawn."""
     cells = [0] * (len(levels) // 2)
+    first, last = row * 4, row * 4 + 3
     before: int | None = None
     for at, level in enumerate(levels[: 2 * len(cells)]):
         if level is not None:
-            low, high = (level, level) if before is None else (min(before, level), max(before, level))
-            for dot in range(max(low, row * 4), min(high, row * 4 + 3) + 1):
-                cells[at // 2] |= DOTS[at % 2][dot - row * 4]
+            low = high = level
+            if before is not None and before < low:
+                low = before
+            elif before is not None:
+                high = before
+            if low <= last and high >= first:
+                for dot in range(max(low, first), min(high, last) + 1):
+                    cells[at // 2] |= DOTS[at % 2][dot - first]
         before = level
     return "".join(chr(0x2800 + cell) if cell else " " for cell in cells)
 

@@ -20,9 +20,9 @@ MOST_BAR = 90  # cells beyond which a longer bar says no more
 HEADS = ("price", "size", "total")
 # Age of a change in ns, and how it looks while it is younger: (where there is more, where there is less).
 FADING = (
-    (200_000_000, ("bold #ffffff on #1d6b34", "bold #ffffff on #7a2430")),
-    (500_000_000, ("#d7ffd7 on #174a27", "#ffd7d7 on #521c24")),
-    (1_000_000_000, ("on #102c19", "on #321519")),
+    (120_000_000, ("bold #ffffff on #1d6b34", "bold #ffffff on #7a2430")),
+    (300_000_000, ("#d7ffd7 on #174a27", "#ffd7d7 on #521c24")),
+    (600_000_000, ("on #102c19", "on #321519")),
 )
 FADED_NS = FADING[-1][0]
 MORE, LESS = "▴", "▾"

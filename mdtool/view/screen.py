@@ -23,6 +23,7 @@ PANEL_FROM = 132  # columns from which the figures have a column of their own
 THREE_FROM = 172  # and the tape another
 SIDE_BY_SIDE = 38  # columns a ladder needs beside others
 TAPE_FROM = 72
+CHART_EVERY_NS = 250_000_000
 MOST_CHART = 16  # lines
 KEYS = (
     ("q", "quit"),
@@ -51,6 +52,7 @@ class Look:
     busy: str = ""  # what is being done
     now_ns: int = 0
     glows: dict[str, Glow] = field(default_factory=dict)  # by feed; empty: nothing lights up
+    charts: dict[str, tuple[object, list[Line]]] = field(default_factory=dict)  # by feed, as last drawn
 
 
 class BookScreen:
@@ -88,7 +90,7 @@ class BookScreen:
         depth, chart_rows = self._room(len(head), max(len(picture.bids), len(picture.asks)), wide)
         body = self._beside(picture, depth, width)
         end_ns = picture.at_ns or (self.look.now_ns if self.look.now_ns else picture.as_of_ns)
-        chart = figures.chart(picture.mids, min(width, 200), chart_rows, end_ns) if chart_rows else []
+        chart = self._chart(picture, min(width, 200), chart_rows, end_ns) if chart_rows else []
         return [*head, *body, *chart]
 
     def _room(self, head: int, levels: int, wide: bool) -> tuple[int, int]:
@@ -127,6 +129,14 @@ class BookScreen:
                 line.extend((column[number] if number < len(column) else Line()).to(at))
         return lines
 
+    def _chart(self, picture: BookPicture, width: int, rows: int, end_ns: int) -> list[Line]:
+        """Drawn anew four times a second: it moves by a few cells a second, and costs more than all the rest."""
+        key = (width, rows, len(picture.mids) if picture.at_ns else 0, end_ns // CHART_EVERY_NS)
+        before = self.look.charts.get(picture.feed)
+        if before is None or before[0] != key or self.height is None:
+            before = self.look.charts[picture.feed] = key, figures.chart(picture.mids, width, rows, end_ns)
+        return before[1]
+
     def _ladder(self, picture: BookPicture, depth: int, width: int) -> list[Line]:
         shown = ladder(picture, depth, self.look.group)
         glow = self._glow(picture.feed)
@@ -157,7 +167,7 @@ class BookScreen:
             for one in pictures
         ]
         end_ns = self.look.now_ns or max(one.as_of_ns for one in pictures)
-        charts = [figures.chart(one.mids, each - 1, 1, one.at_ns or end_ns)[0].to(each) for one in pictures]
+        charts = [self._chart(one, each, 1, one.at_ns or end_ns)[0] for one in pictures]
         rows = max(map(len, columns))
         body = [Line() for _ in range(rows)]
         for column in columns:

@@ -122,7 +122,8 @@ def test_only_what_changed_is_written(store: Path) -> None:
         screen = Screen(
             Terminal(["--store", store, "book", "sim/BRAVO_USDT", "--at", "first+3s"], columns=120, lines=40)
         )
-        assert screen.shows("99.6     3")
+        assert screen.shows("99.6     3", "all 3.0 s", "q quit")
+        screen.terminal.read(lambda text: False, 0.5)
         first = len(screen.terminal.text)
         screen.terminal.read(lambda text: False, 1.5)
         # A moment of the past stands still: nothing is written twice.
@@ -144,7 +145,7 @@ def test_the_size_of_the_terminal_is_followed(store: Path) -> None:
     assert max(screen.lines) == 40
     termios.tcsetwinsize(terminal.fd, (10, 40))
     mark = len(terminal.text)
-    terminal.read(lambda text: "q quit" in text[mark:])
+    terminal.read(lambda text: "quit" in text[mark:])
     assert "\x1b[2J" in terminal.text[mark:]
     assert not COLOUR.search(terminal.text)
     os.kill(terminal.process.pid, 15)

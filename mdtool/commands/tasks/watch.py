@@ -15,7 +15,7 @@ from mdtool.storage.store import Store
 from mdtool.venues import catalog
 from mdtool.view.book import BookPicture
 
-DAY_SLICE = 0.008  # seconds of a frame for the day
+DAY_SLICE = 0.02  # seconds of a frame for the day
 
 
 class Watch:
