@@ -71,8 +71,8 @@ def _show(out: Output, store: Store, session: Session) -> None:
     from mdtool.units import format_size
     from mdtool.venues import catalog
     from mdtool.view.audit import audit_line, audit_page, audit_summary
-    from mdtool.view.screen import BookScreen
     from mdtool.view.reports import feed_table
+    from mdtool.view.screen import BookScreen
 
     status = session.status
     out.data(f"recorded {status.records:,} messages, {format_size(status.payload_bytes)}\n")

@@ -60,7 +60,9 @@ def received(store, name):
     return dict(by_stream), whole
 
 
-@pytest.mark.parametrize(("name", "files", "streams"), CAPTURES, ids=[capture[1][0].partition(".")[0] for capture in CAPTURES])
+@pytest.mark.parametrize(
+    ("name", "files", "streams"), CAPTURES, ids=[capture[1][0].partition(".")[0] for capture in CAPTURES]
+)
 def test_a_capture_is_recorded_back_byte_for_byte(tmp_path, realdata, name, files, streams):
     venue = catalog.get(name)
     with Store.create(tmp_path / "original") as original, Store.create(tmp_path / "copy") as copy:
