@@ -81,6 +81,8 @@ def book(
             store, names = _found(run, stack, feed, venues)
         look = Look(depth=depth)
         if json or once or not out.is_terminal or out.console.is_dumb_terminal:
+            if child is not None:
+                _wait_for_book(store, names[0], child)
             _print(run, store, names, at, look, json=json, by_order=orders)
             return
         at_ns = _moment(run, store, names, at)
@@ -172,6 +174,21 @@ def _print(
         said = [picture.as_json() for picture in pictures]
         best = consolidated(pictures).as_json()
         run.out.json({"symbol": pictures[0].symbol, "best": best, "books": said})
+
+
+def _wait_for_book(store: Store, name: str, child: RecorderChild) -> None:
+    """Until what is recorded on the spot has a whole book. Raises ConnectError where recording ends before."""
+    import time
+
+    from mdtool.commands.tasks.watch import Watch
+    from mdtool.errors import ConnectError
+
+    with Watch(store, name) as watch:
+        while watch.picture(1).state != "SYNCED":
+            if (failed := child.failure()) is not None:
+                raise ConnectError(failed.removeprefix("mdtool: "))
+            time.sleep(FRAME)
+            watch.poll(FRAME)
 
 
 def _picture(watch: Watch, depth: int) -> BookPicture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from mdtool.books.rolling import TradeWindow
@@ -25,6 +26,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_SECONDS = (30, 60, 120, 300)  # what a chart of the mid spans: the least that holds what is known
 SPARK_MOST = (60, 300)  # of one line, and of several
 DOTS = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))  # braille: by column, from below
+Of = tuple[Scale, TradeWindow]
 PANEL = 48  # columns of the figures where they have a column of their own
 
 
@@ -69,7 +71,8 @@ def windows(picture: BookPicture, width: int) -> Iterator[Line]:
         return
     label = _day_label(picture)
     room = max(len(label), 2)
-    rows = [("1m", (figures.scale, figures.minute)), (label, picture.day)]
+    minute, day = _same_digits((figures.scale, figures.minute), picture.day)
+    rows = [("1m", minute), (label, day)]
     cells = [_cells(scale_and_window) if scale_and_window else [] for _, scale_and_window in rows]
     widths = [max((len(row[at][1]) for row in cells if row), default=0) for at in range(6)]
     for (name, _), row in zip(rows, cells, strict=True):
@@ -83,7 +86,34 @@ def windows(picture: BookPicture, width: int) -> Iterator[Line]:
         yield line.add("  ").extend(words(parts, width - line.width)).to(width)
 
 
-def _cells(of: tuple[Scale, TradeWindow]) -> list[tuple[str, str, str]]:
+def _same_digits(minute: Of, day: Of | None) -> tuple[Of, Of | None]:
+    """Both with as many digits: the day's trades were read by themselves."""
+    if day is None:
+        return minute, None
+    finest = minute[0].finest(day[0])
+    return _finer(minute, finest), _finer(day, finest)
+
+
+def _finer(of: Of, scale: Scale) -> Of:
+    old, window = of
+    price, size = 10 ** (old.price_exp - scale.price_exp), 10 ** (old.size_exp - scale.size_exp)
+
+    def times(value: int | None) -> int | None:
+        return None if value is None else value * price
+
+    return scale, replace(
+        window,
+        volume=window.volume * size,
+        notional=window.notional * price * size,
+        bought=window.bought * size,
+        first=times(window.first),
+        last=times(window.last),
+        high=times(window.high),
+        low=times(window.low),
+    )
+
+
+def _cells(of: Of) -> list[tuple[str, str, str]]:
     """(heading, text, style), most telling first."""
     (price, size), window = of
     change = _percent(window) or "-"
@@ -93,7 +123,7 @@ def _cells(of: tuple[Scale, TradeWindow]) -> list[tuple[str, str, str]]:
         ("high", _price(window.high, price), ""),
         ("low", _price(window.low, price), ""),
         ("vwap", "-" if window.vwap is None else fixed(window.vwap, price), ""),
-        ("vol", format_decimal(window.volume, size), ""),
+        ("vol", format_decimal(window.volume, size) if window.volume else "0", ""),
         ("n", f"{window.trades:,}", ""),
     ]
 
@@ -151,8 +181,9 @@ def _table(picture: BookPicture) -> Iterator[Line]:
     assert figures is not None
     label = _day_label(picture)
     yield Line(("  trades ", "bold"), (f"{'1 minute':>18}", "dim"), (f"{label:>19}", "dim"))
-    minute = _rows(figures.scale, figures.minute)
-    day = _rows(*picture.day) if picture.day else [(name, "") for name, _ in minute]
+    of_minute, of_day = _same_digits((figures.scale, figures.minute), picture.day)
+    minute = _rows(*of_minute)
+    day = _rows(*of_day) if of_day else [(name, "") for name, _ in minute]
     for (name, left), (_, right) in zip(minute, day, strict=True):
         yield Line((f"  {name:<12}", "dim"), (f"{left:>13}{right:>19}", ""))
     if picture.day is None:
@@ -167,7 +198,7 @@ def _rows(scale: Scale, window: TradeWindow) -> list[tuple[str, str]]:
         ("high", _price(window.high, price)),
         ("low", _price(window.low, price)),
         ("vwap", "-" if window.vwap is None else fixed(window.vwap, price, 1)),
-        ("volume", format_decimal(window.volume, size)),
+        ("volume", format_decimal(window.volume, size) if window.volume else "0"),
         ("bought", bought),
         ("count", f"{window.trades:,}"),
     ]

@@ -24,6 +24,7 @@ THREE_FROM = 172  # and the tape another
 SIDE_BY_SIDE = 38  # columns a ladder needs beside others
 TAPE_FROM = 72
 CHART_EVERY_NS = 250_000_000
+SILENT_NS = 30_000_000_000
 MOST_CHART = 16  # lines
 KEYS = (
     ("q", "quit"),
@@ -89,7 +90,7 @@ class BookScreen:
             head += figures.windows(picture, width)
         depth, chart_rows = self._room(len(head), max(len(picture.bids), len(picture.asks)), wide)
         body = self._beside(picture, depth, width)
-        end_ns = picture.at_ns or (self.look.now_ns if self.look.now_ns else picture.as_of_ns)
+        end_ns = self._chart_end(picture)
         chart = self._chart(picture, min(width, 200), chart_rows, end_ns) if chart_rows else []
         return [*head, *body, *chart]
 
@@ -129,6 +130,13 @@ class BookScreen:
                 line.extend((column[number] if number < len(column) else Line()).to(at))
         return lines
 
+    def _chart_end(self, picture: BookPicture) -> int:
+        """Now, or where the records end if that is so long ago that there would be nothing in the chart."""
+        if picture.at_ns is not None:
+            return picture.at_ns
+        now_ns = self.look.now_ns
+        return now_ns if 0 < now_ns - picture.as_of_ns < SILENT_NS else picture.as_of_ns
+
     def _chart(self, picture: BookPicture, width: int, rows: int, end_ns: int) -> list[Line]:
         """Drawn anew four times a second: it moves by a few cells a second, and costs more than all the rest."""
         key = (width, rows, len(picture.mids) if picture.at_ns else 0, end_ns // CHART_EVERY_NS)
@@ -166,8 +174,7 @@ class BookScreen:
             [figures.title(one, each - 1).to(each), *(line.to(each) for line in self._ladder(one, depth, each - 1))]
             for one in pictures
         ]
-        end_ns = self.look.now_ns or max(one.as_of_ns for one in pictures)
-        charts = [self._chart(one, each, 1, one.at_ns or end_ns)[0] for one in pictures]
+        charts = [self._chart(one, each, 1, self._chart_end(one))[0] for one in pictures]
         rows = max(map(len, columns))
         body = [Line() for _ in range(rows)]
         for column in columns:
