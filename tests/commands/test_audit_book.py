@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,18 @@ def test_the_real_feed(mdtool, tmp_path: Path, realdata: Path) -> None:
     book = json.loads(mdtool("--store", store, "book", "ethusdt", "--json", "--depth", "1").out)
     # The capture's own last bookTicker, which is of an id before the last depth update, has this bid and ask.
     assert (book["state"], book["bids"], book["asks"]) == ("synced", [["2681.38", "8.486"]], [["2681.39", "22.624"]])
+
+
+@pytest.mark.realdata
+def test_the_orders_of_a_real_book(mdtool, tmp_path: Path, realdata: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    store = tmp_path / "store"
+    mdtool("--store", store, "import", "coinbase", realdata / "coinbase" / "2016-03-12_full_l3.pat.gz")
+    book = json.loads(mdtool("--store", store, "book", "coinbase/BTC_USD", "--l3", "--json", "--depth", "10").out)
+    assert (book["state"], len(book["bids"]), len(book["asks"])) == ("synced", 10, 10)
+    for side in ("bid", "ask"):
+        for (_, size), queue in zip(book[f"{side}s"], book[f"{side}_orders"], strict=True):
+            assert queue and Decimal(size) == sum(map(Decimal, queue))
+    drawn = mdtool("--store", store, "book", "coinbase/BTC_USD", "--l3", "--once", "--depth", "3").out
+    assert "orders" in drawn and "queue, first come first" in drawn
+    assert book["day"]["trades"] == book["minute"]["trades"] > 0

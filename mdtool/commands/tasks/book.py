@@ -276,7 +276,8 @@ class BookFollower:
 
     def picture(self, depth: int, now_ns: int | None = None) -> BookPicture:
         """The book now. With `now_ns` it is looked at as live: silence and the writer's end show in the state."""
-        return draw(self, self._reader.feed.name, depth, self._worth(now_ns), self.at_ns or now_ns)
+        as_of_ns = self.as_of_ns if self.ended_ns is not None else now_ns  # nothing slides on after the end
+        return draw(self, self._reader.feed.name, depth, self._worth(now_ns), self.at_ns or as_of_ns)
 
     def _worth(self, now_ns: int | None) -> Worth:
         if self.at_ns is not None:
