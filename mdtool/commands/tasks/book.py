@@ -2,7 +2,7 @@
 
 Rule: reading begins at the nearest whole book before the moment, not at the feed's beginning, and goes back further
 only where that one does not connect; so a feed of a month opens as fast as one of a minute. Of the time before the last
-minute only the book's own messages are decoded.
+minute only the book's own messages are decoded, and in it little else than trades.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import deque
+from enum import IntEnum
 from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
@@ -29,13 +30,23 @@ from mdtool.view.book import BookPicture, Mid
 __all__ = ["STALE_AFTER_NS", "BookFollower"]
 
 TRIES = 8  # whole books to try, newest first, before reading from the beginning
-TAIL_NS = MINUTE  # before the moment: everything in it is read, for the tape and the rates
+TAIL_NS = MINUTE  # before the moment: its trades are read, for the tape and the minute's figures
+RECENT_NS = 11 * SECOND  # before the moment: everything is read, for the rates, which are of ten seconds
 MID_EVERY_NS = SECOND // 20  # at most so often is the mid kept for the sparkline
 MIDS_KEPT = 6_000
 STEPS_KEPT = 4_096  # positions of the last updates, to step back
 MARK_EVERY = 2_000  # updates between two copies of the book kept while travelling
+STEP_MARK_EVERY = 100  # and while stepping back, where the same updates are read again and again
 MARKS_KEPT = 48
 LOOK_EVERY = 64  # records between two looks at the clock
+
+
+class _Part(IntEnum):
+    """What a stream is to the screen, and so from where on it is read."""
+
+    BOOK = 0  # from the whole book on
+    TRADES = 1  # or where there may be some: of the last minute
+    REST = 2  # counted in the rates only
 
 
 class _Mark(NamedTuple):
@@ -57,6 +68,8 @@ class BookFollower:
         self.at_ns = until_ns  # the moment travelled to; None: live
         self.is_behind = False  # the last poll left something unread
         self._marks: list[_Mark] = []  # by position
+        self._mark_every = MARK_EVERY
+        self._recent = 0
         self._status_at_ns = 0
         self._alive = False
         self._fresh(None, 0)
@@ -81,7 +94,7 @@ class BookFollower:
         self.mids: deque[Mid] = deque(maxlen=MIDS_KEPT)
         self._steps: deque[int] = deque(maxlen=STEPS_KEPT)  # positions of the last updates applied
         self._marked = 0  # updates applied when the last mark was set
-        self._bookish: dict[int, bool] = {}
+        self._parts: dict[int, _Part] = {}
         self._base = base
         if mark is not None:
             self.book.sync = mark.sync.copy()
@@ -136,7 +149,9 @@ class BookFollower:
             self.go_to(self.as_of_ns - 1)
             return
         position = self._steps[-1]
+        self._mark_every = min(STEP_MARK_EVERY, MARK_EVERY)
         self._rebuild(self.at_ns, position)
+        self._mark_every = MARK_EVERY
         self.at_ns = self.as_of_ns
 
     def seek_gap(self, seconds: float) -> bool:
@@ -169,7 +184,10 @@ class BookFollower:
         if last_ns is None:
             self._fresh(None, 0)
             return
-        self._reader.seek((last_ns if ns is None else min(ns, last_ns)) - TAIL_NS)
+        end_ns = last_ns if ns is None else min(ns, last_ns)
+        self._reader.seek(end_ns - RECENT_NS)
+        self._recent = self._reader.position
+        self._reader.seek(end_ns - TAIL_NS)
         tail = self._reader.position
         mark = self._mark_before(ns, position)
         if mark is not None:
@@ -193,26 +211,32 @@ class BookFollower:
         return self.state is not State.WAITING
 
     def _read(self, ns: int | None, position: int | None, tail: int = 0) -> None:
-        base = self._base
+        begins = self._base, tail, max(tail, self._recent if tail else 0)  # by _Part
+        base, last = self._base, max(begins)
         for record in self._reader.records():
             at = record.position
             if (ns is not None and record.recv_ns > ns) or (position is not None and at >= position):
                 self._reader.move_to(at)
                 return
-            if at < base or at < tail:
+            if at < last:
                 stream = record.stream
-                bookish = self._bookish[stream] if stream in self._bookish else self._is_bookish(stream)
-                if bookish if at < base else not bookish:
+                part = self._parts[stream] if stream in self._parts else self._part(stream)
+                if at < begins[part]:
                     continue
             kept_ns = self.as_of_ns  # of the book begun with, which is later than what is read before its position
             self._take(record)
             if at < base and kept_ns:
                 self.as_of_ns = kept_ns
 
-    def _is_bookish(self, stream: int) -> bool:
-        name = self._reader.stream_name(stream)
-        self._bookish[stream] = name == SNAPSHOT_STREAM or self._venue.is_book(name)
-        return self._bookish[stream]
+    def _part(self, stream: int) -> _Part:
+        name, trades = self._reader.stream_name(stream), self._venue.trade_streams
+        part = _Part.REST
+        if name == SNAPSHOT_STREAM or self._venue.is_book(name):
+            part = _Part.BOOK
+        elif name in trades or not any(one in trades for one in self._reader.streams):
+            part = _Part.TRADES
+        self._parts[stream] = part
+        return part
 
     def _mark_before(self, ns: int | None, position: int | None) -> _Mark | None:
         if ns is None and position is None:
@@ -265,7 +289,7 @@ class BookFollower:
             return
         self.updates += applied
         self._steps.append(record.position)
-        if self.at_ns is not None and self.updates - self._marked >= MARK_EVERY:
+        if self.at_ns is not None and self.updates - self._marked >= self._mark_every:
             self._mark(record.position + 1)
         if not self.mids or recv_ns - self.mids[-1].recv_ns >= MID_EVERY_NS:
             bid, ask = self.book.best_bid(), self.book.best_ask()
