@@ -43,9 +43,9 @@ def span(ns: int) -> str:
     return f"{sign}{ns} ns"
 
 
-def title(picture: BookPicture, width: int) -> Line:
-    """Whose book, the last trade, and what the book is worth."""
-    left = Line((f" {picture.feed}", "bold"))
+def title(picture: BookPicture, width: int, *, short: bool = False) -> Line:
+    """Whose book, the last trade, and what the book is worth. `short`: the symbol is said elsewhere."""
+    left = Line((f" {picture.venue if short else picture.feed}", "bold"))
     if picture.tape and picture.figures is not None:
         trade, scale = picture.tape[0], picture.figures.scale
         up = trade.side is Side.BID

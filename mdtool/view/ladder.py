@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mdtool.model import Scale, Side, format_decimal
 from mdtool.view.book import BookPicture, Level, Queue, decimals, fixed
-from mdtool.view.line import Line
+from mdtool.view.line import Line, words
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 SIDE_STYLES = {Side.ASK: "red", Side.BID: "green"}
@@ -163,7 +163,8 @@ class LadderView:
         blank = [Line()] * (0 if rows is None else max(0, rows - len(book.asks)))
         lines += blank
         lines += (self._row(rung, texts[id(rung)], columns, Side.ASK, best=n == 0) for n, rung in _upward(book.asks))
-        middle = Line((f" {self.middle} ", "bold"))
+        said = words((Line((part, "bold")) for part in self.middle.split("  ")), self.width - 3)
+        middle = Line((" ", "")).extend(said).add(" ")
         lines.append(middle.add("─" * max(0, self.width - middle.width - 1), "dim"))
         lines += (self._row(rung, texts[id(rung)], columns, Side.BID, best=n == 0) for n, rung in enumerate(book.bids))
         lines += [Line()] * (0 if rows is None else max(0, rows - len(book.bids)))
@@ -253,12 +254,11 @@ def middle(picture: BookPicture, group: int = 1) -> str:
         if touch.spread_bps is not None:
             within.append(f"{decimals(touch.spread_bps, 2)} bp")
         text += f" ({', '.join(within)})"
-        text += f"  mid {fixed(touch.mid, touch_exponent(picture), 1)}"
     if ask <= bid:
         text += "  CROSSED" if ask < bid else "  LOCKED"
     if group > 1 and touch is not None and touch.tick:
         text += f"  by {format_decimal(touch.tick * group, touch_exponent(picture))}"
-    return text
+    return text if touch is None else f"{text}  mid {fixed(touch.mid, touch_exponent(picture), 1)}"
 
 
 def touch_exponent(picture: BookPicture) -> int:

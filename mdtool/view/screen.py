@@ -171,7 +171,10 @@ class BookScreen:
         depth, chart = self._room(len(head) + 1, deepest, False)
         each = width // fits
         columns = [
-            [figures.title(one, each - 1).to(each), *(line.to(each) for line in self._ladder(one, depth, each - 1))]
+            [
+                figures.title(one, each - 1, short=True).to(each),
+                *(line.to(each) for line in self._ladder(one, depth, each - 1)),
+            ]
             for one in pictures
         ]
         charts = [self._chart(one, each, 1, self._chart_end(one))[0] for one in pictures]

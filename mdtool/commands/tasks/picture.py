@@ -42,7 +42,8 @@ def worth(sync: BookSync | None, as_of_ns: int, ended_ns: int | None, now_ns: in
         return Worth(state.name, note)
     beside = "" if state is State.SYNCED else f", {state.name} {note}"
     if ended_ns is not None:
-        return Worth("ENDED", f"{span(max(0, now_ns - ended_ns))} ago{beside}")
+        since_ns = now_ns - ended_ns
+        return Worth("ENDED", f"{f'{span(since_ns)} ago' if since_ns >= SECOND else 'just now'}{beside}")
     silent_ns = now_ns - as_of_ns
     if as_of_ns and silent_ns > STALE_AFTER_NS:
         return Worth(
