@@ -7,9 +7,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from mdtool.audit.connection import with_connections
-from mdtool.audit.findings import ClockStep, Corrupt, Finding, UncleanEnd
+from mdtool.audit.findings import ClockStep, Corrupt, Finding, Lost, UncleanEnd
 from mdtool.audit.offset import OffsetMeter
 from mdtool.audit.report import FeedReport, Note, Reconnect, failed
 from mdtool.audit.stream import Change, StreamAudit
@@ -271,6 +272,16 @@ class _FeedAudit:
             self._opened.add(record.session)
         elif kind == Kind.CLOSE:
             self._closes[record.session] = _close_reason(record.payload)
+        elif kind == Kind.NOTE:
+            self._noted(record)
+
+    def _noted(self, record: Record) -> None:
+        """A NOTE of what repair could not save: numbers may not show it, and it is known all the same."""
+        note = _object(record.payload)
+        if note.get("note") == "lost":
+            rows, why = note.get("rows"), str(note.get("why", ""))
+            lost = rows if isinstance(rows, int) else None
+            self.found(Lost(stream="", at_ns=record.recv_ns, rows=lost, reason=why, position=record.position))
 
     def _asks_for_books(self, stream: str) -> bool:
         """Whether the stream's whole books have to be asked for."""
@@ -294,10 +305,14 @@ class _FeedAudit:
 
 def _close_reason(payload: bytes) -> str:
     """What a CLOSE record says, in a few words."""
+    said = _object(payload)
+    return " ".join(str(said[key]) for key in ("code", "reason") if said.get(key))
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    """A record's JSON object; an empty one where it is none."""
     try:
         said = json.loads(payload)
     except (ValueError, RecursionError):
-        return ""
-    if not isinstance(said, dict):
-        return ""
-    return " ".join(str(said[key]) for key in ("code", "reason") if said.get(key))
+        return {}
+    return said if isinstance(said, dict) else {}

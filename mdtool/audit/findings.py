@@ -150,6 +150,21 @@ class Corrupt(Finding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(Finding):
+    """Records that were damaged or gone when the feed was repaired; a NOTE names them in their place."""
+
+    kind: ClassVar[str] = "lost"
+    rows: int | None  # None: nobody knows how many
+    reason: str
+    position: int  # of the NOTE
+
+    @property
+    def text(self) -> str:
+        what = "records are" if self.rows is None else "1 record is" if self.rows == 1 else f"{self.rows:,} records are"
+        return f"{what} lost, as repair has noted: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStep(Finding):
     """Receive times step back: the recorder's clock was set, or an import was mixed into what was there."""
 

@@ -14,6 +14,7 @@ from mdtool.audit.findings import (
     Corrupt,
     Duplicate,
     Gap,
+    Lost,
     OutOfOrder,
     UnbridgedSnapshot,
     UncleanEnd,
@@ -22,6 +23,7 @@ from mdtool.audit.findings import (
 from mdtool.audit.report import Note, Offset, Reconnect
 from mdtool.clock import ManualClock
 from mdtool.model import Flag, Kind
+from mdtool.storage.repair import repair
 from mdtool.storage.store import Store
 from mdtool.venues.catalog import get
 
@@ -397,6 +399,25 @@ def test_damaged_records_are_told_and_left_out(feed: Feed) -> None:
     assert isinstance(damaged, Corrupt)
     assert "crc" in damaged.reason.lower()
     assert report.records == 5
+
+
+def test_what_repair_could_not_save_is_found_where_no_number_shows_it(feed: Feed) -> None:
+    for number in range(6):
+        feed.add("bookTicker", quote(10 * number))
+    feed.end()
+    (heap,) = (feed.store.feed(NAME).directory / "live").glob("*.dat")
+    heap.write_bytes(heap.read_bytes().replace(quote(30), quote(30)[:-1] + b"!"))
+    assert [action.lost for action in repair(feed.store.feed(NAME))] == [1]
+    report = feed.audit()
+    lost = Lost(stream="", at_ns=T0 + 4, rows=1, reason="its bytes contradict their checksum", position=1 << 32 | 3)
+    assert report.findings == (lost,)
+    assert lost.text == "1 record is lost, as repair has noted: its bytes contradict their checksum"
+
+
+def test_a_note_of_another_kind_is_no_finding(feed: Feed) -> None:
+    feed.add("session", b'{"note":"clock stepped"}', b"[1]", b"{", kind=Kind.NOTE)
+    feed.end()
+    assert feed.audit().clean
 
 
 def test_a_span(feed: Feed) -> None:
