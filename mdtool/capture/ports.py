@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
+from contextlib import ExitStack
 
 from mdtool.capture.connection import Act
 from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus
@@ -24,6 +25,9 @@ OTHER_STREAM = "other"
 # Route keys come from the wire: a hostile or broken venue must not grow the table without end. Beyond this a new key
 # is resolved each time it comes, which is only slower.
 MAX_ROUTES = 100_000
+
+# Nor may the names it makes up take the room of those the recorder needs itself, of the 1,024 that a feed has.
+MOST_STREAMS = 1_000
 
 Append = Callable[[int, int, int, int, bytes, int], None]
 
@@ -96,9 +100,9 @@ class Ports:
             # A symbol nobody asked for: kept all the same, with what belongs to no symbol.
             writer = self._writers[SESSION_SYMBOL]
         try:
-            stream = writer.stream(place.stream)
+            stream = writer.stream(place.stream if writer.takes(place.stream, MOST_STREAMS) else OTHER_STREAM)
         except StoreError:
-            stream = writer.stream(OTHER_STREAM)  # a name too long, or one too many
+            stream = writer.stream(OTHER_STREAM)  # a name too long
         target = (writer.append, stream)
         if place.action is not None:
             act(place.action)  # its route is never kept, so that each such frame comes through here
@@ -182,5 +186,7 @@ class Ports:
             writer.end(self._now_ns(), reason)
 
     def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        """Close every feed. One that fails keeps no other from it; the first failure is raised in the end."""
+        with ExitStack() as closing:
+            for writer in self._writers.values():
+                closing.callback(writer.close)

@@ -61,7 +61,8 @@ class Recorder:
         """Record until stopped or the duration is over. Raises ConnectError (fail_fast) and StoreFull; whatever ends
         it, what was committed stays and the feeds are closed."""
         options = self._options
-        timer = asyncio.get_running_loop().call_later(options.duration or 1e9, self.stop, "the time asked for is over")
+        seconds = 1e9 if options.duration is None else options.duration
+        timer = asyncio.get_running_loop().call_later(seconds, self.stop, "the time asked for is over")
         graceful = False
         try:
             async with aiohttp.ClientSession(

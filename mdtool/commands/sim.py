@@ -16,6 +16,7 @@ EXAMPLES = (
     ("mdtool sim --venue kraken", "in Kraken's protocol, with its checksums"),
 )
 PORT = 7801
+MOST_SYMBOLS = 9999  # each has a book of several hundred orders
 
 
 def sim(
@@ -47,6 +48,7 @@ def sim(
     """
     from mdtool.clock import SystemClock
     from mdtool.commands.tasks.serving import serve
+    from mdtool.errors import UsageError
     from mdtool.exchange.catalog import protocol_for
     from mdtool.exchange.server import Server, ServerOptions
     from mdtool.exchange.simulated import SimulatedSource
@@ -57,7 +59,9 @@ def sim(
     out = current(ctx).out
     for_ns = parse_duration(duration) if duration is not None else None
     if symbols.isdecimal():
-        names = symbol_names(int(symbols[:6]))
+        if len(symbols) > len(str(MOST_SYMBOLS)):
+            raise UsageError(f"--symbols {symbols}: expected at most {MOST_SYMBOLS:,}")
+        names = symbol_names(int(symbols))
     else:
         names = tuple(catalog.get(venue).canonical(name) for name in symbols.split(","))
     simulator = Simulator(names, seed=seed, rate=rate, start_ns=SystemClock().now_ns(), venue=venue)

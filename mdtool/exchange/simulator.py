@@ -33,6 +33,7 @@ REVERSION = 65536  # events after which the pull towards the anchor has undone m
 MID_RANGE = 250  # ticks the mid may be off its anchor; with the anchors below every price stays positive
 FAR = 260  # ticks from the mid to the farthest order placed
 ORDERS = 320  # resting orders a side the flow tends to; with the distances below some 100 levels
+MOST_EVENTS = 1_000_000  # a second and symbol; the engine does about a tenth of it
 SWEEP_FLOOR = 120  # market orders pause while a side holds fewer orders
 
 # How each venue says it.
@@ -158,8 +159,10 @@ class Simulator:
     ) -> None:
         if venue not in FORMS:
             raise UsageError(f"a simulated exchange speaks as {', '.join(sorted(FORMS))}, not as {venue!r}")
-        if rate <= 0:
-            raise UsageError(f"a simulated exchange needs a rate above 0 events a second, not {rate}")
+        if not 0 < rate <= MOST_EVENTS:  # which no NaN is
+            raise UsageError(
+                f"a simulated exchange needs a rate above 0 and up to {MOST_EVENTS:,} events a second, not {rate}"
+            )
         if not symbols or len(set(symbols)) != len(symbols):
             raise UsageError(f"a simulated exchange needs symbols, each once, not {', '.join(symbols) or 'none'}")
         gap_ns = max(1, round(SECOND / rate))

@@ -7,6 +7,7 @@ this feed's next chunk and holds nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import uuid
@@ -115,6 +116,9 @@ class LiveChunk:
             for region, path in zip((heap, index), reversed(chunk_paths(feed, chunk_id, location)), strict=True):
                 os.link(region.path, path)  # and not rename, which would replace what is there
                 region.path = path
+                if not os.path.samestat(os.fstat(region.fd), os.lstat(path)):
+                    # Another process put its own there in the meantime. Both hold nothing; the name stays for verify.
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         except FileNotFoundError:
             adopted.close()  # a worker found it stale in the same moment
             return None

@@ -82,6 +82,10 @@ class Writer:
                 self._chunk.know_stream(number, name)
         return number
 
+    def takes(self, name: str, most: int) -> bool:
+        """Whether the feed knows this stream, or knows fewer than `most`."""
+        return name in self._streams or len(self._streams) < most
+
     @property
     def appended_bytes(self) -> int:
         """Payload bytes this writer has appended."""
@@ -217,7 +221,8 @@ class Writer:
 
     def _finish_closed(self) -> None:
         while self._finished:
-            self._finish(*self._finished.pop(0))
+            self._finish(*self._finished[0])  # which a full disk may end: it stays then, for the next time
+            del self._finished[0]
 
     def _finish(self, entry: int, finished: LiveChunk | None) -> None:
         """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory."""
@@ -225,7 +230,7 @@ class Writer:
         if finished is not None:
             if info.location == Location.DISK and self.sync_policy != "none":
                 finished.sync()
-            finished.close()
+            finished.close()  # idempotent, as all of this is
         if info.location == Location.SHM:
             chunk.copy_to_disk(self.feed, info)
             self._registry.update_chunk(entry, {"location": Location.DISK})

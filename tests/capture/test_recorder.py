@@ -15,7 +15,9 @@ from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookSync, State
 from mdtool.capture import connection as connection_module
+from mdtool.capture.ports import MOST_STREAMS, Ports
 from mdtool.capture.recorder import Event, Recorder, record_options
+from mdtool.clock import SystemClock
 from mdtool.errors import ConnectError, FeedLocked, StoreFull, UnknownSymbol, UsageError
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.faults import Cut, Drop, Faults, Refuse
@@ -417,3 +419,17 @@ def test_the_verdicts_of_a_recording_are_all_apply(store):
             for message in SIM.decoder(stream)(one.payload):
                 verdicts[stream, rules[stream].judge(message)] += 1
     assert set(verdicts) == {(stream, Verdict.APPLY) for stream in SIM.default_streams}
+
+
+def test_a_venue_that_makes_up_streams_leaves_room_for_the_recorders_own(store):
+    ports = Ports(store, record_options(SIM, symbol_names(1)), SystemClock(), Talk())
+    received = ports.receiver(1, lambda action: None)
+    for number in range(MOST_STREAMS + 100):
+        received(b'{"stream":"alphausdt@made%d","data":{}}' % number, 0)
+    received(b'{"stream":"alphausdt@made7","data":{}}', 0)
+    ports.note({"note": "still here"}, "ALPHA_USDT")
+    ports.close()
+    with store.reader("sim/ALPHA_USDT") as reader:
+        names = [reader.stream_name(record.stream) for record in reader.records()]
+    made = [f"made{number}" for number in range(MOST_STREAMS)]
+    assert names == [*made, *["other"] * 100, "made7", "session"]

@@ -125,6 +125,12 @@ def test_no_exchange_there(mdtool, tmp_path: Path, closed_port: int) -> None:
     assert re.fullmatch(rf"cannot reach {url}/stream: .*refused.*; trying again in [\d.]+ s", first)
 
 
+def test_for_no_time_at_all(mdtool, tmp_path: Path, closed_port: int) -> None:
+    url = f"ws://127.0.0.1:{closed_port}"
+    done = mdtool("--store", tmp_path / "store", "record", "sim", "--url", url, "--for", "0s")
+    assert (done.code, "the time asked for is over" in done.err) == (0, True)
+
+
 def test_no_exchange_there_and_no_patience(mdtool, tmp_path: Path, closed_port: int) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     done = mdtool("--store", tmp_path / "store", "record", "sim", "--url", url, "--fail-fast")
@@ -159,7 +165,10 @@ def test_a_port_in_use(mdtool, alpha: Path, taken_port: int, command: list[str])
         (["record", "sim", "--sync", "2s"], "mdtool: invalid value for '--sync': '2s' is not one of "),
         (["sim", "--symbols", "0"], "mdtool: a simulated exchange needs symbols"),
         (["sim", "--symbols", "€"], "mdtool: sim: '€' is no symbol"),
+        (["sim", "--symbols", "1000000"], "mdtool: --symbols 1000000: expected at most 9,999"),
         (["sim", "--rate", "-1"], "mdtool: a simulated exchange needs a rate above 0"),
+        (["sim", "--rate", "nan"], "mdtool: a simulated exchange needs a rate above 0"),
+        (["sim", "--rate", "inf"], "mdtool: a simulated exchange needs a rate above 0"),
         (["sim", "--speed", "fast"], "mdtool: no speed: 'fast'; expected"),
         (["sim", "--port", "70000"], "mdtool: cannot serve on port 70000: expected 0 to 65535"),
         (["sim", "--host", "256.1.1.1", "--port", "0"], "mdtool: cannot serve on 256.1.1.1:0: "),

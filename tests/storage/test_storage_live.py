@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import StoreFull
 from mdtool.model import Kind
-from mdtool.storage import files, live
+from mdtool.storage import chunk, files, live
 from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.layout import Location
 from mdtool.storage.store import Store
@@ -187,3 +187,43 @@ def test_any_order_of_work_keeps_every_record(tmp_path_factory, steps):
                 writer = store.writer(FEED, clock=clock, sync="none")
         assert [record.payload for record in store.reader(FEED).records()] == sent
         writer.close()
+
+
+def test_a_spool_that_found_no_room_is_tried_again(store, monkeypatch):
+    writer = store.writer(FEED, chunk_bytes=64 * 1024, live="shm", clock=ManualClock(NOON))
+    fill(writer, 80)
+
+    def full(feed, info):
+        raise StoreFull("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chunk, "copy_to_disk", full)
+        for _ in range(2):
+            with pytest.raises(StoreFull):
+                writer.sync()
+    assert [info.location for info in store.reader(FEED).chunks()] == [Location.SHM, Location.SHM]
+    writer.sync()
+    assert [info.location for info in store.reader(FEED).chunks()] == [Location.DISK, Location.SHM]
+    writer.close()
+    assert sum(1 for _ in store.reader(FEED).records()) == 80
+
+
+def test_a_preallocated_chunk_that_is_another_one_by_now_is_not_written_to(store, monkeypatch):
+    writer = store.writer(FEED, chunk_bytes=64 * 1024, clock=ManualClock(NOON))
+    fill(writer, 40)
+    writer.prepare()
+
+    def link(source, target):
+        """Another process puts a chunk of its own there in the moment before."""
+        source.unlink()
+        live.discard_next(store.feed(FEED), Location.DISK)
+        live.preallocate(store.feed(FEED), 2, NOON)
+        os_link(source, target)
+
+    os_link = os.link
+    with monkeypatch.context() as patch:
+        patch.setattr(live.os, "link", link)
+        fill(writer, 40)
+    writer.close()
+    assert [(info.chunk_id, info.rows) for info in store.reader(FEED).chunks()] == [(1, 65), (3, 15)]
+    assert sum(1 for _ in store.reader(FEED).records()) == 80
