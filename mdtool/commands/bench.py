@@ -24,7 +24,7 @@ def bench(
         typer.Argument(
             metavar="GROUP",
             show_default=False,
-            help="append, roll, iterate, latency, receive, decode, book, replay or seal. None: all.",
+            help="append, roll, iterate, latency, receive, decode, venues, book, replay or seal. None: all.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small and fast: not to be quoted.")] = False,

@@ -36,7 +36,7 @@ from mdtool.commands.context import Run
 from mdtool.commands.options import Verb
 from mdtool.commands.tree import tree
 from mdtool.errors import MdtoolError
-from mdtool.view.output import Output, silence_stdout
+from mdtool.view.output import Output, give_streams, silence_stdout
 
 INTERRUPTED = 130
 FAILED = 2
@@ -204,4 +204,5 @@ def _traceback(out: Output) -> None:
 
 def run() -> None:
     """The console entry."""
+    give_streams()
     raise SystemExit(main())

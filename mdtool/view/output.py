@@ -156,6 +156,14 @@ def _console(color: bool | None, *, stderr: bool) -> Console:
     )
 
 
+def give_streams() -> None:
+    """A standard stream that was closed before the program began goes nowhere, rather than to the first file of a store
+    that gets its number."""
+    for name, access, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode))
+
+
 def silence_stdout() -> None:
     """After the reader of a pipe has gone: nothing more may be written there, not even at interpreter exit."""
     devnull = os.open(os.devnull, os.O_WRONLY)

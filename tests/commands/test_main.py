@@ -210,3 +210,12 @@ def test_settings_that_are_none(mdtool, alpha: Path, tmp_path: Path) -> None:
     done = mdtool("--config", tmp_path / "bad.toml", "registry", "list")
     assert done.code == 2
     assert done.error_line.startswith(f"mdtool: {tmp_path / 'bad.toml'}: store is 5, expected")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["replay", "registry list", "audit --json", "--help"])
+def test_a_standard_stream_that_is_closed_before_is_a_closed_pipe(alpha: Path, command: str, closed: str) -> None:
+    line = f"{sys.executable} -m mdtool --store {alpha} {command} {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (">&-" not in closed.split())
