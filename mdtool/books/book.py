@@ -174,6 +174,8 @@ class Book:
             self._open()
         if self._messages.lost and self.sync is not None:
             self.sync.lose(recv_ns)
+        elif self._messages.missed and self.sync is not None:
+            self.sync.miss(recv_ns)
         return [Event(recv_ns, stream, message, self._take(stream, message, recv_ns)) for message in messages]
 
     def advance_to(self, ns: int) -> Book:
@@ -285,6 +287,8 @@ class Book:
                     builder.on_message(message, recv_ns)
             if messages.lost:
                 builder.lose(recv_ns)
+            elif messages.missed:
+                builder.miss(recv_ns)
             if builder.is_full:
                 yield builder, builder.take()
         if builder is not None:

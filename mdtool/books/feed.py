@@ -5,6 +5,7 @@ Rule: two book streams of one feed tell the same story twice; the first that com
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -70,6 +71,7 @@ class FeedMessages:
         self.book_stream = book_stream or next(known, None)  # None: not seen yet
         self.unwanted: set[int] = set()  # streams, by number, whose records need not be shown
         self.lost = False  # whether the last record was of the book stream and could not be read
+        self.missed = False  # whether the last record is a NOTE of records lost here, of nobody knows which stream
         self.undecodable = 0  # records that were not what their stream says
         self._venue = venue
         self._stream_name = source.stream_name
@@ -79,11 +81,12 @@ class FeedMessages:
     def of(self, record: RecordLike) -> tuple[str, Sequence[Message]]:
         """The record's stream and the messages in it; none of records that carry none, are not wanted or cannot be
         read."""
-        self.lost = False
+        self.lost = self.missed = False
         stream = record.stream
         found = self._decoders.get(stream)
         kind = record.kind
         if kind != Kind.DATA and (kind != Kind.RESPONSE or record.flags & Flag.FAILED):
+            self.missed = kind == Kind.NOTE and _is_of_loss(record.payload)
             return self._stream_name(stream), ()
         name, decode = found or self._choose(stream)
         if decode is None:
@@ -105,3 +108,12 @@ class FeedMessages:
             self.unwanted.add(stream)
         self._decoders[stream] = name, self._venue.decoder(name) if wanted else None
         return self._decoders[stream]
+
+
+def _is_of_loss(note: bytes) -> bool:
+    """Whether a NOTE stands for records that repair could not save."""
+    try:
+        said = json.loads(note)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("note") == "lost"

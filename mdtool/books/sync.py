@@ -122,6 +122,12 @@ class BookSync:
         self.gaps += 1
         return self._lose(Verdict.GAP, None, recv_ns)
 
+    def miss(self, recv_ns: int) -> None:
+        """A record is lost that may have been the book's. Numbers or a checksum tell whether it was; without them the
+        book is whole no more."""
+        if not self._rule.complete and self.check is None:
+            self.lose(recv_ns)
+
     def _on_whole(self, whole: Update, recv_ns: int) -> Step:
         """Step 6."""
         verdict = self._rule.judge(whole)

@@ -135,6 +135,12 @@ class TopsBuilder:
         self.sync.lose(recv_ns)
         self._note(before, recv_ns)
 
+    def miss(self, recv_ns: int) -> None:
+        """A record is lost that may have been the book's."""
+        before = self.sync.state
+        self.sync.miss(recv_ns)
+        self._note(before, recv_ns)
+
     def _note(self, before: State, recv_ns: int) -> None:
         if self.sync.state is not before:
             self.states.append((recv_ns, self.sync.state))

@@ -372,3 +372,35 @@ def test_a_real_day_by_columns_is_the_book_in_step_and_the_venues_quotes(realdat
     arrow = whole.to_arrow()
     assert arrow["ask_size_5"].to_pylist() == whole.column("ask_size")[:, 4].tolist()
     assert arrow.schema.metadata == {b"price_exp": b"%d" % whole.scale[0], b"size_exp": b"%d" % whole.scale[1]}
+
+
+LOST = b'{"note": "lost", "rows": 1, "why": "its bytes contradict their checksum", "chunk": 1, "row": 2}'
+
+
+def test_a_loss_that_repair_has_noted_ends_a_book_without_numbers():
+    change = b'{"type":"l2update","product_id":"X-USD","time":"2021-04-17T00:00:0%d.0Z","changes":[["buy","1","%d"]]}'
+    rows = [
+        Row(10, 0, b'{"type":"snapshot","product_id":"X-USD","bids":[["1","1"]],"asks":[["2","1"]]}'),
+        Row(20, 0, change % (1, 4)),
+        Row(30, 1, LOST, Kind.NOTE),
+        Row(40, 0, change % (2, 5)),
+    ]
+    book = Book(Records(rows, "coinbase", ["level2", "session"]))
+    assert [(book.recv_ns, book.state) for _ in book] == [(10, State.SYNCED), (20, State.SYNCED), (40, State.DIRTY)]
+    assert book.gaps == 1
+    table = Book(Records(rows, "coinbase", ["level2", "session"])).grid(10, 1, start_ns=10, stop_ns=50)
+    assert table["state"].to_pylist() == ["SYNCED", "SYNCED", "DIRTY", "DIRTY"]
+    rows[2] = Row(30, 1, b'{"note": "clock stepped"}', Kind.NOTE)
+    assert [book.state for _, book in Book(Records(rows, "coinbase", ["level2", "session"]))] == [State.SYNCED] * 3
+
+
+def test_a_loss_that_repair_has_noted_is_left_to_numbers_where_there_are_any():
+    rows = [
+        Row(10, 1, b'{"lastUpdateId":4,"bids":[["1","2"]],"asks":[["3","7"]]}', Kind.RESPONSE),
+        Row(20, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":5,"u":6,"b":[["1","1"]],"a":[]}'),
+        Row(30, 3, LOST, Kind.NOTE),
+        Row(40, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":7,"u":7,"b":[["2","4"]],"a":[]}'),
+    ]
+    book = Book(Records(rows))
+    assert [event.recv_ns for event, _ in book] == [10, 20, 40]
+    assert (book.state, book.gaps, book.last_seq) == (State.SYNCED, 0, 7)
