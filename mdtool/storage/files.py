@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -15,9 +16,14 @@ DIRECTORY_MODE = 0o750
 
 
 def make_directory(path: Path) -> None:
-    """The directory and its parents. Raises StoreError where a file or a link stands in the way."""
+    """The directory and its parents, on disk where they are new. Raises StoreError where a file or a link stands in the
+    way."""
     try:
+        fresh = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        for one in reversed(fresh):
+            with contextlib.suppress(PermissionError):  # a parent that may be written to and not read
+                sync_directory(one.parent)
     except FileExistsError:
         raise StoreError(f"{path}: a file stands where a directory is due; move it away") from None
     except OSError as error:

@@ -76,6 +76,7 @@ class LiveChunk:
         self.index = index
         self.heap = heap
         self.row_capacity = (index.size - layout.PAGE) // layout.ROW.itemsize
+        self._named = False  # whether its names are known to be on disk
 
     @classmethod
     def create(
@@ -187,6 +188,9 @@ class LiveChunk:
         """Heap before index: a row that survives a power loss then has its payload, or its CRC says it has not."""
         os.fdatasync(self.heap.fd)
         os.fdatasync(self.index.fd)
+        if not self._named:
+            files.sync_directory(self.index.path.parent)
+            self._named = True
 
     def know_stream(self, number: int, name: str) -> None:
         """Keep a stream's name in the chunk itself, as far as its page has room."""

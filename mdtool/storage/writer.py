@@ -120,6 +120,8 @@ class Writer:
             live, committed = self._chunk, self._appender.count_committed
             if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
                 live.sync()
+                if live.chunk_id != self._synced[0]:
+                    self._registry.sync()  # a chunk is found by its entry
                 self._synced = (live.chunk_id, committed)
             self._finish_closed()
 
@@ -230,10 +232,12 @@ class Writer:
         if finished is not None:
             if info.location == Location.DISK and self.sync_policy != "none":
                 finished.sync()
+                self._registry.sync()
             finished.close()  # idempotent, as all of this is
         if info.location == Location.SHM:
             chunk.copy_to_disk(self.feed, info)
             self._registry.update_chunk(entry, {"location": Location.DISK})
+            self._registry.sync()  # else a power loss leaves an entry that says memory, and a copy nobody looks for
             chunk.remove_shm(self.feed, info.chunk_id)
 
     def _close_what_the_dead_left(self) -> None:

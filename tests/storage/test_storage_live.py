@@ -15,6 +15,7 @@ from mdtool.model import Kind
 from mdtool.storage import chunk, files, live
 from mdtool.storage.chunk import chunk_directory, chunk_paths
 from mdtool.storage.layout import Location
+from mdtool.storage.registry import FeedRegistry
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"
@@ -227,3 +228,38 @@ def test_a_preallocated_chunk_that_is_another_one_by_now_is_not_written_to(store
     writer.close()
     assert [(info.chunk_id, info.rows) for info in store.reader(FEED).chunks()] == [(1, 65), (3, 15)]
     assert sum(1 for _ in store.reader(FEED).records()) == 80
+
+
+def test_the_entry_is_on_disk_before_shared_memory_is_given_up(store, monkeypatch):
+    """Else a power loss leaves an entry that names memory, and `repair` takes the copy on disk for half a one."""
+    writer = store.writer(FEED, chunk_bytes=64 * 1024, live="shm", clock=ManualClock(NOON))
+    fill(writer, 80)
+    steps = []
+    sync, remove = FeedRegistry.sync, chunk.remove_shm
+
+    def synced(registry):
+        steps.append(("synced", registry.chunk(0).location))
+        sync(registry)
+
+    def removed(feed, chunk_id):
+        steps.append(("removed", chunk_id))
+        remove(feed, chunk_id)
+
+    monkeypatch.setattr(FeedRegistry, "sync", synced)
+    monkeypatch.setattr(chunk, "remove_shm", removed)
+    writer.sync()
+    assert steps[-2:] == [("synced", Location.DISK), ("removed", 1)]
+    writer.close()
+
+
+def test_the_first_sync_of_a_chunk_brings_its_name_and_its_entry_to_disk(store, monkeypatch):
+    writer = store.writer(FEED, chunk_bytes=64 * 1024, clock=ManualClock(NOON))
+    fill(writer, 1)
+    done = []
+    monkeypatch.setattr(files, "sync_directory", lambda path: done.append(path.name))
+    monkeypatch.setattr(FeedRegistry, "sync", lambda registry: done.append("feed.bin"))
+    for _ in range(3):
+        writer.sync()
+        fill(writer, 1)
+    assert done == ["live", "feed.bin"]
+    writer.close()
