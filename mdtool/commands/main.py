@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,9 +141,20 @@ def _use_our_help(command: Any) -> None:
         _use_our_help(child)
 
 
+def _allow_open_files() -> None:
+    """Use as many open files as this user may: a feed that is recorded takes a dozen, and shells allow 1,024."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     out = Output()
+    _allow_open_files()
     try:
         code = _invoke(list(sys.argv[1:] if argv is None else argv), out)
         out.flush()

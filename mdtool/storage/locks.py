@@ -116,3 +116,16 @@ def undisturbed(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def wait_for_changes(registry: Path) -> None:
+    """Until whoever is changing this registry.bin just now is done: a feed that is made known has its own registry by
+    then."""
+    try:
+        fd = files.open_existing(registry)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)

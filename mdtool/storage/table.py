@@ -29,6 +29,7 @@ class MappedFile:
     def __init__(self, path: Path, dtype: np.dtype[Any], magic: bytes, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
+        self._fd = -1
         try:
             self._fd = files.open_existing(path, writable=writable)
         except FileNotFoundError:
@@ -39,7 +40,7 @@ class MappedFile:
             self._map = self._mapped()
             self.header = layout.header(dtype, magic, self._map[: layout.PAGE], str(path))
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
 
     def _mapped(self) -> mmap.mmap:
@@ -70,6 +71,9 @@ class MappedFile:
 
     def fileno(self) -> int:
         return self._fd
+
+    def __del__(self) -> None:
+        self.close()  # a reader nobody closed must not keep its descriptor for as long as the process lives
 
     def close(self) -> None:
         """Let the file go. The mapping goes with its last user."""

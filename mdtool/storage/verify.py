@@ -35,7 +35,7 @@ from mdtool.storage.inspection import (
     unnamed_streams,
 )
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
-from mdtool.storage.locks import is_written, undisturbed
+from mdtool.storage.locks import is_written, undisturbed, wait_for_changes
 from mdtool.storage.registry import FeedInfo, feed_info
 from mdtool.storage.shelf import examine_part, part_findings, parts_of, unnamed_parts
 
@@ -84,8 +84,9 @@ def _check(feed: FeedInfo, store: StoreEvidence, checked: Checked, registries_on
     with undisturbed(feed.directory):
         one = Checked()
         highest = _Feed(feed, store, one, progress).check(registries_only)
-        if one.findings and is_written(feed.directory):
-            # A second look tells damage, which stays, from what the writer was about to do.
+        if one.findings and (is_written(feed.directory) or not (feed.directory / "feed.bin").exists()):
+            # A second look tells damage, which stays, from what the writer was about to do, or who makes the feed known.
+            wait_for_changes(store.file.path)
             time.sleep(SECOND_LOOK)
             first, one = set(one.findings), Checked()
             highest = _Feed(feed, store, one, no_progress).check(registries_only)

@@ -23,6 +23,13 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
 ALTERNATE, BACK = "\x1b[?1049h", "\x1b[?1049l"
 
 
+def ready(fd: int, seconds: float) -> bool:
+    """Whether there is something to read, or the other side has closed."""
+    poll = select.poll()  # and not select(), which knows no descriptor beyond 1,023
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 class Terminal:
     """A command line with a pseudo-terminal for standard input, output and error."""
 
@@ -46,7 +53,7 @@ class Terminal:
         """What has come once `until` says it is enough, or the program has ended."""
         deadline = time.monotonic() + seconds
         while not until(self.text) and time.monotonic() < deadline:
-            if select.select([self.fd], [], [], 0.1)[0]:
+            if ready(self.fd, 0.1):
                 try:
                     self.text += os.read(self.fd, 65536).decode("utf-8", "replace")
                 except OSError:  # how Linux says that the other side has closed
