@@ -85,7 +85,7 @@ def _check(feed: FeedInfo, store: StoreEvidence, checked: Checked, registries_on
         one = Checked()
         highest = _Feed(feed, store, one, progress).check(registries_only)
         if one.findings and (is_written(feed.directory) or not (feed.directory / "feed.bin").exists()):
-            # A second look tells damage, which stays, from what the writer was about to do, or who makes the feed known.
+            # A second look tells damage, which stays, from what a writer, or who makes the feed known, was about to do.
             wait_for_changes(store.file.path)
             time.sleep(SECOND_LOOK)
             first, one = set(one.findings), Checked()
