@@ -69,10 +69,15 @@ def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = n
             broken.append(number)
         elif slot.chunk_id not in slots:
             slots[slot.chunk_id] = slot
-    for slot in slots.values():
+    for slot in list(slots.values()):
         if slot.has_files:
             claimed = None if slot.state == ChunkState.LIVE else slot.rows
-            table.seen[slot.chunk_id] = _examine(feed, slot.chunk_id, slot.location, claimed, progress)
+            seen = _examine(feed, slot.chunk_id, slot.location, claimed, progress)
+            if seen.index.missing and (copy := _copy_of(feed, slot, progress)) is not None:
+                slots[slot.chunk_id], seen = replace(slot, location=Location.DISK), copy
+                found = f"chunk {slot.chunk_id} went with a boot of the machine"
+                table.actions.append(Action(feed.name, where, found, "its copy on disk is whole, and named now"))
+            table.seen[slot.chunk_id] = seen
     for number, raw in enumerate(registry.chunks.behind):
         slot = Slot.of(raw) if raw is not None else None
         if slot is None:
@@ -99,6 +104,15 @@ def _examine(
 ) -> ChunkEvidence:
     paths = chunk_paths(feed, chunk_id, location)
     return examine_chunk(feed.store_id, feed.feed_id, chunk_id, paths, claimed=claimed, in_use=False, progress=progress)
+
+
+def _copy_of(feed: FeedInfo, slot: Slot, progress: Progress) -> ChunkEvidence | None:
+    """The copy on disk of a chunk that was in shared memory, where it is whole and its entry alone was not renewed."""
+    if slot.location != Location.SHM or slot.state != ChunkState.CLOSED or not slot.boot_is_over:
+        return None
+    seen = _examine(feed, slot.chunk_id, Location.DISK, slot.rows, progress)
+    whole = seen.identity and not seen.heap.missing and not len(seen.bad) and len(seen.good) == slot.rows
+    return seen if whole else None
 
 
 def _adopt(

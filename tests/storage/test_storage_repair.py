@@ -23,6 +23,7 @@ from mdtool.storage.archive import seal_feed
 from mdtool.storage.findings import What
 from mdtool.storage.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.registration import rebuild
+from mdtool.storage.registry import FeedRegistry
 from mdtool.storage.repair import repair
 from mdtool.storage.store import Store
 from mdtool.storage.verify import verify
@@ -532,3 +533,23 @@ def test_a_store_at_work_has_no_findings(tmp_path):
                 assert verify(path).findings == []
     checked = verify(path)
     assert (child.returncode, checked.records, checked.findings) == (0, 12_000, [])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_copy_out_of_shared_memory_whose_entry_was_not_renewed_is_taken_if_it_is_whole(tmp_path, whole):
+    """The power went between the copy and its entry: nothing is lost with the memory but what the copy lacks."""
+    with Store.create(tmp_path / "store") as store:
+        with store.writer(FEED, live="shm", clock=ManualClock(NOON)) as writer:
+            for number in range(10):
+                writer.append(NOON + number, Kind.DATA, writer.stream("d"), 1, b"%d" % number)
+        feed = store.feed(FEED)
+        registry = FeedRegistry(feed.directory / "feed.bin", writable=True)
+        registry.update_chunk(0, {"location": Location.SHM, "boot": b"\1" * 16})
+        registry.close()
+        if not whole:
+            heap = feed.directory / "live" / "00000001.dat"
+            heap.write_bytes(b"!" + heap.read_bytes()[1:])
+        assert [action.lost for action in repair(feed)] == [0 if whole else 10]
+        assert repair(feed) == []
+        payloads = [record.payload for record in store.reader(FEED).records()]
+        assert (payloads == [b"%d" % number for number in range(10)]) is whole
