@@ -51,6 +51,8 @@ def fields(
     ):
         if value is not None and not 0 <= value < top:
             raise UsageError(f"{name} {value}: expected 0 to {top - 1}")
+    if archive and "://" not in archive:
+        archive = os.path.abspath(os.path.expanduser(archive))  # noqa: PTH100, PTH111 - ~nobody is no error here
     if archive is not None and (len(archive.encode()) > LONGEST_ARCHIVE or "\0" in archive):
         raise UsageError(f"archive {archive!r}: expected a URI of at most {LONGEST_ARCHIVE} bytes")
     given = {

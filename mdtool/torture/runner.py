@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -86,15 +87,17 @@ def torture(
     report = TortureReport(seed, scenarios={name: Tally() for name in chosen})
     began = time.monotonic()
     base = Path(tempfile.mkdtemp(prefix="mdtool-torture-", dir=directory))
-    for number in range(rounds):
-        name = chosen[number % len(chosen)]
-        progress(f"round {number + 1} of {rounds}: {name}")
-        round_seed = Random(f"{seed}/{number}").getrandbits(48)
-        place = base / f"{number:06d}"
-        _count(report, number, name, round_seed, play(name, place, round_seed), place)
+    try:
+        for number in range(rounds):
+            name = chosen[number % len(chosen)]
+            progress(f"round {number + 1} of {rounds}: {name}")
+            round_seed = Random(f"{seed}/{number}").getrandbits(48)
+            place = base / f"{number:06d}"
+            _count(report, number, name, round_seed, play(name, place, round_seed), place)
+    finally:
+        with contextlib.suppress(OSError):  # a round that failed, or was ended by a defect, keeps its store in it
+            base.rmdir()
     report.seconds = time.monotonic() - began
-    if not report.failed:
-        base.rmdir()
     return report
 
 

@@ -368,10 +368,14 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def play(name: str, directory: Path, seed: int) -> Outcome:
-    """One round in a directory of its own, which is removed when nothing went wrong."""
+    """One round in a directory of its own, which is removed when nothing went wrong, and when it is interrupted."""
     case = Case(directory, Random(seed))
     directory.mkdir(mode=0o700, parents=True)
-    SCENARIOS[name](case)
+    try:
+        SCENARIOS[name](case)
+    except KeyboardInterrupt:
+        _remove(case)
+        raise
     if not case.outcome.silent:
         _remove(case)
     return case.outcome

@@ -481,7 +481,7 @@ def test_kill_9_in_the_middle_leaves_what_the_next_run_finishes(store):
     )
     assert child.stdout.readline() == "planned\n"
     feed = store.feed(FEED)
-    while not (feed.directory / "trash").exists():
+    while not any((feed.directory / "trash").glob("*")):
         os.sched_yield()
     child.kill()
     child.wait()
@@ -499,3 +499,11 @@ def test_small_batches_with_pauses(store, monkeypatch):
     made = plan([store.feed(FEED)], Limits(older_than_ns=1, closed_chunks=True), NOW + DAY)
     list(execute(made, pause=0.5, batch=8))
     assert slept == [0.5] * (2 * 2 * DAYS // 8)
+
+
+def test_an_archive_of_a_relative_path_is_where_it_was_meant(store, tmp_path, monkeypatch):
+    """And not below whatever directory a later command is run in."""
+    monkeypatch.chdir(tmp_path)
+    store.writer(FEED).close()
+    assert store.set(FEED, archive="shelf").archive == str(tmp_path / "shelf")
+    assert store.set(FEED, archive="").archive == ""
