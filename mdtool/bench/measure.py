@@ -58,7 +58,7 @@ def nanoseconds(what: str) -> Unit:
 
 
 def millions(what: str) -> Unit:
-    return Unit(f"M {what}/s", "higher", 1e3)
+    return Unit(f"M{what}/s" if what == "B" else f"M {what}/s", "higher", 1e3)
 
 
 def thousands(what: str) -> Unit:
