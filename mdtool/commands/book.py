@@ -9,6 +9,7 @@ import typer
 
 from mdtool.commands.context import Run, current
 from mdtool.commands.options import TIMES, Json
+from mdtool.errors import UsageError
 
 if TYPE_CHECKING:
     from mdtool.commands.tasks.desk import Desk
@@ -70,6 +71,8 @@ def book(
     from mdtool.commands.tasks.desk import Desk
     from mdtool.view.screen import Look
 
+    if at is not None and live is not None:
+        raise UsageError("--at shows a moment of the past, --live records the present: give one of them")
     run = current(ctx)
     out = run.out
     with ExitStack() as stack:

@@ -102,6 +102,7 @@ def _options(
     from mdtool.capture.options import record_options
     from mdtool.clock import SECOND
     from mdtool.config import RecordDefaults
+    from mdtool.errors import UsageError
     from mdtool.units import parse_duration, parse_size
     from mdtool.venues import catalog
 
@@ -110,7 +111,11 @@ def _options(
     # What nobody has set is left to the feed, which may have been given it before.
     kept_live = live or (Live(settings.live) if settings.live != unset.live else None)
     kept_bytes = settings.chunk_bytes if settings.chunk_bytes != unset.chunk_bytes else None
-    named = tuple(name for name in streams.split(",") if name) if streams else settings.streams.get(adapter.name, ())
+    named = settings.streams.get(adapter.name, ())
+    if streams is not None:
+        named = tuple(name.strip() for name in streams.split(",") if name.strip())
+        if not named:
+            raise UsageError(f"--streams {streams!r}: expected names, as in {','.join(adapter.default_streams)}")
     return record_options(
         adapter,
         tuple(symbols or ()),

@@ -21,6 +21,7 @@ Live = Literal["disk", "shm"]
 LOCATIONS: dict[Live, Location] = {"disk": Location.DISK, "shm": Location.SHM}
 SMALLEST_CHUNK = 4096
 LARGEST_CHUNK = 1 << 40
+ARCHIVES = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # what pyarrow.fs has file systems for
 LONGEST_ARCHIVE = 160
 TRASH = "trash"
 
@@ -51,7 +52,10 @@ def fields(
     ):
         if value is not None and not 0 <= value < top:
             raise UsageError(f"{name} {value}: expected 0 to {top - 1}")
-    if archive and "://" not in archive:
+    scheme, several, _ = (archive or "").partition("://")
+    if several and scheme not in ARCHIVES:
+        raise UsageError(f"archive {archive!r}: expected a directory, or a URI of one of {', '.join(ARCHIVES)}")
+    if archive and not several:
         archive = os.path.abspath(os.path.expanduser(archive))  # noqa: PTH100, PTH111 - ~nobody is no error here
     if archive is not None and (len(archive.encode()) > LONGEST_ARCHIVE or "\0" in archive):
         raise UsageError(f"archive {archive!r}: expected a URI of at most {LONGEST_ARCHIVE} bytes")

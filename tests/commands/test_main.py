@@ -99,6 +99,8 @@ def test_every_command_has_help(mdtool, verb: str) -> None:
         (["replay", "--format", "xml"], "mdtool: invalid value for '--format': 'xml' is not one of 'ndjson', 'raw'"),
         (["tail", "-n", "x"], "mdtool: invalid value for '-n' / '--lines': "),
         (["tail", "-n", "-1"], "mdtool: invalid value for '-n' / '--lines': "),
+        (["record", "sim", "--streams", " , "], "mdtool: --streams ' , ': expected names, as in depth@100ms,trade,"),
+        (["book", "X", "--at", "now", "--live", "sim"], "mdtool: --at shows a moment of the past, --live records"),
     ],
 )
 def test_usage_errors_are_one_line(mdtool, arguments: list[str], line: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdtool.clock import DAY, SECOND, ManualClock
-from mdtool.errors import ChunkUnavailable, FeedLocked, StoreError
+from mdtool.errors import ChunkUnavailable, FeedLocked, StoreError, UsageError
 from mdtool.model import Kind
 from mdtool.storage import chunk, files, layout
 from mdtool.storage import repair as repair_module
@@ -553,3 +553,10 @@ def test_a_copy_out_of_shared_memory_whose_entry_was_not_renewed_is_taken_if_it_
         assert repair(feed) == []
         payloads = [record.payload for record in store.reader(FEED).records()]
         assert (payloads == [b"%d" % number for number in range(10)]) is whole
+
+
+def test_an_archive_nothing_can_be_kept_in_is_refused_and_changes_nothing(scratch):
+    with Store.open(scratch, writable=True) as store:
+        with pytest.raises(UsageError, match=r"archive 'ftp://x/y': expected a directory, or a URI of one of file, s3"):
+            store.set(FEED, archive="ftp://x/y", keep_last=9)
+        assert (store.feed(FEED).archive, store.feed(FEED).keep_last) == ("", 0)
