@@ -302,16 +302,17 @@ def _read_damaged(case: Case) -> judge.Verdict:
 
 
 def named_losses(case: Case) -> int:
-    """How many records the feed's own notes say are lost; a note that cannot know counts as all of them."""
-    lost = 0
-    with Store.open(case.store) as store:
-        for record in store.reader(FEED).records():
-            if record.kind == Kind.NOTE:
-                note = json.loads(record.payload)
-                if note.get("note") == "lost":
-                    rows = note.get("rows")
-                    lost += MANY if rows is None else rows
-    return lost
+    """How many records are said to be lost, in the feed's own notes or in those a repair keeps beside what it took out
+    of use (where an entry and the only file that tells what it was are both damaged, the feed has no place for one). A
+    note that cannot know how many counts as all of them."""
+    named: list[int | None] = []
+    with Store.open(case.store) as store, store.reader(FEED) as reader:
+        notes = [json.loads(record.payload) for record in reader.records() if record.kind == Kind.NOTE]
+        kept = sorted(reader.feed.directory.glob("repaired/*/note.json"))
+    named += [note.get("rows") for note in notes if note.get("note") == "lost"]
+    for path in kept:
+        named += [action["lost"] for action in json.loads(path.read_text())["actions"] if action["lost"] is None]
+    return sum(MANY if rows is None else rows for rows in named)
 
 
 def full_disk(case: Case) -> None:
