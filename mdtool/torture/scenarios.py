@@ -282,7 +282,7 @@ def _read_mend_read(case: Case, done: int, *, kill: bool) -> None:
     ended = child.run(jobs.mend, case.store)
     if ended.error:
         case.outcome.silent.append(f"repair failed: {ended.error}")
-    after = read_all(case)
+    after = _read_damaged(case)
     case.outcome.silent += after.wrong + [f"after repair: {text}" for text in after.named]
     case.outcome.silent += [f"after repair: {finding}" for finding in verify(Path(case.store)).findings]
     named = named_losses(case)
