@@ -123,7 +123,10 @@ class Ports:
         self._tell(connection, Kind.OPEN, session, {"url": url})
         self.status.connections += 1
         self.status.sessions += 1
-        self._notify(Event.CONNECTED, f"connected to {url} for {len(connection.symbols)} symbols, session {session}")
+        many = "" if len(connection.symbols) == 1 else "s"
+        self._notify(
+            Event.CONNECTED, f"connected to {url} for {len(connection.symbols)} symbol{many}, session {session}"
+        )
         return session
 
     def closed(self, connection: Connection, session: int, code: int, reason: str) -> None:

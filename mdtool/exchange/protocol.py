@@ -6,6 +6,7 @@ One file a venue implements it. The server owns sockets, buffers and the table o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -113,7 +114,7 @@ class PlainProtocol:
         return Answer(404, b"", content_type="text/plain")
 
 
-class PlainSession:
+class PlainSession(ABC):
     """A session that reads JSON objects. `on_request` is the venue's; `refuse` is its word for what is none."""
 
     wrapped = True
@@ -128,8 +129,9 @@ class PlainSession:
             return self.refuse(text)
         return self.on_request(request) if isinstance(request, dict) else self.refuse(text)
 
+    @abstractmethod
     def on_request(self, request: dict[str, Any]) -> Reaction:
-        raise NotImplementedError
+        """What to do about a client's request, a JSON object."""
 
     def refuse(self, text: str) -> Reaction:
         return Reaction(close=(POLICY_VIOLATION, "not a JSON object"))
