@@ -6,6 +6,7 @@ from typing import Protocol
 
 import aiohttp
 
+from mdtool.capture.rest import fetch
 from mdtool.venues.venue import HttpRequest
 
 TIMEOUT = 10.0
@@ -24,16 +25,8 @@ async def bootstrap(http: aiohttp.ClientSession, request: HttpRequest, base_url:
     """The answer's body. Raises aiohttp.ClientError, OSError and TimeoutError, an answer other than 2xx among them."""
     url = base_url + request.path
     sink.asked(request, url)
-    async with http.request(
-        request.method, url, timeout=aiohttp.ClientTimeout(total=TIMEOUT), allow_redirects=False
-    ) as response:
-        body = await response.content.read(MAX_BODY)
-        while not response.content.at_eof():
-            if len(body) >= MAX_BODY:
-                raise aiohttp.ClientPayloadError(f"more than {MAX_BODY} bytes")
-            body += await response.content.read(MAX_BODY - len(body))
-        failed = not 200 <= response.status < 300
-        sink.told(body, failed)
-        if failed:
-            raise aiohttp.ClientPayloadError(f"HTTP {response.status} to {request.method} {url}")
-        return body
+    answer = await fetch(http, request, url, timeout=TIMEOUT, max_body=MAX_BODY)
+    sink.told(answer.body, answer.failed)
+    if answer.failed:
+        raise aiohttp.ClientPayloadError(f"HTTP {answer.status} to {request.method} {url}")
+    return answer.body

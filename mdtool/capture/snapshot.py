@@ -12,6 +12,7 @@ import aiohttp
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.connection import describe
 from mdtool.capture.options import Event, Notify
+from mdtool.capture.rest import fetch
 from mdtool.venues.venue import HttpRequest, Venue
 
 TIMEOUT = 30.0
@@ -83,21 +84,14 @@ class Snapshots:
         url = self._base_url + request.path
         self._sink.requested(symbol, request, url)
         try:
-            async with self._http.request(
-                request.method, url, timeout=aiohttp.ClientTimeout(total=TIMEOUT), allow_redirects=False
-            ) as response:
-                body = await response.content.read(MAX_BODY)
-                while not response.content.at_eof():
-                    if len(body) >= MAX_BODY:
-                        raise aiohttp.ClientPayloadError(f"more than {MAX_BODY} bytes")
-                    body += await response.content.read(MAX_BODY - len(body))
-                status, retry_after = response.status, response.headers.get("Retry-After", "")
+            status, retry_after, body = answer = await fetch(
+                self._http, request, url, timeout=TIMEOUT, max_body=MAX_BODY
+            )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._notify(Event.SNAPSHOT_FAILED, f"snapshot of {symbol}: {url}: {describe(error)}; will try again")
             return 0.0
-        failed = not 200 <= status < 300
-        self._sink.answered(symbol, body, failed)
-        if not failed:
+        self._sink.answered(symbol, body, answer.failed)
+        if not answer.failed:
             self.fetched += 1
             self._notify(Event.SNAPSHOT, f"snapshot of {symbol}: {len(body):,} bytes")
             return None
