@@ -173,12 +173,6 @@ class Binance(Adapter):
         self._symbols = JoinedSymbols(spec.name, spec.quotes)
         self._depth = next(stream for stream in spec.default_streams if _DIFF_DEPTH.fullmatch(stream))
 
-    def native(self, symbol: str) -> str:
-        return self._symbols.native(symbol)
-
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(symbol)
-
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for a stream no stream can be called."""
         symbols = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))

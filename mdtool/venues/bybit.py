@@ -18,7 +18,6 @@ from calendar import FRIDAY, monthrange, weekday
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Update
@@ -58,13 +57,6 @@ SPOT_QUOTES = (
 )
 LIQUID = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT", "PENGU_USDT")
 # fmt: on
-
-
-class Symbols(Protocol):
-    """Both ways between canonical and native."""
-
-    def canonical(self, symbol: str) -> str: ...
-    def native(self, symbol: str) -> str: ...
 
 
 class LinearSymbols:
@@ -244,17 +236,10 @@ class Bybit(Adapter):
         self.name = spec.name
         self.title = spec.title
         self.default_symbols = spec.default_symbols
-        self._symbols: Symbols
         if spec is INVERSE:
             self._symbols = InverseSymbols(spec.name)
         else:
             self._symbols = LinearSymbols(spec.name) if spec is LINEAR else JoinedSymbols(spec.name, SPOT_QUOTES)
-
-    def native(self, symbol: str) -> str:
-        return self._symbols.native(symbol)
-
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(symbol)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called. The system's status is a connection of

@@ -99,12 +99,6 @@ class Gate(Adapter):
         self.default_streams = spec.default_streams
         self._symbols = SplitSymbols(spec.name, "_")
 
-    def native(self, symbol: str) -> str:
-        return self._symbols.native(symbol)
-
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(symbol)
-
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
         for stream in streams:

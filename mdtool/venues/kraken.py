@@ -99,9 +99,6 @@ class Kraken(Adapter):
         """v2's spelling."""
         return self._symbols.canonical(symbol).replace("_", "/")
 
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(symbol)
-
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Streams with "v1:" in front go over the first API. Raises UnknownSymbol, UsageError."""
         symbols = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))

@@ -74,12 +74,6 @@ class Kucoin(Adapter):
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")
 
-    def native(self, symbol: str) -> str:
-        return self._symbols.native(symbol)
-
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(symbol)
-
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called."""
         for stream in streams:

@@ -186,8 +186,18 @@ class Venue(Protocol):
         ...
 
 
+class Spelling(Protocol):
+    """How a venue writes its symbols. Both raise UnknownSymbol."""
+
+    def native(self, symbol: str) -> str: ...
+
+    def canonical(self, symbol: str) -> str: ...
+
+
 class Adapter:
     """What most venues answer alike. A stateless adapter is its own router."""
+
+    _symbols: Spelling  # an adapter whose symbols are no rule of their own answers `native` and `canonical` itself
 
     name: str
     default_symbols: tuple[str, ...]
@@ -198,6 +208,12 @@ class Adapter:
 
     def __repr__(self) -> str:
         return f"<venue {self.name}>"
+
+    def native(self, symbol: str) -> str:
+        return self._symbols.native(symbol)
+
+    def canonical(self, symbol: str) -> str:
+        return self._symbols.canonical(symbol)
 
     def router(self) -> Router:
         return cast(Router, self)
