@@ -57,13 +57,14 @@ if TYPE_CHECKING:
     from mdtool.errors import MdtoolError
     from mdtool.kernel.journal import Record
     from mdtool.model import EVENT, Flag, Kind, Scale, Side
-    from mdtool.storage.cursor import Cursor
     from mdtool.storage.discovery import discover
-    from mdtool.storage.fanin import FanIn
-    from mdtool.storage.presence import Disconnect, Reason, WriterStatus
-    from mdtool.storage.reader import Batch, Reader
+    from mdtool.storage.journal.batch import Batch
+    from mdtool.storage.journal.presence import Disconnect, Reason, WriterStatus
+    from mdtool.storage.journal.writer import Writer
+    from mdtool.storage.reading.cursor import Cursor
+    from mdtool.storage.reading.fanin import FanIn
+    from mdtool.storage.reading.reader import Reader
     from mdtool.storage.store import FeedInfo, Store
-    from mdtool.storage.writer import Writer
 
 __version__ = "0.1.0"
 
@@ -97,27 +98,27 @@ __all__ = [
 # Where each name lives; the module is imported when the name is first asked for.
 _HOMES = {
     "EVENT": "mdtool.model",
-    "Batch": "mdtool.storage.reader",
+    "Batch": "mdtool.storage.journal.batch",
     "Book": "mdtool.books.book",
     "BookSync": "mdtool.books.sync",
-    "Cursor": "mdtool.storage.cursor",
-    "Disconnect": "mdtool.storage.presence",
-    "FanIn": "mdtool.storage.fanin",
+    "Cursor": "mdtool.storage.reading.cursor",
+    "Disconnect": "mdtool.storage.journal.presence",
+    "FanIn": "mdtool.storage.reading.fanin",
     "FeedInfo": "mdtool.storage.store",
     "Flag": "mdtool.model",
     "Kind": "mdtool.model",
     "L2Book": "mdtool.books.l2",
     "L3Book": "mdtool.books.l3",
     "MdtoolError": "mdtool.errors",
-    "Reader": "mdtool.storage.reader",
-    "Reason": "mdtool.storage.presence",
+    "Reader": "mdtool.storage.reading.reader",
+    "Reason": "mdtool.storage.journal.presence",
     "Record": "mdtool.kernel.journal",
     "Scale": "mdtool.model",
     "Side": "mdtool.model",
     "Store": "mdtool.storage.store",
     "Tops": "mdtool.books.tops",
-    "Writer": "mdtool.storage.writer",
-    "WriterStatus": "mdtool.storage.presence",
+    "Writer": "mdtool.storage.journal.writer",
+    "WriterStatus": "mdtool.storage.journal.presence",
     "discover": "mdtool.storage.discovery",
 }
 

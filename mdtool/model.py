@@ -18,6 +18,8 @@ RATE_EXP = -18  # of a funding rate: not the feed's scale, as a rate is neither 
 UNKNOWN = -1  # a sequence number the venue does not give
 NO_TIME = 0  # a venue time the message does not carry
 SESSION_SYMBOL = "_session"  # the feed of what belongs to no symbol
+SESSION_STREAM = "session"  # of a feed: OPEN, CLOSE, SENT, NOTE and END records
+SNAPSHOT_STREAM = "snapshot"  # of a feed: REST requests for whole books, and the answers
 
 
 class Kind(IntEnum):

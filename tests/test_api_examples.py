@@ -9,7 +9,7 @@ import pytest
 
 import mdtool
 from mdtool.model import Kind, Scale
-from mdtool.storage.contents import Contents
+from mdtool.storage.reading.contents import Contents
 from mdtool.storage.store import Store
 
 START = 1_760_000_000_000_000_000

@@ -13,7 +13,7 @@ import pytest
 
 from mdtool.commands.docs import generate
 from mdtool.model import Flag, Kind
-from mdtool.storage import layout
+from mdtool.storage.format import layout
 from mdtool.venues import catalog
 
 TOP = Path(__file__).parents[1]

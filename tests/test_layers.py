@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "clock": {"errors"},
     "config": {"errors", "units"},
     "kernel": set(),
-    "storage": {"kernel", "model", "units"} | BASE,
+    "storage": {"kernel", "model", "units"} | BASE,  # in wings, see below
     "venues": {"kernel", "model", "errors"},
     "books": {"kernel", "model", "errors", "venues"},
     "capture": {"storage", "venues", "books", "model", "config"} | BASE,
@@ -43,6 +43,23 @@ for above_the_tasks in ("bench", "torture"):  # they exercise whatever there is
 MAY_IMPORT["commands"] = EVERYTHING
 MAY_IMPORT["__main__"] = EVERYTHING
 MAY_IMPORT[""] = EVERYTHING - {"commands", "view", "bench", "torture"}  # the API's face: mdtool/__init__.py
+
+# Within storage: a wing is a folder, and what lies beside them (its face, `files`) a row of its own.
+STORAGE = "storage"
+DISK = {"files", "format"}
+WINGS = {
+    "files": set(),
+    "format": set(),
+    "journal": DISK,
+    "parts": DISK | {"journal"},
+    "reading": DISK | {"journal", "parts"},
+    "upkeep": DISK | {"journal", "parts", "reading"},
+    "doctor": DISK | {"journal", "parts", "reading"},
+    "settings": DISK | {"journal"},
+    "store": DISK | {"journal", "parts", "reading", "settings"},
+    "discovery": {"reading", "store"},
+    "": set(),
+}
 
 TALKERS = {"commands", "view", "__main__"}  # who may print and draw
 VENUE_WORDS = re.compile(
@@ -64,6 +81,12 @@ def package(path: Path) -> str:
     return "" if first == "__init__" else first
 
 
+def wing(path: Path) -> str:
+    """The row of WINGS a module of storage falls under."""
+    first = path.relative_to(ROOT / STORAGE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """(line, dotted module) of every import anywhere in the file, those inside functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -75,7 +98,9 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             module = node.module or ""
             # `from mdtool import errors` names a module by its alias.
             for alias in node.names:
-                yield node.lineno, f"{module}.{alias.name}" if module == "mdtool" else module
+                named = f"{module}.{alias.name}"
+                is_module = (TOP / named.replace(".", "/")).is_dir() or (TOP / f"{named.replace('.', '/')}.py").exists()
+                yield node.lineno, named if module == "mdtool" or is_module else module
 
 
 def name(path: Path) -> str:
@@ -99,6 +124,21 @@ def test_imports_point_down(path: Path) -> None:
             target = ""  # a name of the package's face, as in `from mdtool import __version__`
         if target != own and target not in MAY_IMPORT[own]:
             wrong.append(f"{name(path)}:{line}: {own or 'mdtool'} may not import {module}")
+    assert not wrong
+
+
+def test_every_wing_has_a_row() -> None:
+    assert {wing(path) for path in MODULES if package(path) == STORAGE} == set(WINGS)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if package(path) == STORAGE], ids=name)
+def test_imports_point_down_between_the_wings(path: Path) -> None:
+    own = wing(path)
+    wrong = []
+    for line, module in imports(path):
+        parts = module.split(".")
+        if parts[:2] == ["mdtool", STORAGE] and len(parts) > 2 and parts[2] != own and parts[2] not in WINGS[own]:
+            wrong.append(f"{name(path)}:{line}: {STORAGE}/{own} may not import {module}")
     assert not wrong
 
 

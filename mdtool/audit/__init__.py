@@ -2,7 +2,7 @@
 
 from mdtool.audit.feed import audit_feed, audit_store
 from mdtool.audit.findings import Finding
-from mdtool.audit.ledger import Interval, State
+from mdtool.audit.ledger import Interval, Validity
 from mdtool.audit.report import FeedReport, StreamReport
 
-__all__ = ["FeedReport", "Finding", "Interval", "State", "StreamReport", "audit_feed", "audit_store"]
+__all__ = ["FeedReport", "Finding", "Interval", "StreamReport", "Validity", "audit_feed", "audit_store"]

@@ -16,8 +16,8 @@ import numpy as np
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, Flag, Kind, Message, Other, Trade, Update
-from mdtool.storage.part_writer import Decode, Decoded
-from mdtool.storage.reader import Batch
+from mdtool.storage.journal.batch import Batch
+from mdtool.storage.parts.part_writer import Decode, Decoded
 from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import Decoder, Venue
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder
-from mdtool.audit.ledger import Interval, Ledger, State
+from mdtool.audit.ledger import Interval, Ledger, Validity
 from mdtool.audit.report import FeedReport, StreamReport
 from mdtool.errors import CorruptStore
 from mdtool.model import Kind
-from mdtool.storage.reader import Reader
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import ConnectionRule, Verdict
 from mdtool.venues.venue import Venue
@@ -30,7 +30,7 @@ class _Connection:
 
     def __init__(self, rule: ConnectionRule) -> None:
         self.rule = rule
-        self.ledger = Ledger(STREAM, State.WHOLE, _WHY)
+        self.ledger = Ledger(STREAM, Validity.WHOLE, _WHY)
         self.last_ns = 0
 
 
@@ -72,7 +72,7 @@ def with_connections(
                 cause="",
             )
             findings.append(gap)
-            connection.ledger.hole(connection.last_ns, recv_ns, State.BROKEN, gap.text)
+            connection.ledger.hole(connection.last_ns, recv_ns, Validity.BROKEN, gap.text)
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
             kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
             findings.append(

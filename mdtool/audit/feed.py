@@ -12,19 +12,19 @@ from typing import Any
 from mdtool.audit.connection import with_connections
 from mdtool.audit.findings import ClockStep, Corrupt, Finding, Lost, UncleanEnd
 from mdtool.audit.offset import OffsetMeter
-from mdtool.audit.report import FeedReport, Note, Reconnect, failed
+from mdtool.audit.report import FeedReport, Note, Reconnection, failed
 from mdtool.audit.stream import Change, StreamAudit
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
 from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
-from mdtool.storage.layout import ROW_BITS
-from mdtool.storage.reader import Reader, Record, WriterStatus
+from mdtool.storage.format.layout import ROW_BITS
+from mdtool.storage.journal.presence import WRITER_TTL_NS
+from mdtool.storage.reading.reader import Reader, Record, WriterStatus
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
 
 MAX_FINDINGS = 10_000  # listed; all are counted
 MAX_RECONNECTS = 10_000
 MAX_DAMAGED = 1_000  # damaged records in a row before the rest is given up
-WRITER_TTL_NS = 10 * 10**9  # a heartbeat comes about once a second
 
 
 def audit_feed(
@@ -119,7 +119,7 @@ class _FeedAudit:
         self._findings: list[Finding] = []
         self._counts: Counter[str] = Counter()
         self._notes: list[Note] = []
-        self._reconnects: dict[tuple[int, int], Reconnect] = {}
+        self._reconnects: dict[tuple[int, int], Reconnection] = {}
         self._closes: dict[int, str] = {}  # session -> what its CLOSE says
         self._sessions: set[int] = set()
         self._opened: set[int] = set()  # those whose OPEN stands in this stretch
@@ -186,7 +186,7 @@ class _FeedAudit:
         known = (old, session) in self._reconnects or len(self._reconnects) >= MAX_RECONNECTS
         if old < 0 or stream.interrupted or known:
             return
-        self._reconnects[old, session] = Reconnect(stream.last_ns, recv_ns, old, session, self._closes.get(old, ""))
+        self._reconnects[old, session] = Reconnection(stream.last_ns, recv_ns, old, session, self._closes.get(old, ""))
 
     def _chunk(self, chunk_id: int, records: Iterable[Record], to_ns: int | None) -> bool:
         """The records of one chunk; False where `to_ns` was reached."""

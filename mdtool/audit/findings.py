@@ -84,7 +84,7 @@ class OutOfOrder(Finding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checksum(Finding):
+class WrongChecksum(Finding):
     """The book built of the recorded messages does not have the checksum the venue says. What follows is not compared
     until the next whole book."""
 

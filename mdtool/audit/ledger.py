@@ -9,7 +9,7 @@ from typing import Any
 MAX_INTERVALS = 20_000  # a feed with more holes than this is one hole
 
 
-class State(StrEnum):
+class Validity(StrEnum):
     """What is known of an interval."""
 
     WHOLE = "whole"  # the venue's numbers prove that no message is missing
@@ -23,7 +23,7 @@ class Interval:
     """A stretch of a stream between two receive times, both ends included. Neighbours may share an end."""
 
     stream: str
-    state: State
+    state: Validity
     from_ns: int
     to_ns: int
     why: str
@@ -41,7 +41,7 @@ class Interval:
 class Ledger:
     """Built in order: `hole` where something is missing, `close` at the end. What is between is `state`."""
 
-    def __init__(self, stream: str, state: State, why: str) -> None:
+    def __init__(self, stream: str, state: Validity, why: str) -> None:
         self.intervals: list[Interval] = []
         self._stream = stream
         self._state = state
@@ -52,11 +52,11 @@ class Ledger:
         """The first message."""
         self._from_ns = ns
 
-    def become(self, state: State, why: str) -> None:
+    def become(self, state: Validity, why: str) -> None:
         """What the stream is from its beginning: for one that turns out to carry no numbers."""
         self._state, self._why = state, why
 
-    def hole(self, from_ns: int, to_ns: int, state: State, why: str) -> None:
+    def hole(self, from_ns: int, to_ns: int, state: Validity, why: str) -> None:
         """Nothing, or not everything, was recorded between these two messages."""
         self.close(from_ns)
         self._add(state, from_ns, to_ns, why)
@@ -68,8 +68,8 @@ class Ledger:
             self._add(self._state, self._from_ns, ns, self._why)
             self._from_ns = None
 
-    def _add(self, state: State, from_ns: int, to_ns: int, why: str) -> None:
+    def _add(self, state: Validity, from_ns: int, to_ns: int, why: str) -> None:
         if len(self.intervals) >= MAX_INTERVALS:
             since_ns = self.intervals.pop().from_ns
-            state, from_ns, why = State.BROKEN, since_ns, "more holes than are listed"
+            state, from_ns, why = Validity.BROKEN, since_ns, "more holes than are listed"
         self.intervals.append(Interval(self._stream, state, from_ns, to_ns, why))

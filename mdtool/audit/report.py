@@ -60,7 +60,7 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconnect:
+class Reconnection:
     """A connection replaced by another while the writer ran."""
 
     before_ns: int  # last message of the old one
@@ -106,7 +106,7 @@ class FeedReport:
     findings: tuple[Finding, ...]  # in order of the feed
     finding_counts: Mapping[str, int]
     notes: tuple[Note, ...]
-    reconnects: tuple[Reconnect, ...]
+    reconnects: tuple[Reconnection, ...]
     offset: Offset | None  # None where no message carries a venue time
     error: str | None = None  # why the feed could not be audited; everything else is empty then
 

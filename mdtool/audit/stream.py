@@ -13,11 +13,10 @@ from enum import Enum
 from typing import Protocol
 
 from mdtool.audit.anchors import Anchors
-from mdtool.audit.findings import Checksum, Duplicate, Finding, Gap, OutOfOrder, Unanchored, Undecodable
-from mdtool.audit.ledger import Ledger, State
+from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder, Unanchored, Undecodable, WrongChecksum
+from mdtool.audit.ledger import Ledger, Validity
 from mdtool.audit.report import StreamReport
-from mdtool.books.sync import State as BookState
-from mdtool.books.sync import open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import WireError
 from mdtool.model import (
     NO_TIME,
@@ -35,7 +34,7 @@ from mdtool.model import (
     Trade,
     Update,
 )
-from mdtool.storage.reader import Record
+from mdtool.storage.reading.reader import Record
 from mdtool.venues.sequence import Verdict
 from mdtool.venues.venue import Venue
 
@@ -71,7 +70,7 @@ class Change(Enum):
     IMPORTED = "import"  # one import ended and another began: nobody says that nothing was meant to be between
 
 
-class Watcher(Protocol):
+class StreamObserver(Protocol):
     """Who is told what a stream meets."""
 
     def found(self, finding: Finding) -> None:
@@ -91,7 +90,7 @@ class Watcher(Protocol):
 class StreamAudit:
     """The state of one stream. `add_offset` takes receive time minus venue time, ns."""
 
-    def __init__(self, name: str, venue: Venue, watcher: Watcher, add_offset: Callable[[int], None]) -> None:
+    def __init__(self, name: str, venue: Venue, watcher: StreamObserver, add_offset: Callable[[int], None]) -> None:
         self.name = name
         self.session = -1  # of the last message; -1 before the first
         self.last_ns = 0  # of the last message
@@ -116,7 +115,7 @@ class StreamAudit:
         complete = rule is not None and rule.complete
         self._ledger = Ledger(
             name,
-            State.WHOLE if complete else State.UNPROVABLE,
+            Validity.WHOLE if complete else Validity.UNPROVABLE,
             WHOLE if complete else ELSEWHERE if venue.connection_rule() is not None else UNSEEN,
         )
 
@@ -199,7 +198,7 @@ class StreamAudit:
                 )
             )
         if self._wrong_since is not None:
-            self._ledger.hole(self._wrong_since[0], self.last_ns, State.BROKEN, self._wrong_since[1])
+            self._ledger.hole(self._wrong_since[0], self.last_ns, Validity.BROKEN, self._wrong_since[1])
         self._ledger.close(self.last_ns)
         bounds = [*(self._others_ns or ()), *(bad.at_ns for bad in self._bad.values())]
         if self._first_ns is not None:
@@ -232,15 +231,15 @@ class StreamAudit:
         step = self._checked.on_message(message, recv_ns)
         if step.mismatch is not None:
             self._watcher.found(
-                Checksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=_ids(message)[1])
+                WrongChecksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=_ids(message)[1])
             )
             self._wrong_since = (self.last_ns or recv_ns, step.mismatch)
         elif self._wrong_since is not None and step.state is BookState.SYNCED:
-            self._ledger.hole(self._wrong_since[0], recv_ns, State.BROKEN, self._wrong_since[1])
+            self._ledger.hole(self._wrong_since[0], recv_ns, Validity.BROKEN, self._wrong_since[1])
             self._wrong_since = None
         elif not self._proven and self._checked.check is not None and self._checked.check.matched:
             self._proven = True
-            self._ledger.become(State.WHOLE, "the book has the checksums the venue says")
+            self._ledger.become(Validity.WHOLE, "the book has the checksums the venue says")
 
     def _anchor(self, update: Update, record: Record) -> None:
         anchors = self.anchors
@@ -279,7 +278,7 @@ class StreamAudit:
             if self.anchors is not None:
                 self.anchors.end_run()
         elif verdict is Verdict.UNVERIFIABLE and not self._proven and not getattr(message, "snapshot", False):
-            self._ledger.become(State.UNPROVABLE, "a message carries no numbers to prove it by")
+            self._ledger.become(Validity.UNPROVABLE, "a message carries no numbers to prove it by")
 
     def _hole(self, first: int | None, prev: int | None, before: int | None, recv_ns: int, changed: bool) -> None:
         """Messages are missing; a finding, unless nobody was meant to record them."""
@@ -287,7 +286,7 @@ class StreamAudit:
             self.anchors.end_run()
         if self._change is Change.STOPPED:
             why = f"the recording was stopped after id {before} and resumed at {first}"
-            self._ledger.hole(self.last_ns, recv_ns, State.NOT_RECORDED, why)
+            self._ledger.hole(self.last_ns, recv_ns, Validity.NOT_RECORDED, why)
             return
         gap = Gap(
             stream=self.name,
@@ -301,7 +300,7 @@ class StreamAudit:
             cause=self._change.value if self._change else "reconnect" if changed else "",
         )
         self._watcher.found(gap)
-        self._ledger.hole(self.last_ns, recv_ns, State.BROKEN, gap.text)
+        self._ledger.hole(self.last_ns, recv_ns, Validity.BROKEN, gap.text)
 
     def _connected(self, record: Record) -> None:
         """The first message, of another connection, or of another writer."""
@@ -315,9 +314,9 @@ class StreamAudit:
         if self.interrupted and (self._rule is None or not self._rule.complete):
             # Where the numbers cannot tell of a hole, the stop itself does.
             if self._change is Change.STOPPED:
-                self._ledger.hole(self.last_ns, recv_ns, State.NOT_RECORDED, "the recording was stopped and resumed")
+                self._ledger.hole(self.last_ns, recv_ns, Validity.NOT_RECORDED, "the recording was stopped and resumed")
             elif self._change is Change.DIED:
-                self._ledger.hole(self.last_ns, recv_ns, State.BROKEN, "the writer died and another began")
+                self._ledger.hole(self.last_ns, recv_ns, Validity.BROKEN, "the writer died and another began")
         self._change = None
 
     def _undecodable(self, record: Record, error: WireError) -> None:

@@ -22,7 +22,7 @@ from mdtool.bench.measure import Contestant, Setting, figure, nanoseconds, race
 from mdtool.bench.report import Figure
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.connection import HEARTBEAT, Link
-from mdtool.capture.options import Event, record_options
+from mdtool.capture.options import RecorderEvent, record_options
 from mdtool.capture.ports import Ports
 from mdtool.clock import SystemClock
 from mdtool.storage.store import Store
@@ -117,7 +117,7 @@ async def _one_session(link: Link, ports: Ports) -> float:
     return spent / ports.status.records
 
 
-def _silent(event: Event, text: str) -> None:
+def _silent(event: RecorderEvent, text: str) -> None:
     pass
 
 

@@ -16,7 +16,7 @@ from mdtool.replay.merge import merge_batches
 from mdtool.replay.pacing import Pacer
 from mdtool.replay.replayer import Replay, play
 from mdtool.replay.sinks.ndjson import Ndjson
-from mdtool.storage.reader import Reader
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 
 BATCHES = 10.0  # budgets, million records a second

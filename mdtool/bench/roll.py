@@ -12,8 +12,8 @@ from mdtool.bench.measure import Contestant, Setting, figure, nanoseconds, race
 from mdtool.bench.report import Figure
 from mdtool.bench.storage import PAYLOAD, RECV_NS
 from mdtool.model import Kind
+from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
-from mdtool.storage.writer import Writer
 
 CHUNK_BYTES = 8 << 20  # small, so that a turn has several rolls
 PAUSE_EVERY = 500  # records; then a pause, as feeds have them, in which a worker gets its turn

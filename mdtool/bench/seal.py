@@ -17,10 +17,10 @@ from mdtool.bench.storage import RECV_NS
 from mdtool.clock import DAY, ManualClock
 from mdtool.errors import StoreError
 from mdtool.model import Kind
-from mdtool.storage.archive import PartReport, seal_feed
-from mdtool.storage.layout import ChunkState, Location
-from mdtool.storage.registry import FeedRegistry
+from mdtool.storage.format.layout import ChunkState, Location
+from mdtool.storage.journal.registry import FeedRegistry
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.sealing import PartReport, seal_feed
 from mdtool.venues import catalog
 
 OF_GZIP = 0.90  # budget, bytes of the part against gzip -9 of the text

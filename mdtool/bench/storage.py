@@ -15,7 +15,7 @@ from mdtool.bench.report import Figure
 from mdtool.clock import DAY
 from mdtool.kernel.journal import Appender
 from mdtool.model import Kind
-from mdtool.storage.layout import PAGE, ROW
+from mdtool.storage.format.layout import PAGE, ROW
 from mdtool.storage.store import Store
 
 APPEND_NS = 150.0  # budget

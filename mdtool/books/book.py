@@ -17,7 +17,7 @@ import numpy as np
 
 from mdtool.books.feed import FeedMessages, RecordLike, Source
 from mdtool.books.stats import Figures, LiveStats
-from mdtool.books.sync import BookSync, State, Step, open_book
+from mdtool.books.sync import BookState, BookSync, Step, open_book
 from mdtool.books.tops import Grid, Tops, TopsBuilder, join
 from mdtool.errors import UsageError
 from mdtool.model import UNKNOWN, Message, Scale, Side, Trade, Update
@@ -99,9 +99,9 @@ class Book:
         self._ahead: RecordLike | None = None  # read, and later than what was asked for
 
     @property
-    def state(self) -> State:
+    def state(self) -> BookState:
         """What the book is worth."""
-        return State.WAITING if self.sync is None else self.sync.state
+        return BookState.WAITING if self.sync is None else self.sync.state
 
     @property
     def levels(self) -> L2Book | None:
@@ -248,7 +248,7 @@ class Book:
                 f"a grid of every {every_ns} ns from {start_ns} to {stop_ns}: expected at most {MOST_TIMES:,}"
             )
         grid = Grid(np.arange(start_ns, stop_ns, every_ns, dtype=np.int64), depth, self._source.feed.scale)
-        states: list[tuple[int, State]] = []
+        states: list[tuple[int, BookState]] = []
         for builder, done in self._build(depth, stop_ns, forward=True):
             for tops in done:
                 grid.add(tops)

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from mdtool.errors import UsageError, WireError
-from mdtool.model import Flag, Kind, Message, Scale
+from mdtool.model import SNAPSHOT_STREAM, Flag, Kind, Message, Scale
 from mdtool.venues.venue import Decoder, Venue
-
-SNAPSHOT_STREAM = "snapshot"  # whole books that were asked for
 
 
 class RecordLike(Protocol):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from mdtool.books.ladders import LevelParser
 from mdtool.books.rolling import RollingCount, RollingTrades, TradeWindow
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, Message, Scale, Side, Trade
 
@@ -86,7 +86,7 @@ class Figures:
     """Everything at one moment. Mantissas are at `scale`."""
 
     scale: Scale
-    state: State
+    state: BookState
     state_since_ns: int  # receive time of the message that led to it
     gaps: int
     last_seq: int  # UNKNOWN before the first
@@ -195,7 +195,7 @@ class LiveStats:
         changed_ns = sync.recv_ns if sync is not None else 0
         return Figures(
             scale=self.scale,
-            state=State.WAITING if sync is None else sync.state,
+            state=BookState.WAITING if sync is None else sync.state,
             state_since_ns=0 if sync is None else sync.state_since_ns,
             gaps=0 if sync is None else sync.gaps,
             last_seq=UNKNOWN if sync is None else sync.last_seq,

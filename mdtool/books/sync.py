@@ -40,7 +40,7 @@ from mdtool.venues.venue import BookTraits, Venue
 MAX_HELD = 2_000
 
 
-class State(Enum):
+class BookState(Enum):
     """What the book is worth."""
 
     WAITING = "waiting"  # no snapshot yet: no book
@@ -52,7 +52,7 @@ class Step(NamedTuple):
     """What one message did."""
 
     verdict: Verdict
-    state: State  # after it
+    state: BookState  # after it
     applied: int  # updates that went into the book, a snapshot among them
     needs_snapshot: bool  # ask for a whole book now; said once, when the need arises
     error: str | None = None  # why a ladder could not be read
@@ -76,7 +76,7 @@ class BookSync:
         book.rescale(common)
         parser.scale = common
         self.book = book
-        self.state = State.WAITING
+        self.state = BookState.WAITING
         self.last_seq = UNKNOWN  # id the book is at
         self.venue_ns = NO_TIME  # the venue's time of it
         self.recv_ns = 0  # receive time of the last message that changed the book
@@ -96,7 +96,7 @@ class BookSync:
     @property
     def needs_snapshot(self) -> bool:
         """Whether only a snapshot can make the book whole, as of now."""
-        return self.state is not State.SYNCED
+        return self.state is not BookState.SYNCED
 
     def on_message(self, message: Message, recv_ns: int) -> Step:
         """Take the next message. Others than updates of the book's kind change nothing: UNVERIFIABLE."""
@@ -131,7 +131,7 @@ class BookSync:
     def _on_whole(self, whole: Update, recv_ns: int) -> Step:
         """Step 6."""
         verdict = self._rule.judge(whole)
-        if whole.prev_seq == whole.last_seq == self.last_seq != UNKNOWN and self.state is State.SYNCED:
+        if whole.prev_seq == whole.last_seq == self.last_seq != UNKNOWN and self.state is BookState.SYNCED:
             return self._apply(verdict, whole, recv_ns)
         self._held.clear()
         self._base = None
@@ -152,7 +152,7 @@ class BookSync:
             self.check.replace(whole, self._parser.parse_update(whole))
         self._settled(whole, whole=True)
         self._asked = False
-        self._enter(State.SYNCED, recv_ns)
+        self._enter(BookState.SYNCED, recv_ns)
         self._advance(whole, recv_ns)
         return None
 
@@ -191,13 +191,13 @@ class BookSync:
             return self._apply(verdict, update, recv_ns)
         if verdict is Verdict.GAP:  # step 2
             return self._lose(verdict, update, recv_ns)
-        if self.state is State.SYNCED:
+        if self.state is BookState.SYNCED:
             return self._apply(verdict, update, recv_ns)
         self._held.append(update)
         return Step(verdict, self.state, 0, self._ask())
 
     def _on_snapshot(self, snapshot: Update, recv_ns: int) -> Step:
-        holds = self.state is State.SYNCED and not self._keeps
+        holds = self.state is BookState.SYNCED and not self._keeps
         if holds and (self._base is None or snapshot.last_seq <= self._base.last_seq):
             return Step(Verdict.STALE, self.state, 0, False)  # the chain holds: nothing to mend
         waiting = list(self._held)  # step 3
@@ -246,9 +246,9 @@ class BookSync:
         if update is not None:
             self._held.append(update)
         self._base = None
-        if self.state is State.SYNCED:
+        if self.state is BookState.SYNCED:
             self._asked = False
-            self._enter(State.DIRTY, recv_ns)
+            self._enter(BookState.DIRTY, recv_ns)
         return Step(verdict, self.state, 0, self._ask())
 
     def _ask(self) -> bool:
@@ -256,7 +256,7 @@ class BookSync:
         asked, self._asked = self._asked, True
         return not asked
 
-    def _enter(self, state: State, recv_ns: int) -> None:
+    def _enter(self, state: BookState, recv_ns: int) -> None:
         if self.state is not state:
             self.state = state
             self.state_since_ns = recv_ns

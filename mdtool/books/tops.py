@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import SHORTEST_LEVEL, LevelParser
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UsageError, WireError
 from mdtool.kernel.book import ASK, BID, Levels
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Scale, Update
@@ -111,7 +111,7 @@ class TopsBuilder:
             sync.observer = self._observe
         self.sync = sync
         self._scale = sync.book.scale  # of the rows not settled
-        self.states: list[tuple[int, State]] = []  # (receive time, what the book was worth from then on)
+        self.states: list[tuple[int, BookState]] = []  # (receive time, what the book was worth from then on)
         self._gatherer = parser
         self._recv_ns = 0
         self._heads: list[tuple[int, int, int, bool]] = []
@@ -141,7 +141,7 @@ class TopsBuilder:
         self.sync.miss(recv_ns)
         self._note(before, recv_ns)
 
-    def _note(self, before: State, recv_ns: int) -> None:
+    def _note(self, before: BookState, recv_ns: int) -> None:
         if self.sync.state is not before:
             self.states.append((recv_ns, self.sync.state))
 
@@ -242,7 +242,7 @@ class Grid:
         self._rows = np.zeros(count, np.bool_)  # whether any update came before
         self._recv_ns = np.zeros(count, np.int64)
         self._seq = np.zeros(count, np.int64)
-        self._levels = np.zeros((count, 4, depth), np.int64)
+        self._levels: Int64 = np.zeros((count, 4, depth), np.int64)
         self._last: Tops | None = None
         self._next = 0  # the first time not settled
 
@@ -260,7 +260,7 @@ class Grid:
         self._next = max(self._next, stop)
         self._last = tops.last()
 
-    def table(self, states: list[tuple[int, State]], until_ns: int) -> pa.Table:
+    def table(self, states: list[tuple[int, BookState]], until_ns: int) -> pa.Table:
         """Columns time_ns, recv_ns (of the last update before), seq, state, and levels as in Tops.to_arrow; null where
         the book was not SYNCED. `states`: as a TopsBuilder's. Of times after `until_ns` nothing is known: the state is
         null too."""
@@ -268,10 +268,10 @@ class Grid:
 
         self._carry(len(self.times_ns))
         changed = np.array([ns for ns, _ in states], np.int64)
-        names = np.array([State.WAITING.name, *(state.name for _, state in states)])
+        names = np.array([BookState.WAITING.name, *(state.name for _, state in states)])
         state = names[np.searchsorted(changed, self.times_ns, "right")]
         told = self.times_ns <= until_ns
-        known = self._rows & told & (state == State.SYNCED.name)
+        known = self._rows & told & (state == BookState.SYNCED.name)
         levels = np.where(known[:, None, None], self._levels, 0)
         columns: dict[str, Any] = {
             "time_ns": pa.array(self.times_ns),

@@ -22,17 +22,17 @@ import numpy.typing as npt
 
 from mdtool.clock import DAY, Clock, SystemClock
 from mdtool.errors import MdtoolError, UnknownVenue, WireError
-from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
-from mdtool.storage.layout import ROW_BITS
-from mdtool.storage.reader import Batch, Reader
-from mdtool.storage.removal import Effect, apply_policies
-from mdtool.storage.retention import FeedPlan, Limits, Needs
+from mdtool.model import SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind, Update
+from mdtool.storage.format.layout import ROW_BITS
+from mdtool.storage.journal.batch import Batch
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import FeedInfo, Store
+from mdtool.storage.upkeep.removal import Effect, apply_policies
+from mdtool.storage.upkeep.retention import FeedPlan, Needs, RetentionLimits
 from mdtool.venues import catalog
 from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import Decoder, Venue
 
-SNAPSHOT_STREAM = "snapshot"
 EVERY = 600.0  # seconds between two rounds
 PAUSE = 0.2  # seconds between two batches of files removed while a recorder writes to the same disk
 NICE = 10
@@ -214,7 +214,7 @@ class Keeper:
                     self._tell(said)
 
     def _with_policy(self) -> list[FeedInfo]:
-        return [feed for feed in self._store.feeds() if feed.name in self._feeds and Limits.of(feed)]
+        return [feed for feed in self._store.feeds() if feed.name in self._feeds and RetentionLimits.of(feed)]
 
     def _can_ask(self, symbol: str) -> bool:
         """Not where it would take a new connection: those bring a book of their own, and come often enough."""

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from mdtool.capture.connection import Link
-from mdtool.capture.options import Event, Notify
+from mdtool.capture.options import Notify, RecorderEvent
 from mdtool.venues.venue import Venue
 
 PAUSE = 10.0  # seconds between two repairs of one symbol: venues limit subscriptions an hour
@@ -62,8 +62,8 @@ class Mender:
                 continue
             frames = [frame for stream in self._streams for frame in self._venue.resubscribe(symbol, stream)]
             if frames:
-                self._notify(Event.SNAPSHOT, f"{symbol}: subscribing anew for a whole book")
+                self._notify(RecorderEvent.SNAPSHOT, f"{symbol}: subscribing anew for a whole book")
                 await link.say(tuple(frames))
             else:
-                self._notify(Event.SNAPSHOT, f"{symbol}: connecting anew for a whole book")
+                self._notify(RecorderEvent.SNAPSHOT, f"{symbol}: connecting anew for a whole book")
                 await link.renew("a whole book is needed")

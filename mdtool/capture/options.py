@@ -8,8 +8,8 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from mdtool.errors import UsageError
+from mdtool.storage.journal.writer import Sync
 from mdtool.storage.store import Live
-from mdtool.storage.writer import Sync
 from mdtool.venues.venue import Venue
 
 
@@ -75,7 +75,7 @@ def _url(text: str, schemes: tuple[str, str]) -> str:
     return text.rstrip("/")
 
 
-class Event(Enum):
+class RecorderEvent(Enum):
     """What a run has to tell while it goes on."""
 
     CONNECTED = "connected"
@@ -89,7 +89,7 @@ class Event(Enum):
     STOPPING = "stopping"
 
 
-Notify = Callable[[Event, str], None]  # the event and one line about it; must not block
+Notify = Callable[[RecorderEvent, str], None]  # the event and one line about it; must not block
 
 
 @dataclass(slots=True)

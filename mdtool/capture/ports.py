@@ -10,15 +10,14 @@ from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 
 from mdtool.capture.connection import Act
-from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus
+from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.clock import Clock
 from mdtool.errors import StoreError
-from mdtool.model import SESSION_SYMBOL, Flag, Kind
+from mdtool.model import SESSION_STREAM, SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind
+from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
-from mdtool.storage.writer import SESSION_STREAM, Writer
 from mdtool.venues.venue import Connection, HttpRequest, Place
 
-SNAPSHOT_STREAM = "snapshot"
 PING_STREAM = "ping"
 BOOTSTRAP_STREAM = "bootstrap"
 OTHER_STREAM = "other"
@@ -125,7 +124,7 @@ class Ports:
         self.status.sessions += 1
         many = "" if len(connection.symbols) == 1 else "s"
         self._notify(
-            Event.CONNECTED, f"connected to {url} for {len(connection.symbols)} symbol{many}, session {session}"
+            RecorderEvent.CONNECTED, f"connected to {url} for {len(connection.symbols)} symbol{many}, session {session}"
         )
         return session
 
@@ -133,12 +132,12 @@ class Ports:
         self._tell(connection, Kind.CLOSE, session, {"code": code, "reason": reason})
         self.status.connections -= 1
         what = f"code {code}" + (f", {reason}" if reason else "")
-        self._notify(Event.DISCONNECTED, f"session {session} closed: {what}")
+        self._notify(RecorderEvent.DISCONNECTED, f"session {session} closed: {what}")
 
     def unreachable(self, url: str, why: str, wait: float) -> None:
         self.status.failures += 1
         self.note({"note": "unreachable", "url": url, "why": why})
-        self._notify(Event.UNREACHABLE, f"cannot reach {url}: {why}; trying again in {wait:.1f} s")
+        self._notify(RecorderEvent.UNREACHABLE, f"cannot reach {url}: {why}; trying again in {wait:.1f} s")
 
     def _tell(self, connection: Connection, kind: Kind, session: int, what: dict[str, object]) -> None:
         payload = json.dumps(what).encode()

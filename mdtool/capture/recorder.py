@@ -18,7 +18,7 @@ from mdtool.capture.backoff import Backoff
 from mdtool.capture.connection import Link
 from mdtool.capture.keeping import Keeper
 from mdtool.capture.mender import Mender
-from mdtool.capture.options import Event, Notify, RecordOptions, RecordStatus, record_options
+from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
 from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.watcher import Watcher
@@ -28,7 +28,7 @@ from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection
 
-__all__ = ["Event", "RecordOptions", "RecordStatus", "Recorder", "record", "record_options"]
+__all__ = ["RecordOptions", "RecordStatus", "Recorder", "RecorderEvent", "record", "record_options"]
 
 TICK = 1.0  # seconds between two heartbeats, and between two syncs
 RENEW_EARLY = 600.0  # seconds before the venue would cut a connection anyway
@@ -54,7 +54,7 @@ class Recorder:
         """Ask for a graceful end: sockets closed, END records written."""
         if not self._stop.is_set():
             self._why = why
-            self._notify(Event.STOPPING, f"stopping: {why}")
+            self._notify(RecorderEvent.STOPPING, f"stopping: {why}")
         self._stop.set()
 
     async def run(self) -> RecordStatus:
@@ -153,18 +153,18 @@ class Recorder:
                 await asyncio.to_thread(self._ports.maintain)
             except StoreFull as error:
                 # Early: what is reserved still takes records. The append that finds no room ends the run.
-                self._notify(Event.STORE_FULL, str(error))
+                self._notify(RecorderEvent.STORE_FULL, str(error))
             await asyncio.sleep(max(0.0, TICK - (time.monotonic() - began)))
 
     def _retained(self, said: dict[str, Any]) -> None:
         """Put on record what retention removed, and tell what it held."""
         self._ports.note({"note": "retention", **said})
         if "error" in said:
-            self._notify(Event.RETENTION, f"retention: {said['error']}; trying again")
+            self._notify(RecorderEvent.RETENTION, f"retention: {said['error']}; trying again")
             return
         removed = f"removed {', '.join(said['removed'])}" if said["removed"] else "removed nothing"
         held = f"; held: {'; '.join(said['held'])}" if said["held"] else ""
-        self._notify(Event.RETENTION, f"retention: {said['feed']}: {removed}{held}")
+        self._notify(RecorderEvent.RETENTION, f"retention: {said['feed']}: {removed}{held}")
 
 
 async def record(store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None) -> RecordStatus:

@@ -11,7 +11,7 @@ import aiohttp
 
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.connection import describe
-from mdtool.capture.options import Event, Notify
+from mdtool.capture.options import Notify, RecorderEvent
 from mdtool.capture.rest import fetch
 from mdtool.venues.venue import HttpRequest, Venue
 
@@ -88,15 +88,19 @@ class Snapshots:
                 self._http, request, url, timeout=TIMEOUT, max_body=MAX_BODY
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._notify(Event.SNAPSHOT_FAILED, f"snapshot of {symbol}: {url}: {describe(error)}; will try again")
+            self._notify(
+                RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: {url}: {describe(error)}; will try again"
+            )
             return 0.0
         self._sink.answered(symbol, body, answer.failed)
         if not answer.failed:
             self.fetched += 1
-            self._notify(Event.SNAPSHOT, f"snapshot of {symbol}: {len(body):,} bytes")
+            self._notify(RecorderEvent.SNAPSHOT, f"snapshot of {symbol}: {len(body):,} bytes")
             return None
         wait = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
         known = ", too many requests" if status in TOO_MANY else ""
         text = body[:120].decode("utf-8", "replace")
-        self._notify(Event.SNAPSHOT_FAILED, f"snapshot of {symbol}: HTTP {status}{known}: {text}; will try again")
+        self._notify(
+            RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: HTTP {status}{known}: {text}; will try again"
+        )
         return min(wait, LONGEST_RETRY_AFTER)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State, open_book
-from mdtool.capture.options import Event, Notify
+from mdtool.books.sync import BookState, BookSync, open_book
+from mdtool.capture.options import Notify, RecorderEvent
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import StoreError, WireError
-from mdtool.model import BookUpdate, Flag, Kind, Message, Update
-from mdtool.storage.reader import Reader, Record
+from mdtool.model import SNAPSHOT_STREAM, BookUpdate, Flag, Kind, Message, Update
+from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import Verdict
 from mdtool.venues.venue import Decoder, Venue
@@ -83,7 +83,7 @@ class Watcher:
     @property
     def synced(self) -> int:
         """How many books are whole."""
-        return sum(feed.sync.state is State.SYNCED for feed in self._feeds)
+        return sum(feed.sync.state is BookState.SYNCED for feed in self._feeds)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -103,11 +103,11 @@ class Watcher:
                 self._take(feed, record)
         except StoreError as error:
             self._feeds.remove(feed)
-            self._notify(Event.GAP, f"{feed.symbol}: no longer watched: {error}")
+            self._notify(RecorderEvent.GAP, f"{feed.symbol}: no longer watched: {error}")
             return False
         if feed.open_since_ns and self._clock.now_ns() - feed.open_since_ns > QUIET_NS:
             feed.open_since_ns = 0
-            if feed.sync.state is not State.SYNCED:
+            if feed.sync.state is not BookState.SYNCED:
                 self._ask(feed.symbol)
         if feed.next_snapshot_ns and self._clock.now_ns() >= feed.next_snapshot_ns:
             feed.next_snapshot_ns = self._timed_from()
@@ -125,7 +125,7 @@ class Watcher:
         except WireError as error:
             feed.undecodable += 1
             if feed.undecodable == 1:
-                self._notify(Event.GAP, f"{feed.symbol}: cannot be decoded, kept as received: {error}")
+                self._notify(RecorderEvent.GAP, f"{feed.symbol}: cannot be decoded, kept as received: {error}")
             return
         for message in messages:
             self._judge(feed, message, record.recv_ns)
@@ -133,7 +133,7 @@ class Watcher:
     def _decoder(self, feed: _Watched, record: Record) -> Decoder | None:
         """The decoder of what builds a book, None for all else."""
         if record.kind == Kind.RESPONSE:
-            return None if record.flags & Flag.FAILED else self._venue.decoder("snapshot")
+            return None if record.flags & Flag.FAILED else self._venue.decoder(SNAPSHOT_STREAM)
         if record.kind != Kind.DATA:
             return None
         if record.stream not in feed.decoders:
@@ -151,10 +151,12 @@ class Watcher:
             feed.open_since_ns = 0
         if not message.snapshot and step.verdict is Verdict.GAP:
             self.gaps += 1
-            self._notify(Event.GAP, f"{feed.symbol}: gap before update {message.first_seq}; asking for a snapshot")
+            self._notify(
+                RecorderEvent.GAP, f"{feed.symbol}: gap before update {message.first_seq}; asking for a snapshot"
+            )
         if step.mismatch is not None:
             self.gaps += 1
-            self._notify(Event.GAP, f"{feed.symbol}: {step.mismatch}; asking for a whole book")
+            self._notify(RecorderEvent.GAP, f"{feed.symbol}: {step.mismatch}; asking for a whole book")
         if step.needs_snapshot:
             self._ask(feed.symbol)
 

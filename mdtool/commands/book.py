@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdtool.commands.context import Run, current
+from mdtool.commands.context import Invocation, current
 from mdtool.commands.options import TIMES, Json
 from mdtool.errors import UsageError
 
@@ -95,7 +95,7 @@ def book(
         _live(run, desk, at_ns, child)
 
 
-def _found(run: Run, stack: ExitStack, feed: str, venues: str | None) -> tuple[Store, tuple[str, ...]]:
+def _found(run: Invocation, stack: ExitStack, feed: str, venues: str | None) -> tuple[Store, tuple[str, ...]]:
     """The store, and the feeds to show. Raises what `Run.feeds` raises, saying how to begin."""
     from mdtool.errors import FeedNotFound, NotAStore
 
@@ -117,7 +117,9 @@ def _found(run: Run, stack: ExitStack, feed: str, venues: str | None) -> tuple[S
         raise type(error)(f"{error}; to record it: mdtool record {venue} {symbol}, or on the spot: {begin}") from None
 
 
-def _record(run: Run, stack: ExitStack, feed: str, venue: str, url: str | None) -> tuple[Store, str, RecorderChild]:
+def _record(
+    run: Invocation, stack: ExitStack, feed: str, venue: str, url: str | None
+) -> tuple[Store, str, RecorderChild]:
     """The store, made where there is none, the feed's name, and what records it."""
     from mdtool.commands.tasks.recorder import RecorderChild
     from mdtool.storage.store import Store
@@ -130,7 +132,7 @@ def _record(run: Run, stack: ExitStack, feed: str, venue: str, url: str | None) 
     return store, f"{adapter.name}/{symbol}", child
 
 
-def _moment(run: Run, store: Store, names: tuple[str, ...], at: str | None) -> int | None:
+def _moment(run: Invocation, store: Store, names: tuple[str, ...], at: str | None) -> int | None:
     if at is None:
         return None
     with ExitStack() as stack:
@@ -157,7 +159,7 @@ def _groups(store: Store, names: tuple[str, ...], *, several: bool) -> tuple[lis
 
 
 def _print(
-    run: Run, store: Store, names: tuple[str, ...], at: str | None, look: Look, *, json: bool, by_order: bool
+    run: Invocation, store: Store, names: tuple[str, ...], at: str | None, look: Look, *, json: bool, by_order: bool
 ) -> None:
     """The book once, with its day read to the end."""
     from mdtool.commands.tasks.watch import Watch
@@ -200,7 +202,7 @@ def _picture(watch: Watch, depth: int) -> BookPicture:
     return watch.picture(depth)
 
 
-def _live(run: Run, desk: Desk, at_ns: int | None, child: RecorderChild | None) -> None:
+def _live(run: Invocation, desk: Desk, at_ns: int | None, child: RecorderChild | None) -> None:
     """The screen until q or a signal, drawn at most twenty times a second."""
     import signal
     import time

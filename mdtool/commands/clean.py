@@ -44,11 +44,11 @@ def clean(
     """
     from mdtool.commands.tasks.cleaning import begun, carry_out, plan_of, report
     from mdtool.errors import UsageError
-    from mdtool.storage.retention import Limits
+    from mdtool.storage.upkeep.retention import RetentionLimits
     from mdtool.units import parse_duration, parse_size
     from mdtool.view.cleaning import clean_page
 
-    limits = Limits(
+    limits = RetentionLimits(
         older_than_ns=parse_duration(older_than) if older_than is not None else 0,
         max_bytes=parse_size(max_bytes) if max_bytes is not None else 0,
         keep_last=keep_last,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mdtool.config import Config
-    from mdtool.storage.reader import Reader
+    from mdtool.storage.reading.reader import Reader
     from mdtool.storage.store import FeedInfo, Store
     from mdtool.view.output import Output
 
@@ -28,7 +28,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Invocation:
     """One run of the command line: its global options and its output."""
 
     store_dir: Path | None
@@ -100,8 +100,8 @@ class Run:
         return span
 
 
-def current(ctx: typer.Context) -> Run:
+def current(ctx: typer.Context) -> Invocation:
     """The run behind a command's context."""
-    run = ctx.find_object(Run)
+    run = ctx.find_object(Invocation)
     assert run is not None  # the root command has made one
     return run

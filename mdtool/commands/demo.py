@@ -13,7 +13,7 @@ from mdtool.commands.context import current
 from mdtool.commands.options import Seed
 
 if TYPE_CHECKING:
-    from mdtool.commands.tasks.demo import Session
+    from mdtool.commands.tasks.demo import DemoSession
     from mdtool.storage.store import Store
     from mdtool.view.output import Output
 
@@ -63,7 +63,7 @@ def demo(
             out.talk(f"the store is kept: mdtool --store {keep} registry list")
 
 
-def _show(out: Output, store: Store, session: Session) -> None:
+def _show(out: Output, store: Store, session: DemoSession) -> None:
     """What was recorded, step by step. Exits with 1 where it is not what it should be."""
     from mdtool.audit.feed import audit_store
     from mdtool.commands.tasks import demo as task

@@ -32,11 +32,11 @@ def generate() -> dict[str, str]:
     from mdtool.commands.main import VERBS, build
     from mdtool.venues import catalog
     from mdtool.view import completions, manpages
-    from mdtool.view.tree import Venue
+    from mdtool.view.tree import VenueRow
 
     root = tree(build(), ("mdtool",), VERBS)
     known = [catalog.get(name) for name in catalog.names()]
-    venues = [Venue(venue.name, venue.title, venue.default_symbols, venue.default_streams) for venue in known]
+    venues = [VenueRow(venue.name, venue.title, venue.default_symbols, venue.default_streams) for venue in known]
     pages = manpages.pages(root, venues, mdtool.__version__)
     scripts = completions.scripts(root, catalog.names())
     return {f"man/{name}": text for name, text in pages.items()} | {

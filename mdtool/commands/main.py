@@ -33,7 +33,7 @@ from mdtool.commands import (
     torture,
     verify,
 )
-from mdtool.commands.context import Run
+from mdtool.commands.context import Invocation
 from mdtool.commands.options import Verb
 from mdtool.commands.tree import tree
 from mdtool.errors import MdtoolError
@@ -99,7 +99,7 @@ def root(
     if ctx.invoked_subcommand is None:
         out.talk(ctx.get_help())
         raise typer.Exit(FAILED)
-    ctx.obj = Run(store_dir=store, config_file=config, verbose=verbose, out=out)
+    ctx.obj = Invocation(store_dir=store, config_file=config, verbose=verbose, out=out)
 
 
 def build() -> Any:

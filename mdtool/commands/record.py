@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdtool.commands.context import Run, current
+from mdtool.commands.context import Invocation, current
 from mdtool.commands.options import Live, Sync, Venue
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def record(
     Connects, subscribes, fetches whole books, and reconnects when a connection is lost. Connects, closes, requests
     and what the recorder has to say are records too. Stops after --for, or on a signal.
     """
-    from mdtool.capture.options import Event
+    from mdtool.capture.options import RecorderEvent
     from mdtool.commands.tasks import recording
     from mdtool.storage.store import Store
     from mdtool.units import format_size
@@ -69,8 +69,8 @@ def record(
     out = run.out
     options = _options(run, venue, symbols, url, rest, duration, streams, fail_fast, live, sync, chunk_size)
 
-    def notify(event: Event, text: str) -> None:
-        say = out.detail if event is Event.SNAPSHOT else out.talk
+    def notify(event: RecorderEvent, text: str) -> None:
+        say = out.detail if event is RecorderEvent.SNAPSHOT else out.talk
         say(text)
 
     with Store.create(run.config().store) as store:
@@ -86,7 +86,7 @@ def record(
 
 
 def _options(
-    run: Run,
+    run: Invocation,
     venue: str,
     symbols: list[str] | None,
     url: str | None,
@@ -130,7 +130,7 @@ def _options(
     )
 
 
-def _progress(run: Run) -> Callable[[RecordStatus], None]:
+def _progress(run: Invocation) -> Callable[[RecordStatus], None]:
     """What shows the counters of a run at a terminal."""
     import time
 

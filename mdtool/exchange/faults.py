@@ -29,7 +29,7 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
+class Repeat:
     """It is sent twice."""
 
     stream: str
@@ -72,8 +72,8 @@ class Refuse:
     body: bytes = b'{"code":-1003,"msg":"Refused on purpose."}'
 
 
-Fault = Drop | Duplicate | Swap | Delay | Cut | Refuse
-_OnMessage = Drop | Duplicate | Swap | Delay
+Fault = Drop | Repeat | Swap | Delay | Cut | Refuse
+_OnMessage = Drop | Repeat | Swap | Delay
 
 
 class Faults:
@@ -84,7 +84,7 @@ class Faults:
             number = fault.after if isinstance(fault, Cut) else fault.times if isinstance(fault, Refuse) else fault.nth
             if number < 1:
                 raise UsageError(f"a fault counts from 1, not {number}: {fault}")
-        self._on_message: list[_OnMessage] = [f for f in faults if isinstance(f, Drop | Duplicate | Swap | Delay)]
+        self._on_message: list[_OnMessage] = [f for f in faults if isinstance(f, Drop | Repeat | Swap | Delay)]
         self._cuts = [fault for fault in faults if isinstance(fault, Cut)]
         self._refusals = [[fault, fault.times] for fault in faults if isinstance(fault, Refuse)]
 
@@ -131,7 +131,7 @@ class _FaultyOutlet:
         for fault in due:
             if isinstance(fault, Drop):
                 messages = []
-            elif isinstance(fault, Duplicate):
+            elif isinstance(fault, Repeat):
                 messages = messages * 2
             elif isinstance(fault, Delay):
                 self._delayed.setdefault(name, deque())

@@ -15,7 +15,7 @@ from mdtool.exchange.market import Fill, Market
 from mdtool.exchange.rendering import iso
 from mdtool.model import Scale, Side, format_decimal
 from mdtool.venues.checksum import interleaved, joined_digits
-from mdtool.venues.okx_wire import HAS_CHECKSUM
+from mdtool.venues.okx.wire import HAS_CHECKSUM
 from mdtool.venues.venue import Venue, at
 
 MILLISECOND = 1_000_000

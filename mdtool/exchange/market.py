@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from mdtool.model import Side
 
 
-class Order:
+class RestingOrder:
     """A resting order. Sizes and prices are mantissas."""
 
     __slots__ = ("order_id", "price", "side", "size", "slot")
@@ -44,11 +44,11 @@ class Listener(Protocol):
 
     def on_fill(self, fill: Fill) -> None: ...
 
-    def on_rest(self, order: Order) -> None:
+    def on_rest(self, order: RestingOrder) -> None:
         """An order is in the book now; before the change of its level is told."""
         ...
 
-    def on_taken(self, order: Order, size: int, traded: bool) -> None:
+    def on_taken(self, order: RestingOrder, size: int, traded: bool) -> None:
         """`size` is off a resting order, by an execution or by its owner; none left: it is gone."""
         ...
 
@@ -58,7 +58,7 @@ class _Level:
 
     def __init__(self) -> None:
         self.size = 0
-        self.orders: dict[int, Order] = {}  # insertion order is priority; a cancel keeps it
+        self.orders: dict[int, RestingOrder] = {}  # insertion order is priority; a cancel keeps it
 
 
 class _Half:
@@ -70,7 +70,7 @@ class _Half:
         self.side = side
         self.levels: dict[int, _Level] = {}
         self.prices: list[int] = []  # ascending
-        self.live: list[Order] = []  # in no order: what a uniform choice picks from
+        self.live: list[RestingOrder] = []  # in no order: what a uniform choice picks from
 
     def best(self) -> int | None:
         if not self.prices:
@@ -90,7 +90,7 @@ class Market:
         self._order_id = order_id
         self._listener = listener
         self._halves = {Side.BID: _Half(Side.BID), Side.ASK: _Half(Side.ASK)}
-        self._orders: dict[int, Order] = {}
+        self._orders: dict[int, RestingOrder] = {}
 
     def limit(self, side: Side, price: int, size: int) -> int:
         """A limit order: executes against what it crosses, the rest rests. Returns its order id."""
@@ -134,13 +134,13 @@ class Market:
         half = self._halves[side]
         return {price: half.levels[price].size for price in half.best_first()}
 
-    def orders(self, side: Side) -> Iterator[Order]:
+    def orders(self, side: Side) -> Iterator[RestingOrder]:
         """Resting orders in priority: best price first, within a price the oldest first."""
         half = self._halves[side]
         for price in half.best_first():
             yield from half.levels[price].orders.values()
 
-    def live(self, side: Side) -> list[Order]:
+    def live(self, side: Side) -> list[RestingOrder]:
         """Resting orders of a side in no meaningful but a reproducible order. Not to be changed."""
         return self._halves[side].live
 
@@ -172,7 +172,7 @@ class Market:
         if level is None:
             level = half.levels[price] = _Level()
             insort(half.prices, price)
-        order = Order(order_id, side, price, size, len(half.live))
+        order = RestingOrder(order_id, side, price, size, len(half.live))
         half.live.append(order)
         level.orders[order_id] = order
         self._orders[order_id] = order
@@ -180,7 +180,7 @@ class Market:
         self._listener.on_rest(order)
         self._changed(side, price, level.size)
 
-    def _take(self, order: Order, size: int, *, traded: bool = False) -> None:
+    def _take(self, order: RestingOrder, size: int, *, traded: bool = False) -> None:
         half = self._halves[order.side]
         level = half.levels[order.price]
         level.size -= size

@@ -7,7 +7,7 @@ messages up to it make of the one before.
 from __future__ import annotations
 
 from mdtool.exchange.forms import PlainForm, Window, Wire
-from mdtool.exchange.market import Fill, Market, Order
+from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.exchange.rendering import iso
 from mdtool.model import Scale, Side
 
@@ -30,7 +30,7 @@ class CoinbaseForm(PlainForm):
             f'{{"type":"{kind}","time":"{iso(now_ns)}","product_id":"{self.native}","sequence":{self.sequence},{rest}}}'
         )
 
-    def rested(self, now_ns: int, order: Order) -> list[Wire]:
+    def rested(self, now_ns: int, order: RestingOrder) -> list[Wire]:
         """An order, or what an incoming one left, rests in the book."""
         ids = f'"order_id":"{order_text(order.order_id)}"'
         price, size, side = self.print.price(order.price), self.print.size(order.size), _maker(order.side)
@@ -41,7 +41,7 @@ class CoinbaseForm(PlainForm):
             self._full(now_ns, "open", f'{ids},"price":"{price}","remaining_size":"{size}","side":"{side}"'),
         ]
 
-    def taken(self, now_ns: int, order: Order, size: int, traded: bool) -> list[Wire]:
+    def taken(self, now_ns: int, order: RestingOrder, size: int, traded: bool) -> list[Wire]:
         """`size` was taken off a resting order, by an execution that was told already or by its owner."""
         price, left, side = self.print.price(order.price), self.print.size(order.size), _maker(order.side)
         ids = f'"order_id":"{order_text(order.order_id)}"'

@@ -15,18 +15,19 @@ import numpy as np
 from mdtool.books.l2 import Level
 from mdtool.books.l3 import L3Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State, open_book
+from mdtool.books.sync import BookState, BookSync, open_book
 from mdtool.books.wire import texts
 from mdtool.clock import SECOND
 from mdtool.errors import WireError
 from mdtool.exchange.source import BookView, Instrument, OrdersView
-from mdtool.model import BookUpdate, Flag, Kind, Scale, Side
-from mdtool.storage.reader import Reader
+from mdtool.model import SESSION_STREAM, SNAPSHOT_STREAM, BookUpdate, Flag, Kind, Scale, Side
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Decoder, Venue
 
-SNAPSHOT = "snapshot"
-NOT_PUBLISHED = frozenset({SNAPSHOT, "session", "ping", "other"})  # streams of the recorder's, not of the venue's
+NOT_PUBLISHED = frozenset(
+    {SNAPSHOT_STREAM, SESSION_STREAM, "ping", "other"}
+)  # streams of the recorder's, not of the venue's
 WARM_UP = 10 * SECOND  # played silently before a snapshot, because the update that bridges it may stand before it
 SAMPLE = 4096  # records looked at for the digits of the wire where no snapshot shows them
 PLAIN_DIGITS = Scale(-8, -8)  # of a feed in which no price was ever seen
@@ -41,7 +42,7 @@ class RecordedFeed:
         self.reader = store.reader(name)
         self._ahead = store.reader(name)
         self._venue = venue
-        self._snapshots = _positions(self._ahead, Kind.RESPONSE, SNAPSHOT)  # of the answers that hold a book
+        self._snapshots = _positions(self._ahead, Kind.RESPONSE, SNAPSHOT_STREAM)  # of the answers that hold a book
         self._at = -1  # position of the last record played
         self._book_stream: str | None = None  # the first one seen: two would be two chains
         self._sync: BookSync | None = None
@@ -94,7 +95,7 @@ class RecordedFeed:
                 self._open_book(name)
             if name != self._book_stream:
                 return
-        elif not (kind == Kind.RESPONSE and name == SNAPSHOT and not flags & Flag.FAILED):
+        elif not (kind == Kind.RESPONSE and name == SNAPSHOT_STREAM and not flags & Flag.FAILED):
             return
         try:
             messages = self._decoder(name)(payload)
@@ -107,7 +108,7 @@ class RecordedFeed:
     def depth(self, limit: int) -> BookView | bytes | None:
         """The book now, or the next snapshot recorded; None where neither is known."""
         sync = self._sync
-        if sync is not None and sync.state is State.SYNCED:
+        if sync is not None and sync.state is BookState.SYNCED:
             digits = self._wire_digits.finest(sync.book.scale)
             bids, asks = (_rescaled(half, sync.book.scale, digits) for half in sync.book.top(limit))
             return BookView(sync.last_seq, sync.venue_ns, digits, bids, asks)
@@ -117,7 +118,7 @@ class RecordedFeed:
     def orders(self) -> OrdersView | bytes | None:
         """The book by order now, or the next snapshot recorded; None where neither is known."""
         sync = self._sync
-        book: object = None if sync is None or sync.state is not State.SYNCED else sync.book
+        book: object = None if sync is None or sync.state is not BookState.SYNCED else sync.book
         if sync is None or not isinstance(book, L3Book):
             return self._following()
         digits = self._wire_digits.finest(book.scale)
@@ -169,7 +170,7 @@ class RecordedFeed:
 
     def _first_books(self) -> list[BookUpdate]:
         found: list[BookUpdate] = []
-        candidates = [(SNAPSHOT, self._read(position)) for position in self._snapshots[:1]]
+        candidates = [(SNAPSHOT_STREAM, self._read(position)) for position in self._snapshots[:1]]
         if not candidates:
             self._ahead.to_start()
             for record, _ in zip(self._ahead.records(), range(SAMPLE), strict=False):

@@ -19,7 +19,7 @@ from zlib import crc32
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.exchange.forms import BinanceForm, BybitForm, Form, KrakenForm, OkxForm, Wire, native_of
-from mdtool.exchange.market import Fill, Market, Order
+from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.exchange.order_forms import CoinbaseForm, order_text
 from mdtool.exchange.source import Instrument, OrdersView
 from mdtool.model import Scale, Side
@@ -84,7 +84,7 @@ class Message(NamedTuple):
     venue_ns: int
 
 
-class Book(NamedTuple):
+class SimulatedBook(NamedTuple):
     """The true book: size mantissa by price mantissa, best first."""
 
     update_id: int
@@ -95,7 +95,7 @@ class Book(NamedTuple):
 class Truth:
     """The true book of one symbol at every update id: its first book and every change since."""
 
-    def __init__(self, first: Book) -> None:
+    def __init__(self, first: SimulatedBook) -> None:
         self.first = first
         self._changes: list[tuple[Side, int, int]] = []
         self._rewind()
@@ -107,7 +107,7 @@ class Truth:
     def append(self, side: Side, price: int, size: int) -> None:
         self._changes.append((side, price, size))
 
-    def at(self, update_id: int) -> Book:
+    def at(self, update_id: int) -> SimulatedBook:
         """The book right after that id. Cheapest when asked in rising order. KeyError outside first..last id."""
         if not self.first.update_id <= update_id <= self.last_id:
             raise KeyError(f"no update {update_id}: known are {self.first.update_id} to {self.last_id}")
@@ -122,7 +122,7 @@ class Truth:
                 del half[price]
             self._at += 1
         bids, asks = sorted(self._bids.items(), reverse=True), sorted(self._asks.items())
-        return Book(update_id, dict(bids), dict(asks))
+        return SimulatedBook(update_id, dict(bids), dict(asks))
 
     def _rewind(self) -> None:
         self._at = self.first.update_id
@@ -188,10 +188,10 @@ class Simulator:
         messages.sort(key=attrgetter("venue_ns"))  # stable: a symbol's own order is kept
         return messages
 
-    def book(self, symbol: str) -> Book:
+    def book(self, symbol: str) -> SimulatedBook:
         """The true book now."""
         market = self._of(symbol).market
-        return Book(market.update_id, market.book(Side.BID), market.book(Side.ASK))
+        return SimulatedBook(market.update_id, market.book(Side.BID), market.book(Side.ASK))
 
     def by_order(self, symbol: str) -> OrdersView | None:
         """The book by order, where the venue's form tells orders."""
@@ -253,7 +253,7 @@ class _Symbol:
         self._top = self._best()
         if keep_truth:
             market = self.market
-            self.truth = Truth(Book(market.update_id, market.book(Side.BID), market.book(Side.ASK)))
+            self.truth = Truth(SimulatedBook(market.update_id, market.book(Side.BID), market.book(Side.ASK)))
 
     def step(self, until_ns: int, out: list[Message]) -> None:
         self._out = out
@@ -290,7 +290,7 @@ class _Symbol:
         else:
             self._place(side)
 
-    def _pick(self, live: list[Order]) -> Order:
+    def _pick(self, live: list[RestingOrder]) -> RestingOrder:
         return live[self._rng.randrange(len(live))]
 
     def _cross(self, side: Side) -> None:
@@ -330,12 +330,12 @@ class _Symbol:
             self._top = top
             self._emit(self._form.quote(self._now_ns, update_id, *top))  # type: ignore[arg-type]
 
-    def on_rest(self, order: Order) -> None:
+    def on_rest(self, order: RestingOrder) -> None:
         if not self._quiet and isinstance(self._form, CoinbaseForm):
             for wire in self._form.rested(self._now_ns, order):
                 self._emit(wire)
 
-    def on_taken(self, order: Order, size: int, traded: bool) -> None:
+    def on_taken(self, order: RestingOrder, size: int, traded: bool) -> None:
         if not self._quiet and isinstance(self._form, CoinbaseForm):
             for wire in self._form.taken(self._now_ns, order, size, traded):
                 self._emit(wire)

@@ -20,11 +20,11 @@ from typing import Any
 from mdtool.errors import ImportFormatError, UsageError
 from mdtool.interop.item import Item
 from mdtool.interop.lines import open_file
-from mdtool.interop.routing import SESSION, Router
-from mdtool.interop.source import Source, first_items, format_of
+from mdtool.interop.routing import SESSION, LineRouter
+from mdtool.interop.source import ImportFile, first_items, format_of
 from mdtool.model import SESSION_SYMBOL, Flag, Kind
+from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
-from mdtool.storage.writer import Writer
 from mdtool.venues.venue import Venue
 
 MAX_HELD = 1_000  # REST bodies before the first frame that names the symbol; one is usual
@@ -109,13 +109,14 @@ def import_files(
         open_file(path).close()
     canonical = venue.canonical(symbol) if symbol is not None else None
     forms = [format_of(path, form) for path in files]
-    sources = [Source(path, its, zone=zone) for path, its in zip(files, forms, strict=True)]
+    sources = [ImportFile(path, its, zone=zone) for path, its in zip(files, forms, strict=True)]
     starts = [first.recv_ns for first in first_items(sources)]
     if not allow_overlap:
         _refuse_overlap(store, venue, sources, min(starts), canonical)
     counters = _counters(files, progress)
     sources = [
-        Source(path, its, zone=zone, progress=count) for path, its, count in zip(files, forms, counters, strict=True)
+        ImportFile(path, its, zone=zone, progress=count)
+        for path, its, count in zip(files, forms, counters, strict=True)
     ]
     run = _Import(store, venue, sources, canonical)
     with run:
@@ -150,7 +151,7 @@ def _counters(files: list[Path], progress: Progress | None) -> list[Callable[[in
     return [counter(number) for number in range(len(files))]
 
 
-def _refuse_overlap(store: Store, venue: Venue, sources: list[Source], start_ns: int, symbol: str | None) -> None:
+def _refuse_overlap(store: Store, venue: Venue, sources: list[ImportFile], start_ns: int, symbol: str | None) -> None:
     """Raises UsageError where a feed's records would not lie behind those it has.
 
     The venue's session feed is not asked: it is a log of unrelated connections. Only where some feed reaches beyond
@@ -165,7 +166,7 @@ def _refuse_overlap(store: Store, venue: Venue, sources: list[Source], start_ns:
     if not held:
         return
     for source in sources:
-        router = Router(venue, symbol)
+        router = LineRouter(venue, symbol)
         first_ns: int | None = None  # of a body whose symbol is not known yet
         for item in source:
             placed = router.place(item)
@@ -222,8 +223,8 @@ class _Sink:
 class _Origin:
     """What is known of one file while it is read."""
 
-    source: Source
-    router: Router
+    source: ImportFile
+    router: LineRouter
     session: int
     opened: Item | None = None  # the connect that `session` stands for
     by_url: dict[str, int] = field(default_factory=dict)
@@ -232,11 +233,11 @@ class _Origin:
 
 
 class _Import(contextlib.ExitStack):
-    def __init__(self, store: Store, venue: Venue, sources: list[Source], symbol: str | None) -> None:
+    def __init__(self, store: Store, venue: Venue, sources: list[ImportFile], symbol: str | None) -> None:
         super().__init__()
         self._store = store
         self._venue = venue
-        self._origins = [_Origin(source, Router(venue, symbol), store.next_session()) for source in sources]
+        self._origins = [_Origin(source, LineRouter(venue, symbol), store.next_session()) for source in sources]
         self._sinks: dict[str | None, _Sink] = {}
         self._kinds: Counter[Kind] = Counter()
 

@@ -9,17 +9,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 from mdtool.errors import UnknownSymbol, WireError
 from mdtool.interop.item import Item
-from mdtool.model import Kind, Update
+from mdtool.model import SNAPSHOT_STREAM, Kind, Update
 from mdtool.venues.venue import Place, Venue
 
-SNAPSHOT = "snapshot"
 SESSION = "session"
 OTHER = "other"
 _NOWHERE = Place(None, OTHER)
 _SESSION = Place(None, SESSION)
 
 
-class Router:
+class LineRouter:
     """Places the items of one file. `symbol` is what the file's REST bodies without a URL are of: given, or the
     first one a frame names."""
 
@@ -27,7 +26,7 @@ class Router:
         self.symbol = symbol
         self._venue = venue
         self._route = venue.router().route
-        self._is_snapshot = venue.decoder(SNAPSHOT)
+        self._is_snapshot = venue.decoder(SNAPSHOT_STREAM)
         self._places: dict[Hashable, Place] = {}
         self._urls: dict[str, Place] = {}
 
@@ -46,7 +45,7 @@ class Router:
                 if self.symbol is None:
                     self.symbol = place.symbol
             elif place.stream == OTHER and self._is_whole_book(item.payload):
-                return None if self.symbol is None else (Kind.RESPONSE, Place(self.symbol, SNAPSHOT))
+                return None if self.symbol is None else (Kind.RESPONSE, Place(self.symbol, SNAPSHOT_STREAM))
             return kind, place
         if kind == Kind.OPEN:  # what the last connection said of itself does not hold for this one
             self._route = self._venue.router().route
@@ -70,7 +69,7 @@ class Router:
             symbol = _only_symbol(self._venue, url)
         if symbol is None:
             return _NOWHERE
-        place = self._urls[url] = Place(symbol, SNAPSHOT)
+        place = self._urls[url] = Place(symbol, SNAPSHOT_STREAM)
         return place
 
 

@@ -51,7 +51,7 @@ def format_of(path: Path, name: str | None = None) -> Format:
     return found
 
 
-class Source:
+class ImportFile:
     """Iterates over a file's items. Iteration ends where the file breaks; `broken` then says where and why."""
 
     def __init__(
@@ -121,7 +121,7 @@ def is_whole(payload: bytes) -> bool:
     return True
 
 
-def first_items(sources: list[Source]) -> list[Item]:
+def first_items(sources: list[ImportFile]) -> list[Item]:
     """The first item of each source: a file that yields none is refused before anything is written."""
     firsts = []
     for source in sources:

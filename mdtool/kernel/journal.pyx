@@ -50,7 +50,7 @@ cdef enum:
     COMMITTED_AT = 256  # alone on its cache line
     TIMES_AT = 320  # lowest and highest recv_ns, and whether one ever stepped back
 
-# storage/layout.py owns the format; a test holds these equal to it.
+# storage/format/layout.py owns the format; a test holds these equal to it.
 ROW_SIZE = ROW_BYTES
 HEADER_SIZE = HEADER_BYTES
 COMMITTED_OFFSET = COMMITTED_AT

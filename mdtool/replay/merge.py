@@ -18,14 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from mdtool.storage.reader import Batch, Reader, Record
+    from mdtool.storage.journal.batch import Batch
+    from mdtool.storage.reading.reader import Reader, Record
 
 WINDOW = 1 << 16  # rows looked at together, over all feeds: the sort stays in cache and the first record comes soon
 SMALLEST_WINDOW = 256  # rows of one feed, however many feeds there are
 BEGINNING = np.iinfo(np.int64).min
 
 
-class Run(NamedTuple):
+class Stretch(NamedTuple):
     """Rows `start` to `stop` of one batch of one feed, in the feed's order."""
 
     reader: Reader
@@ -38,7 +39,7 @@ class Run(NamedTuple):
 class Merged:
     """A stretch of the merged order: at most one run a feed, and how they interleave."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[Stretch, ...]
     order: npt.NDArray[np.intp] | None  # (records,) into the runs laid end to end; None: one run
 
     def __len__(self) -> int:
@@ -91,9 +92,9 @@ class _Feed:
         self.keys = keys
         return len(keys) > 0
 
-    def take(self, count: int) -> tuple[Run, npt.NDArray[np.int64]]:
+    def take(self, count: int) -> tuple[Stretch, npt.NDArray[np.int64]]:
         assert self.batch is not None
-        run = Run(self.reader, self.batch, self.at, self.at + count)
+        run = Stretch(self.reader, self.batch, self.at, self.at + count)
         keys, self.keys = self.keys[:count], self.keys[count:]
         self.at += count
         self.reached = int(keys[-1])

@@ -13,7 +13,7 @@ from mdtool.replay.pacing import Pacer
 from mdtool.replay.sinks.stream import ByteStream, write_all
 
 if TYPE_CHECKING:
-    from mdtool.storage.reader import Reader, Record
+    from mdtool.storage.reading.reader import Reader, Record
 
 Encoder = Callable[[Sequence[tuple["Reader", "Record"]]], bytes]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mdtool.errors import FeedNotFound, NotAStore
-from mdtool.storage.reader import Reader
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 
 LOOK_EVERY = 0.02  # seconds; a look at a store without the feed costs some 50 us

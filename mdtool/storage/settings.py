@@ -10,11 +10,11 @@ from typing import Literal
 
 from mdtool.errors import StoreError, UsageError
 from mdtool.storage import files
-from mdtool.storage.chunk import chunk_directory
-from mdtool.storage.layout import Location
-from mdtool.storage.live import discard_next
-from mdtool.storage.locks import lock_writer, maintaining, unlock_writer
-from mdtool.storage.registry import FeedInfo
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal.chunk import chunk_directory
+from mdtool.storage.journal.live import discard_next
+from mdtool.storage.journal.locks import lock_writer, maintaining, unlock_writer
+from mdtool.storage.journal.registry import FeedInfo
 from mdtool.units import format_time
 
 Live = Literal["disk", "shm"]

@@ -10,15 +10,15 @@ from types import TracebackType
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedNotFound, NotAStore, StoreError
 from mdtool.model import Scale
-from mdtool.storage import cursor as cursors
-from mdtool.storage import files, layout, settings
-from mdtool.storage.census import REGISTRY
-from mdtool.storage.cursor import Cursor, CursorInfo
-from mdtool.storage.layout import FeedState
-from mdtool.storage.reader import Reader
-from mdtool.storage.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, is_registry
+from mdtool.storage import files, settings
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import REGISTRY, FeedState
+from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, is_registry
+from mdtool.storage.journal.writer import Sync, Writer
+from mdtool.storage.reading import cursor as cursors
+from mdtool.storage.reading.cursor import Cursor, CursorInfo
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.settings import LOCATIONS, Live
-from mdtool.storage.writer import Sync, Writer
 
 __all__ = ["FeedInfo", "Live", "Store"]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from mdtool.storage import layout
-from mdtool.storage.chunk import chunk_paths
-from mdtool.storage.layout import Location
-from mdtool.storage.registry import ChunkInfo, FeedInfo
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal.chunk import chunk_paths
+from mdtool.storage.journal.registry import ChunkInfo, FeedInfo
 
 PAGE = mmap.PAGESIZE
 Damage = Callable[[FeedInfo, list[ChunkInfo], Random], str]  # what it did; "" where there was nothing to do it to

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pyarrow.parquet  # noqa: F401  imported before the fork, so that a job's life is spent on its work
 
 from mdtool.clock import DAY
-from mdtool.storage.archive import seal_feed
-from mdtool.storage.removal import execute, finish
-from mdtool.storage.repair import repair
-from mdtool.storage.retention import Limits, plan
+from mdtool.storage.doctor.repair import repair
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.removal import execute, finish
+from mdtool.storage.upkeep.retention import RetentionLimits, plan
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.torture.workload import BEGIN_NS, FEED, Say
 
 LATER_NS = BEGIN_NS + 1000 * DAY  # every day of the workload is over
@@ -36,7 +36,7 @@ def clean(path: str, max_bytes: int, say: Say) -> None:
         feed = store.feed(FEED)
         finish(feed)
         say(1)
-        for _ in execute(plan([feed], Limits(max_bytes=max_bytes, closed_chunks=True), LATER_NS), batch=1):
+        for _ in execute(plan([feed], RetentionLimits(max_bytes=max_bytes, closed_chunks=True), LATER_NS), batch=1):
             say(2)
 
 

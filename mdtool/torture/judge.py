@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from mdtool.errors import StoreError
 from mdtool.model import Kind
-from mdtool.storage.reader import Reader, Record
+from mdtool.storage.reading.reader import Reader, Record
 from mdtool.torture.workload import STREAM, payload
 
 
 @dataclass(slots=True)
-class Verdict:
+class Judgement:
     """What one reading of a feed came to."""
 
     numbers: list[int] = field(default_factory=list)  # of the records that are right, in the order they came
@@ -27,7 +27,7 @@ class Verdict:
         return [number for number in range(upto) if number not in there]
 
 
-def take(verdict: Verdict, reader: Reader, record: Record) -> None:
+def take(verdict: Judgement, reader: Reader, record: Record) -> None:
     """Judge one record by itself."""
     if record.kind != Kind.DATA:
         return
@@ -45,9 +45,9 @@ def take(verdict: Verdict, reader: Reader, record: Record) -> None:
         verdict.numbers.append(number)
 
 
-def read(reader: Reader) -> Verdict:
+def read(reader: Reader) -> Judgement:
     """Read a feed from its start; an error that names what is damaged ends it."""
-    verdict = Verdict()
+    verdict = Judgement()
     try:
         for record in reader.records():
             take(verdict, reader, record)

@@ -16,10 +16,10 @@ from random import Random
 from mdtool.clock import DAY
 from mdtool.errors import FeedLocked, StoreError
 from mdtool.model import Kind
-from mdtool.storage import layout
-from mdtool.storage.reader import Reader
+from mdtool.storage.doctor.verify import verify
+from mdtool.storage.format import layout
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Live, Store
-from mdtool.storage.verify import verify
 from mdtool.torture import child, damage, jobs, judge, workload
 from mdtool.torture.workload import FEED, Work
 
@@ -64,7 +64,7 @@ class Racer:
     def __init__(self, store: str) -> None:
         self._store = store
         self._reader: Reader | None = None
-        self.verdict = judge.Verdict()
+        self.verdict = judge.Judgement()
 
     def __call__(self) -> None:
         if self._reader is None:
@@ -81,13 +81,13 @@ class Racer:
             return None
 
 
-def read_all(case: Case) -> judge.Verdict:
+def read_all(case: Case) -> judge.Judgement:
     """Everything the feed gives now."""
     with Store.open(case.store) as store:
         return judge.read(store.reader(FEED))
 
 
-def expect(case: Case, verdict: judge.Verdict, promised: int) -> None:
+def expect(case: Case, verdict: judge.Judgement, promised: int) -> None:
     """Every record below `promised` must be in the verdict, and nothing may be wrong."""
     case.outcome.silent += verdict.wrong
     case.outcome.silent += [f"unexpected: {text}" for text in verdict.named]
@@ -130,11 +130,11 @@ def kill_append(case: Case) -> None:
         case.outcome.silent.append("the racing reader missed records")
 
 
-def _existing(case: Case) -> judge.Verdict:
+def _existing(case: Case) -> judge.Judgement:
     """What the feed gives; nothing where the writer was killed before it made one."""
     with Store.open(case.store) as store:
         if not any(feed.name == FEED for feed in store.feeds()):
-            return judge.Verdict()
+            return judge.Judgement()
         return judge.read(store.reader(FEED))
 
 
@@ -293,12 +293,12 @@ def _read_mend_read(case: Case, done: int, *, kill: bool) -> None:
     case.outcome.records = done
 
 
-def _read_damaged(case: Case) -> judge.Verdict:
+def _read_damaged(case: Case) -> judge.Judgement:
     """What can be read before any repair; that the feed cannot even be opened is said by an error, too."""
     try:
         return read_all(case)
     except StoreError as error:
-        return judge.Verdict(named=[str(error)])
+        return judge.Judgement(named=[str(error)])
 
 
 def named_losses(case: Case) -> int:

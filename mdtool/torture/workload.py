@@ -10,8 +10,8 @@ from random import Random
 from mdtool.clock import DAY, SECOND
 from mdtool.errors import StoreError, StoreFull
 from mdtool.model import Kind
+from mdtool.storage.journal.writer import Sync, Writer
 from mdtool.storage.store import Live, Store
-from mdtool.storage.writer import Sync, Writer
 
 FEED = "torture/ALPHA_USDT"
 STREAM = "work"

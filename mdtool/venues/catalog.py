@@ -5,19 +5,19 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from mdtool.errors import UnknownVenue
-from mdtool.venues.binance import COINM, SIM, SPOT, USDM, Binance
-from mdtool.venues.bitfinex import Bitfinex
-from mdtool.venues.bitstamp import Bitstamp
-from mdtool.venues.bybit import INVERSE, LINEAR, Bybit
-from mdtool.venues.bybit import SPOT as BYBIT_SPOT
-from mdtool.venues.coinbase import Coinbase
-from mdtool.venues.deribit import Deribit
-from mdtool.venues.gate import FUTURES, Gate
-from mdtool.venues.gate import SPOT as GATE_SPOT
-from mdtool.venues.hyperliquid import Hyperliquid
-from mdtool.venues.kraken import Kraken
-from mdtool.venues.kucoin import Kucoin
-from mdtool.venues.okx import Okx
+from mdtool.venues.binance.adapter import COINM, SIM, SPOT, USDM, Binance
+from mdtool.venues.bitfinex.adapter import Bitfinex
+from mdtool.venues.bitstamp.adapter import Bitstamp
+from mdtool.venues.bybit.adapter import INVERSE, LINEAR, Bybit
+from mdtool.venues.bybit.adapter import SPOT as BYBIT_SPOT
+from mdtool.venues.coinbase.adapter import Coinbase
+from mdtool.venues.deribit.adapter import Deribit
+from mdtool.venues.gate.adapter import FUTURES, Gate
+from mdtool.venues.gate.adapter import SPOT as GATE_SPOT
+from mdtool.venues.hyperliquid.adapter import Hyperliquid
+from mdtool.venues.kraken.adapter import Kraken
+from mdtool.venues.kucoin.adapter import Kucoin
+from mdtool.venues.okx.adapter import Okx
 from mdtool.venues.venue import Venue
 
 _ALL: tuple[Venue, ...] = (

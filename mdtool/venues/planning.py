@@ -12,7 +12,7 @@ from mdtool.venues.venue import Connection, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What a venue allows. A limit it does not publish is set far below what public clients use."""
 
     subscriptions: int  # a connection
@@ -24,7 +24,7 @@ class Limits:
 def connections(
     wanted: Iterable[tuple[str, Sequence[str]]],
     frame: Callable[[Sequence[str], int], str],
-    limits: Limits,
+    limits: ConnectionLimits,
     *,
     path: str,
     first: tuple[str, ...] = (),
@@ -47,7 +47,7 @@ def connections(
     return tuple(made)
 
 
-def _split(args: Sequence[str], limits: Limits) -> Iterable[list[str]]:
+def _split(args: Sequence[str], limits: ConnectionLimits) -> Iterable[list[str]]:
     chunk: list[str] = []
     size = 0
     for arg in args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mdtool.view.tree import Argument, Command, Option, Venue
+from mdtool.view.tree import Argument, Command, Option, VenueRow
 
 ENVIRONMENT = (
     ("MDTOOL_STORE", "The store, where --store does not say."),
@@ -18,7 +18,7 @@ PAGES = ("mdtool-store(5)", "mdtool-design(7)")
 VENUES_ON = "record"  # the page that lists them
 
 
-def pages(root: Command, venues: Sequence[Venue], version: str) -> dict[str, str]:
+def pages(root: Command, venues: Sequence[VenueRow], version: str) -> dict[str, str]:
     """File name -> text: mdtool.1 and one page for each command of the first level."""
     made = {"mdtool.1": _overview(root, version)}
     for command in root.children:
@@ -38,7 +38,7 @@ def _overview(root: Command, version: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command_page(command: Command, venues: Sequence[Venue], version: str) -> str:
+def _command_page(command: Command, venues: Sequence[VenueRow], version: str) -> str:
     lines = [*_head("-".join(command.path), command.summary, version), ".SH SYNOPSIS"]
     leaves = [entry for entry in command.walk() if not entry.children]
     for index, leaf in enumerate(leaves):
@@ -96,7 +96,7 @@ def _options(options: tuple[Option, ...]) -> Iterator[str]:
         yield from (".TP", flags + value, _escape(_sentence(option.help) + default))
 
 
-def _venues(venues: Sequence[Venue]) -> Iterator[str]:
+def _venues(venues: Sequence[VenueRow]) -> Iterator[str]:
     yield ".SH VENUES"
     yield "Of each, what is recorded where no symbol and no stream is named."
     for venue in venues:

@@ -52,7 +52,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Venue:
+class VenueRow:
     """What the documentation says of a venue."""
 
     name: str

@@ -11,8 +11,8 @@ import pytest
 from mdtool.audit.columns import decoding
 from mdtool.interop.importer import import_files
 from mdtool.model import Flag, Kind
-from mdtool.storage.archive import seal_feed
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.venues import catalog
 from mdtool.venues.sequence import Verdict
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdtool.audit import FeedReport, Interval, State, audit_feed, audit_store
+from mdtool.audit import FeedReport, Interval, Validity, audit_feed, audit_store
 from mdtool.audit.findings import (
     ClockStep,
     Corrupt,
@@ -20,10 +20,10 @@ from mdtool.audit.findings import (
     UncleanEnd,
     Undecodable,
 )
-from mdtool.audit.report import Note, Offset, Reconnect
+from mdtool.audit.report import Note, Offset, Reconnection
 from mdtool.clock import ManualClock
 from mdtool.model import Flag, Kind
-from mdtool.storage.repair import repair
+from mdtool.storage.doctor.repair import repair
 from mdtool.storage.store import Store
 from mdtool.venues.catalog import get
 
@@ -104,7 +104,7 @@ def feed(tmp_path: Path) -> Feed:
     return Feed(Store.create(tmp_path / "store"))
 
 
-def intervals(report: FeedReport, stream: str = DEPTH) -> list[tuple[State, int, int]]:
+def intervals(report: FeedReport, stream: str = DEPTH) -> list[tuple[Validity, int, int]]:
     return [(i.state, i.from_ns - T0, i.to_ns - T0) for i in report.intervals if i.stream == stream]
 
 
@@ -128,9 +128,9 @@ def test_a_whole_feed(feed: Feed) -> None:
         "trade": (2, {"data": 2}, {"trade": 2}, {"apply": 2}),
     }
     assert report.intervals == (
-        Interval("bookTicker", State.UNPROVABLE, T0 + 4, T0 + 4, UNKNOWN_LOSS),
-        Interval(DEPTH, State.WHOLE, T0 + 1, T0 + 5, WHOLE),
-        Interval("trade", State.WHOLE, T0 + 6, T0 + 7, WHOLE),
+        Interval("bookTicker", Validity.UNPROVABLE, T0 + 4, T0 + 4, UNKNOWN_LOSS),
+        Interval(DEPTH, Validity.WHOLE, T0 + 1, T0 + 5, WHOLE),
+        Interval("trade", Validity.WHOLE, T0 + 6, T0 + 7, WHOLE),
     )
     assert report.notes == ()
     assert report.reconnects == ()
@@ -160,7 +160,7 @@ def test_a_missing_update_is_one_gap(feed: Feed) -> None:
         "cause": "",
         "text": "gap after id 10: the next message begins at 13 and follows 12",
     }
-    assert intervals(report) == [(State.WHOLE, 1, 1), (State.BROKEN, 1, 2), (State.WHOLE, 2, 3)]
+    assert intervals(report) == [(Validity.WHOLE, 1, 1), (Validity.BROKEN, 1, 2), (Validity.WHOLE, 2, 3)]
     assert dict(report.streams[0].verdicts) == {"apply": 2, "gap": 1}
     assert report.finding_counts == {"gap": 1}
 
@@ -211,7 +211,7 @@ def test_a_reconnect_is_listed_and_a_loss_across_it_named(feed: Feed) -> None:
             next_ns=T0 + 6, session_changed=True, cause="reconnect",
         ),
     )  # fmt: skip
-    assert report.reconnects == (Reconnect(T0 + 1, T0 + 5, 1, 2, "1006 cut"),)
+    assert report.reconnects == (Reconnection(T0 + 1, T0 + 5, 1, 2, "1006 cut"),)
     assert report.sessions == 2
 
 
@@ -239,11 +239,11 @@ def test_what_was_missed_while_stopped_is_no_finding(feed: Feed) -> None:
     report = feed.audit()
     assert report.clean
     assert (report.epochs, report.sessions, report.reconnects) == (2, 2, ())
-    assert intervals(report) == [(State.WHOLE, 1, 1), (State.NOT_RECORDED, 1, 4), (State.WHOLE, 4, 5)]
+    assert intervals(report) == [(Validity.WHOLE, 1, 1), (Validity.NOT_RECORDED, 1, 4), (Validity.WHOLE, 4, 5)]
     assert intervals(report, "bookTicker") == [
-        (State.UNPROVABLE, 2, 2),
-        (State.NOT_RECORDED, 2, 6),
-        (State.UNPROVABLE, 6, 6),
+        (Validity.UNPROVABLE, 2, 2),
+        (Validity.NOT_RECORDED, 2, 6),
+        (Validity.UNPROVABLE, 6, 6),
     ]
 
 
@@ -254,7 +254,7 @@ def test_a_stop_that_missed_nothing_is_whole(feed: Feed) -> None:
     feed.add(DEPTH, depth(10, 11), depth(20, 21))
     feed.end()
     report = feed.audit()
-    assert intervals(report) == [(State.WHOLE, 1, 3), (State.BROKEN, 3, 4), (State.WHOLE, 4, 4)]
+    assert intervals(report) == [(Validity.WHOLE, 1, 3), (Validity.BROKEN, 3, 4), (Validity.WHOLE, 4, 4)]
     assert [finding.kind for finding in report.findings] == ["gap"]  # the later one is not excused by the stop
 
 
@@ -287,9 +287,9 @@ def test_a_writer_that_died(feed: Feed) -> None:
         UncleanEnd(stream="", at_ns=T0 + 4, epoch=2, next_ns=None),
     )  # fmt: skip
     assert intervals(report, "bookTicker") == [
-        (State.UNPROVABLE, 2, 2),
-        (State.BROKEN, 2, 4),
-        (State.UNPROVABLE, 4, 4),
+        (Validity.UNPROVABLE, 2, 2),
+        (Validity.BROKEN, 2, 4),
+        (Validity.UNPROVABLE, 4, 4),
     ]
 
 

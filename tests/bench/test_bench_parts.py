@@ -18,7 +18,7 @@ from mdtool.bench.messages import PRICE_EXP, SIZE_EXP, depth_messages
 from mdtool.bench.report import Figure
 from mdtool.bench.rivals import _set, gather, plain_dict
 from mdtool.bench.storage import PLAIN_ROW
-from mdtool.storage.layout import ROW
+from mdtool.storage.format.layout import ROW
 
 
 def test_messages_are_the_same_every_time_and_contiguous() -> None:

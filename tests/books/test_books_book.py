@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mdtool.books import checks, tops
 from mdtool.books.book import Book
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UsageError, WireError
 from mdtool.kernel.ladder import decimal
 from mdtool.model import UNKNOWN, Flag, Kind, Quote, Scale, Side
@@ -162,9 +162,10 @@ def test_the_book_goes_in_step_with_its_messages(rows):
     assert (book.records, book.figures().day.trades) == (len(rows), trades)
     if book.levels is None:
         assert (
-            not any(row.stream < 2 and not row.flags & Flag.FAILED for row in rows) or want.sync.state is State.WAITING
+            not any(row.stream < 2 and not row.flags & Flag.FAILED for row in rows)
+            or want.sync.state is BookState.WAITING
         )
-        assert (book.state, book.top(3), book.last_seq) == (State.WAITING, ([], []), UNKNOWN)
+        assert (book.state, book.top(3), book.last_seq) == (BookState.WAITING, ([], []), UNKNOWN)
     else:
         _, state, sides, scale, seq = want.states[-1]
         assert (book.state, book.scale, book.last_seq, book.gaps) == (state, scale, seq, want.sync.gaps)
@@ -182,7 +183,7 @@ def test_the_book_of_any_prefix_is_the_live_one_at_that_moment(rows, data):
     book = Book(Records(rows[start:stop]))
     for _ in book:
         pass
-    if stop and book.state is State.SYNCED and want.states[stop - 1][1] is State.SYNCED:
+    if stop and book.state is BookState.SYNCED and want.states[stop - 1][1] is BookState.SYNCED:
         _, _, sides, scale, seq = want.states[stop - 1]
         assert book.last_seq == seq or seq < book.last_seq  # begun later, it may have taken a younger whole book
         if book.last_seq == seq:
@@ -215,13 +216,13 @@ def test_a_grid_is_the_book_as_of_its_times(rows, depth, start, every, count):
             assert set(row.values()) == {time, None}
             continue
         at = sum(recv_ns <= time for recv_ns in clock) - 1
-        state, sides, old, seq = want.states[at][1:] if at >= 0 else (State.WAITING, None, None, None)
+        state, sides, old, seq = want.states[at][1:] if at >= 0 else (BookState.WAITING, None, None, None)
         assert row["state"] == state.name
         flat = [
             (row[f"bid_price_{n}"], row[f"bid_size_{n}"], row[f"ask_price_{n}"], row[f"ask_size_{n}"])
             for n in range(1, depth + 1)
         ]
-        if state is not State.SYNCED:
+        if state is not BookState.SYNCED:
             assert (row["seq"], row["recv_ns"], set(sum(flat, ()))) == (None, None, {None})
             continue
         assert row["seq"] == seq
@@ -241,7 +242,7 @@ def test_reading_on_in_time():
         Row(40, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":9,"u":9,"b":[["2","5"]],"a":[]}'),
     ]
     book = Book(Records(rows))
-    assert book.advance_to(10).state is State.WAITING
+    assert book.advance_to(10).state is BookState.WAITING
     assert (book.best_bid(), book.best_ask(), book.vwap(Side.BID, 1), book.volume_to(Side.BID, 0)) == (
         None if book.levels is None else book.best_bid(), book.best_ask(), None, 0)  # fmt: skip
     assert book.advance_to(29).top() == ([(100, 1), (50, 2), (25, 8)], [(300, 7)])
@@ -249,7 +250,7 @@ def test_reading_on_in_time():
     assert (book.vwap(Side.BID, 2), book.vwap(Side.BID, 12), book.volume_to(Side.BID, 50)) == (Fraction(75), None, 3)
     (event, _), *rest = list(book)
     assert (event.recv_ns, event.stream, event.step.applied) == (30, "depth@100ms", 1)
-    assert (len(rest), book.state, book.gaps, book.figures().state_since_ns) == (1, State.DIRTY, 1, 40)
+    assert (len(rest), book.state, book.gaps, book.figures().state_since_ns) == (1, BookState.DIRTY, 1, 40)
     assert list(book) == []
     again = Book(Records(rows))
     again.advance_to(5)
@@ -386,12 +387,16 @@ def test_a_loss_that_repair_has_noted_ends_a_book_without_numbers():
         Row(40, 0, change % (2, 5)),
     ]
     book = Book(Records(rows, "coinbase", ["level2", "session"]))
-    assert [(book.recv_ns, book.state) for _ in book] == [(10, State.SYNCED), (20, State.SYNCED), (40, State.DIRTY)]
+    assert [(book.recv_ns, book.state) for _ in book] == [
+        (10, BookState.SYNCED),
+        (20, BookState.SYNCED),
+        (40, BookState.DIRTY),
+    ]
     assert book.gaps == 1
     table = Book(Records(rows, "coinbase", ["level2", "session"])).grid(10, 1, start_ns=10, stop_ns=50)
     assert table["state"].to_pylist() == ["SYNCED", "SYNCED", "DIRTY", "DIRTY"]
     rows[2] = Row(30, 1, b'{"note": "clock stepped"}', Kind.NOTE)
-    assert [book.state for _, book in Book(Records(rows, "coinbase", ["level2", "session"]))] == [State.SYNCED] * 3
+    assert [book.state for _, book in Book(Records(rows, "coinbase", ["level2", "session"]))] == [BookState.SYNCED] * 3
 
 
 def test_a_loss_that_repair_has_noted_is_left_to_numbers_where_there_are_any():
@@ -403,4 +408,4 @@ def test_a_loss_that_repair_has_noted_is_left_to_numbers_where_there_are_any():
     ]
     book = Book(Records(rows))
     assert [event.recv_ns for event, _ in book] == [10, 20, 40]
-    assert (book.state, book.gaps, book.last_seq) == (State.SYNCED, 0, 7)
+    assert (book.state, book.gaps, book.last_seq) == (BookState.SYNCED, 0, 7)

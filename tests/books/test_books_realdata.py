@@ -17,7 +17,7 @@ import pytest
 from mdtool.books import checks
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State, Step, open_book
+from mdtool.books.sync import BookState, BookSync, Step, open_book
 from mdtool.interop.pat import line_parser
 from mdtool.model import Quote, Scale, Side, Trade
 from mdtool.venues import catalog
@@ -106,13 +106,13 @@ def test_the_book_is_the_quotes_wherever_their_ids_coincide(realdata, files, app
         if stream not in (capture.book_stream, "snapshot"):
             continue
         steps += sync.on_message(message, recv_ns).applied
-        if sync.state is not State.SYNCED:
+        if sync.state is not BookState.SYNCED:
             continue
         assert checks.crossed(sync.book) == []
         if stream != "snapshot" and message.last_seq in quotes:
             compared += 1
             assert checks.top(sync.book, quotes[message.last_seq]) == []
-    assert (sync.state, sync.gaps, steps, compared, sync.book.scale) == (State.SYNCED, 0, applied, coincide, scale)
+    assert (sync.state, sync.gaps, steps, compared, sync.book.scale) == (BookState.SYNCED, 0, applied, coincide, scale)
 
 
 @pytest.mark.parametrize("at", [1, 40, 3000, 6583])
@@ -173,7 +173,7 @@ def test_spot_of_2021_four_symbols_and_their_snapshots(realdata):
     assert set(syncs) == set(snapshots) and len(syncs) == 4
     for symbol, sync in syncs.items():
         step = sync.on_message(snapshots[symbol], 0)
-        assert (symbol, step.verdict, step.state) == (symbol, Verdict.APPLY, State.SYNCED)
+        assert (symbol, step.verdict, step.state) == (symbol, Verdict.APPLY, BookState.SYNCED)
         assert checks.crossed(sync.book) == []
 
 
@@ -193,7 +193,7 @@ def test_the_orders_of_coinbase_end_in_the_expected_book(realdata):
                 if not isinstance(message, Trade):
                     steps[sync.on_message(message, item.recv_ns)._replace(state=None)] += 1
     assert steps == {Step(Verdict.APPLY, None, 1, False): 9485}
-    assert (sync.state, sync.gaps, len(sync.book), checks.crossed(sync.book)) == (State.SYNCED, 0, 7112, [])
+    assert (sync.state, sync.gaps, len(sync.book), checks.crossed(sync.book)) == (BookState.SYNCED, 0, 7112, [])
     expected = json.loads(
         (realdata / "coinbase/2016-03-12_full_l3.expected_book.json").read_text(), parse_float=Decimal
     )

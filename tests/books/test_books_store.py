@@ -9,7 +9,7 @@ import pytest
 
 from mdtool.books.book import Book
 from mdtool.books.checks import crossed
-from mdtool.books.sync import State
+from mdtool.books.sync import BookState
 from mdtool.interop.importer import import_files
 from mdtool.kernel.ladder import decimal
 from mdtool.model import SESSION_SYMBOL, UNKNOWN, Quote
@@ -81,7 +81,7 @@ def test_no_book_is_crossed_and_all_quotes_and_checksums_agree(realdata, tmp_pat
                 for event, _ in book:
                     if isinstance(event.message, Quote) and event.message.seq != UNKNOWN:
                         quotes[event.message.seq] = event.message
-                    if event.step is not None and event.step.applied and book.state is State.SYNCED:
+                    if event.step is not None and event.step.applied and book.state is BookState.SYNCED:
                         assert crossed(book.levels) == []
                         touches[book.last_seq] = [book.best_bid(), book.best_ask()], book.scale
                 assert book.gaps == 0
@@ -134,7 +134,7 @@ def test_every_way_to_a_book_is_the_same_book(realdata, tmp_path, venue, files):
                     table = Book(reader).grid(1, 1, start_ns=moment, stop_ns=moment + 1)
                 before = [state for state in states if state[0] <= moment]
                 if not before:
-                    assert then.state is State.WAITING
+                    assert then.state is BookState.WAITING
                     continue
                 _, state, seq, sides, scale = before[-1]
                 assert (then.state, then.last_seq, padded(then.levels, 3)) == (

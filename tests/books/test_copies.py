@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.l3 import L3Book, OrderStep
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.model import Action, BookUpdate, Scale, Side
 from mdtool.venues import catalog
 from mdtool.venues.sequence import Verdict
@@ -61,8 +61,8 @@ def test_a_sequence_goes_on_in_both() -> None:
     sync.on_message(BookUpdate(0, 10, 10, 9, b'[["1","1"]]', b'[["9","1"]]', snapshot=True), 1)
     sync.on_message(update(11, 12, "2"), 2)
     twin = sync.copy()
-    assert (twin.state, twin.last_seq, twin.gaps) == (State.SYNCED, 12, 0)
+    assert (twin.state, twin.last_seq, twin.gaps) == (BookState.SYNCED, 12, 0)
     assert twin.on_message(update(15, 16, "3"), 3).verdict is Verdict.GAP
-    assert (twin.state, sync.state) == (State.DIRTY, State.SYNCED)
+    assert (twin.state, sync.state) == (BookState.DIRTY, BookState.SYNCED)
     assert sync.on_message(update(13, 14, "4"), 3).verdict is Verdict.APPLY
     assert (sync.book.best_bid(), twin.book.best_bid()) == ((4, 1), (2, 1))

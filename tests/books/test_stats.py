@@ -13,7 +13,7 @@ from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.rolling import RollingCount, RollingTrades, TradeWindow
 from mdtool.books.stats import DAY_STEPS, TAPE, LiveStats
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Other, Scale, Side, Trade
 from mdtool.venues import catalog
 
@@ -90,7 +90,7 @@ def trade(price, size, side=Side.BID, venue_ns=NO_TIME, trade_id=1):
 def test_before_anything_came():
     figures = LiveStats().figures(None)
     assert (figures.state, figures.touch, figures.last_trade, figures.age_ns, figures.latency) == (
-        State.WAITING, None, None, None, None)  # fmt: skip
+        BookState.WAITING, None, None, None, None)  # fmt: skip
     assert (figures.imbalance, figures.rate, figures.last_seq, figures.day.trades) == (None, 0, UNKNOWN, 0)
 
 
@@ -119,7 +119,12 @@ def test_the_figures_of_a_small_feed():
         assert (window.volume, window.bought, window.change) == (25, 20, -75)
         assert window.vwap == Fraction(10100 * 20 + 10025 * 5, 25)
     assert (figures.messages, figures.rate, figures.bad_trades) == (5, Fraction(5, 10), 1)
-    assert (figures.age_ns, figures.gaps, figures.state, figures.last_seq) == (3 * SECOND - 1000, 0, State.SYNCED, 5)
+    assert (figures.age_ns, figures.gaps, figures.state, figures.last_seq) == (
+        3 * SECOND - 1000,
+        0,
+        BookState.SYNCED,
+        5,
+    )
     assert figures.latency == (100, 1100, 100)
     later = stats.figures(sync, 62 * SECOND)
     assert (later.minute.trades, later.day.trades, later.rate) == (0, 2, 0)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import MAX_HELD, BookSync, State
+from mdtool.books.sync import MAX_HELD, BookState, BookSync
 from mdtool.model import UNKNOWN, BookUpdate, Other, Scale
 from mdtool.venues import catalog
 from mdtool.venues.sequence import Verdict
 
 APPLY, STALE, GAP, LATE = Verdict.APPLY, Verdict.STALE, Verdict.GAP, Verdict.OUT_OF_ORDER
-WAITING, SYNCED, DIRTY = State
+WAITING, SYNCED, DIRTY = BookState
 STREAMS = {"binance": "depth@100ms", "binance-usdm": "depth@0ms"}
 
 

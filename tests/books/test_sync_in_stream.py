@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.model import UNKNOWN, BookUpdate
 from mdtool.venues.checksum import Checksum
 from mdtool.venues.sequence import BookSteps, LinkedRule, TimeRule, Verdict
@@ -43,7 +43,7 @@ def test_updates_before_the_whole_book_are_no_part_of_it():
     sync = linked()
     assert sync.on_message(message(5, 4, [(9, 9)]), 1).needs_snapshot
     step = sync.on_message(message(10, whole=True, bids=[(1, 1)]), 2)
-    assert (step.applied, sync.state, sync.book.bids()) == (1, State.SYNCED, [(1, 1)])
+    assert (step.applied, sync.state, sync.book.bids()) == (1, BookState.SYNCED, [(1, 1)])
     step = sync.on_message(message(11, 10, [(2, 5)]), 3)
     assert (step.verdict, sync.book.bids(), sync.last_seq) == (Verdict.APPLY, [(2, 5), (1, 1)], 11)
 
@@ -51,9 +51,9 @@ def test_updates_before_the_whole_book_are_no_part_of_it():
 def test_keepalives_change_nothing_and_a_legal_reset_is_applied():
     sync = linked()
     sync.on_message(message(10, whole=True, bids=[(1, 1)]), 1)
-    assert sync.on_message(message(10, 10), 2)[:3] == (Verdict.KEEPALIVE, State.SYNCED, 0)
-    assert sync.on_message(message(3, 10, [(2, 2)]), 3)[:3] == (Verdict.RESET, State.SYNCED, 1)
-    assert sync.on_message(message(4, 3, [(3, 3)]), 4)[:3] == (Verdict.APPLY, State.SYNCED, 1)
+    assert sync.on_message(message(10, 10), 2)[:3] == (Verdict.KEEPALIVE, BookState.SYNCED, 0)
+    assert sync.on_message(message(3, 10, [(2, 2)]), 3)[:3] == (Verdict.RESET, BookState.SYNCED, 1)
+    assert sync.on_message(message(4, 3, [(3, 3)]), 4)[:3] == (Verdict.APPLY, BookState.SYNCED, 1)
     assert sync.book.bids() == [(3, 3), (2, 2), (1, 1)]
 
 
@@ -61,8 +61,8 @@ def test_a_whole_book_that_cannot_be_read_leaves_none():
     sync = linked()
     sync.on_message(message(10, whole=True, bids=[(1, 1)]), 1)
     step = sync.on_message(message(20, whole=True, bids=[("x", 1)]), 2)
-    assert step.error and step.needs_snapshot and sync.state is State.DIRTY
-    assert sync.on_message(message(30, whole=True, bids=[(7, 1)]), 3).state is State.SYNCED
+    assert step.error and step.needs_snapshot and sync.state is BookState.DIRTY
+    assert sync.on_message(message(30, whole=True, bids=[(7, 1)]), 3).state is BookState.SYNCED
 
 
 def test_a_checksum_is_over_the_texts_of_the_wire():
@@ -82,16 +82,19 @@ def test_after_a_mismatch_nothing_is_applied_until_the_next_whole_book():
     sync = timed(CHECKED)
     sync.on_message(message(whole=True, bids=[(1, 1)], checksum=text([("1", "1")], [])), 1)
     step = sync.on_message(message(bids=[(2, 2)], checksum=7), 2)
-    assert step.mismatch and step.needs_snapshot and step.applied == 1 and sync.state is State.DIRTY
+    assert step.mismatch and step.needs_snapshot and step.applied == 1 and sync.state is BookState.DIRTY
     assert sync.on_message(message(bids=[(3, 3)], checksum=8), 3) == (
         Verdict.UNVERIFIABLE,
-        State.DIRTY,
+        BookState.DIRTY,
         0,
         False,
         None,
         None,
     )
-    assert sync.on_message(message(whole=True, bids=[(5, 5)], checksum=text([("5", "5")], [])), 4).state is State.SYNCED
+    assert (
+        sync.on_message(message(whole=True, bids=[(5, 5)], checksum=text([("5", "5")], [])), 4).state
+        is BookState.SYNCED
+    )
     assert (sync.check.matched, sync.check.mismatched, sync.gaps) == (2, 1, 1)
 
 
@@ -108,14 +111,14 @@ def test_levels_that_fall_out_of_the_depth_are_gone():
 def test_a_fetched_book_replaces_one_that_nothing_proves_with_the_younger_updates_on_top():
     sync = timed()
     sync.on_message(message(bids=[(1, 1)], ns=10), 1)
-    assert sync.state is State.WAITING
+    assert sync.state is BookState.WAITING
     sync.on_message(message(whole=True, in_stream=False, bids=[(1, 1)], ns=10), 2)
-    assert (sync.state, sync.book.bids()) == (State.SYNCED, [(1, 1)])
+    assert (sync.state, sync.book.bids()) == (BookState.SYNCED, [(1, 1)])
     for ns, price in ((20, 2), (30, 3), (40, 4)):
         sync.on_message(message(bids=[(price, 1)], ns=ns), ns)
     # An update at 15 was lost; the timed book as of 25 shows it.
     step = sync.on_message(message(whole=True, in_stream=False, bids=[(9, 9), (1, 1), (2, 1)], ns=25), 50)
-    assert (step.state, step.applied) == (State.SYNCED, 3)
+    assert (step.state, step.applied) == (BookState.SYNCED, 3)
     assert sync.book.bids() == [(9, 9), (4, 1), (3, 1), (2, 1), (1, 1)]
 
 

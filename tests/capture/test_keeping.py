@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mdtool.capture import keeping
 from mdtool.capture.keeping import Keeper, main, needs
-from mdtool.capture.options import Event, record_options
+from mdtool.capture.options import RecorderEvent, record_options
 from mdtool.capture.recorder import Recorder
 from mdtool.clock import DAY, SECOND, ManualClock, SystemClock
 from mdtool.exchange.binance import protocol_for
@@ -20,10 +20,10 @@ from mdtool.exchange.server import Server
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator, symbol_names
 from mdtool.model import Flag, Kind
-from mdtool.storage.archive import seal_feed
-from mdtool.storage.removal import execute
-from mdtool.storage.retention import Limits, plan
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.removal import execute
+from mdtool.storage.upkeep.retention import RetentionLimits, plan
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.venues import catalog
 
 FEED = "sim/ALPHA_USDT"
@@ -63,7 +63,7 @@ def store(tmp_path):
 
 def removed(store, days, *, keep, sealed=True):
     """Which days go when only the last `keep` are within the limit."""
-    limits = Limits(older_than_ns=keep * DAY, closed_chunks=not sealed)
+    limits = RetentionLimits(older_than_ns=keep * DAY, closed_chunks=not sealed)
     made = plan([store.feed(FEED)], limits, MIDNIGHT + len(days) * DAY, needs)
     with store.reader(FEED) as reader:
         first = {info.chunk_id: day for day, info in enumerate(reader.chunks())}
@@ -221,7 +221,7 @@ def test_the_worker_names_what_holds(store, capsys):
     assert (said["feed"], said["removed"], len(said["held"])) == (FEED, [], 2)
     assert said["held"][0].startswith("part 1: cursor sink, leased until ")
     assert len(list(Path(store.feed(FEED).directory).rglob("*.parquet"))) == 2
-    assert list(execute(plan([store.feed(FEED)], Limits(1), MIDNIGHT, needs))) == []
+    assert list(execute(plan([store.feed(FEED)], RetentionLimits(1), MIDNIGHT, needs))) == []
 
 
 def test_a_recorder_has_the_policies_of_its_feeds_applied(tmp_path, monkeypatch):
@@ -237,7 +237,7 @@ def test_a_recorder_has_the_policies_of_its_feeds_applied(tmp_path, monkeypatch)
             running = asyncio.create_task(recorder.run())
             for _ in range(1500):
                 await asyncio.sleep(0.02)
-                if any(event is Event.RETENTION for event, _ in talk):
+                if any(event is RecorderEvent.RETENTION for event, _ in talk):
                     break
             recorder.stop()
             await running
@@ -246,7 +246,7 @@ def test_a_recorder_has_the_policies_of_its_feeds_applied(tmp_path, monkeypatch)
         fill(store, ["suu", "ug"])  # the simulator's numbers begin again: a gap
         store.set(FEED, retain_ns=DAY)
         asyncio.run(recorded(store))
-        assert [text for event, text in talk if event is Event.RETENTION] == [
+        assert [text for event, text in talk if event is RecorderEvent.RETENTION] == [
             f"retention: {FEED}: removed part 1, part 2"
         ]
         assert list(store.feed(FEED).directory.rglob("*.parquet")) == []

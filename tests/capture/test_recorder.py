@@ -13,10 +13,10 @@ import pytest
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.capture import connection as connection_module
 from mdtool.capture.ports import MOST_STREAMS, Ports
-from mdtool.capture.recorder import Event, Recorder, record_options
+from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
 from mdtool.clock import SystemClock
 from mdtool.errors import ConnectError, FeedLocked, StoreFull, UnknownSymbol, UsageError
 from mdtool.exchange.binance import protocol_for
@@ -96,7 +96,7 @@ def books(store, name):
         for message in SIM.decoder(stream)(one.payload):
             assert isinstance(message, BookUpdate)
             step = sync.on_message(message, one.recv_ns)
-            if step.applied and sync.state is State.SYNCED:
+            if step.applied and sync.state is BookState.SYNCED:
                 bids, asks = sync.book.top(10**6)
                 seen.append((sync.last_seq, dict(bids), dict(asks), sync.book.scale))
     return seen, sync
@@ -128,7 +128,7 @@ def test_twenty_symbols_are_recorded_whole_and_their_books_are_the_true_ones_at_
         assert recorded == served[: len(recorded)]
         assert len(recorded) >= len(served) - 20  # what was on the wire when the time was over
         seen, sync = books(store, name)
-        assert sync.state is State.SYNCED
+        assert sync.state is BookState.SYNCED
         assert sync.gaps == 0
         truth = source.simulator.truth(instrument.symbol)
         for last_id, bids, asks, scale in seen:
@@ -196,9 +196,9 @@ def test_a_cut_connection_comes_back_and_the_book_is_whole_again(store):
         opens = [n for n, (kind, _) in enumerate(kinds(store, f"sim/{symbol}")) if kind is Kind.OPEN]
         assert len(opens) == 3
         _, sync = books(store, f"sim/{symbol}")
-        assert sync.state is State.SYNCED
-    assert talk.count(Event.DISCONNECTED) == 3
-    assert talk.count(Event.CONNECTED) == 3
+        assert sync.state is BookState.SYNCED
+    assert talk.count(RecorderEvent.DISCONNECTED) == 3
+    assert talk.count(RecorderEvent.CONNECTED) == 3
 
 
 def test_a_lost_update_is_noticed_and_mended_while_recording(store):
@@ -211,11 +211,11 @@ def test_a_lost_update_is_noticed_and_mended_while_recording(store):
 
     status = asyncio.run(main())
     assert (status.gaps, status.snapshots) == (1, 3)
-    assert talk.count(Event.GAP) == 1
-    assert "ALPHA_USDT: gap before update" in next(text for event, text in talk if event is Event.GAP)
+    assert talk.count(RecorderEvent.GAP) == 1
+    assert "ALPHA_USDT: gap before update" in next(text for event, text in talk if event is RecorderEvent.GAP)
     for symbol, gaps in (("ALPHA_USDT", 1), ("BRAVO_USDT", 0)):
         _, sync = books(store, f"sim/{symbol}")
-        assert (sync.state, sync.gaps) == (State.SYNCED, gaps)
+        assert (sync.state, sync.gaps) == (BookState.SYNCED, gaps)
 
 
 def test_a_refused_snapshot_is_kept_and_asked_for_again(store):
@@ -231,10 +231,10 @@ def test_a_refused_snapshot_is_kept_and_asked_for_again(store):
     reader = store.reader("sim/ALPHA_USDT")
     answers = [(bool(r.flags & Flag.FAILED), r.payload[:14]) for r in reader.records() if r.kind == Kind.RESPONSE]
     assert answers == [(True, b'{"code":-1003,'), (True, b'{"code":-1003,'), (False, b'{"lastUpdateId')]
-    assert talk.count(Event.SNAPSHOT_FAILED) == 2
-    assert "HTTP 429, too many requests" in next(text for event, text in talk if event is Event.SNAPSHOT_FAILED)
+    assert talk.count(RecorderEvent.SNAPSHOT_FAILED) == 2
+    assert "HTTP 429, too many requests" in next(text for event, text in talk if event is RecorderEvent.SNAPSHOT_FAILED)
     _, sync = books(store, "sim/ALPHA_USDT")
-    assert sync.state is State.SYNCED
+    assert sync.state is BookState.SYNCED
 
 
 def test_what_cannot_be_reached_is_said_and_tried_again_or_fails_at_once(store):
@@ -248,7 +248,8 @@ def test_what_cannot_be_reached_is_said_and_tried_again_or_fails_at_once(store):
 
     url, status = asyncio.run(main(duration=0.3))
     assert status.failures >= 3
-    assert talk[0] == (Event.UNREACHABLE, f"cannot reach {url}/stream: Connection refused; trying again in 0.1 s")
+    unreachable = f"cannot reach {url}/stream: Connection refused; trying again in 0.1 s"
+    assert talk[0] == (RecorderEvent.UNREACHABLE, unreachable)
     notes = [json.loads(p) for kind, p in kinds(store, "sim/_session") if kind is Kind.NOTE]
     assert notes[0] == {"note": "unreachable", "url": f"{url}/stream", "why": "Connection refused"}
     with pytest.raises(ConnectError, match=r"cannot reach ws://127\.0\.0\.1:\d+/stream: Connection refused"):

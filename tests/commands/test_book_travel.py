@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mdtool.books.book import Book
-from mdtool.books.sync import State
+from mdtool.books.sync import BookState
 from mdtool.clock import SECOND
 from mdtool.commands.tasks import book as tasks
 from mdtool.commands.tasks.book import BookFollower
@@ -21,7 +21,7 @@ from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator
 from mdtool.interop.importer import import_files
 from mdtool.model import SESSION_SYMBOL, Kind, Scale
-from mdtool.storage.reader import Reader
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
@@ -78,7 +78,7 @@ SIM_SCALE = Scale(-2, -4)
 
 def whole(follower: BookFollower, scale: Scale = SIM_SCALE) -> tuple[int, object]:
     sync = follower.sync
-    if sync is None or sync.state is State.WAITING:
+    if sync is None or sync.state is BookState.WAITING:
         return -1, None
     book = sync.copy().book
     book.rescale(book.scale.finest(scale))
@@ -163,7 +163,7 @@ def test_steps_from_the_live_end_and_beyond_the_ends(store: Store) -> None:
         follower.go_to(0)
         assert follower.at_ns == reader.first_ns
         follower.previous_update()
-        assert follower.state is State.WAITING
+        assert follower.state is BookState.WAITING
 
 
 def test_the_next_gap(tmp_path: Path) -> None:
@@ -171,16 +171,16 @@ def test_the_next_gap(tmp_path: Path) -> None:
     with stored(tmp_path / "store", exchange, without=200) as made, made.reader(f"sim/{SYMBOL}") as reader:
         follower = BookFollower(reader, SIM, START_NS + 5 * SECOND)
         follower.catch_up()
-        assert follower.state is State.SYNCED
+        assert follower.state is BookState.SYNCED
         while not follower.seek_gap(0.002):
             pass
-        assert (follower.state, follower.book.gaps) == (State.DIRTY, 1)
+        assert (follower.state, follower.book.gaps) == (BookState.DIRTY, 1)
         assert follower.picture(5).state == "DIRTY"
         assert 19 < (follower.as_of_ns - START_NS) / SECOND < 22
         while not follower.seek_gap(0.002):
             pass
         assert (follower.book.gaps, follower.as_of_ns) == (1, reader.last_ns)  # no other; it was mended on the way
-        assert follower.state is State.SYNCED
+        assert follower.state is BookState.SYNCED
 
 
 def test_figures_of_a_moment_are_those_of_the_minute_before(store: Store) -> None:

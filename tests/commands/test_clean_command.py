@@ -8,8 +8,8 @@ import pytest
 
 from mdtool.clock import DAY, HOUR, SECOND
 from mdtool.model import Kind
-from mdtool.storage.archive import seal_feed
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.sealing import seal_feed
 
 FEED = "sim/ALPHA_USDT"
 MIDNIGHT = 1_700_006_400 * SECOND

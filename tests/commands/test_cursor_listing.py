@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from mdtool.clock import HOUR
-from mdtool.storage.removal import execute
-from mdtool.storage.retention import Limits, plan
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.removal import execute
+from mdtool.storage.upkeep.retention import RetentionLimits, plan
 
 FEED = "sim/ALPHA_USDT"
 
@@ -33,7 +33,7 @@ def test_cursors_are_listed_with_how_far_behind_they_are(mdtool, alpha):
         store.remove_cursor(FEED, "fresh")
         with store.cursor(FEED, "sink") as sink:
             sink.lease(0)
-        limits = Limits(older_than_ns=1, closed_chunks=True)
+        limits = RetentionLimits(older_than_ns=1, closed_chunks=True)
         assert len(list(execute(plan([store.feed(FEED)], limits, 1 << 62)))) == 1
         shown = json.loads(mdtool("--store", alpha, "registry", "show", FEED, "--json").out)
         assert [(one["cursor"], one["behind"]) for one in shown["cursors"]] == [("done", 0), ("sink", None)]

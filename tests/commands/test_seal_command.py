@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from mdtool.storage.layout import Location
+from mdtool.storage.format.layout import Location
 from mdtool.storage.store import Store
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mdtool.storage import chunk, layout
-from mdtool.storage.layout import Location
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal import chunk
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"

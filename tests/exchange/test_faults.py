@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 
 from mdtool.errors import UsageError
 from mdtool.exchange.binance import protocol_for
-from mdtool.exchange.faults import Cut, Delay, Drop, Duplicate, Fault, Faults, Refuse, Swap
+from mdtool.exchange.faults import Cut, Delay, Drop, Fault, Faults, Refuse, Repeat, Swap
 from mdtool.exchange.server import Server, ServerOptions
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Message, Simulator
@@ -65,7 +65,7 @@ def test_no_fault_no_change() -> None:
 
 def test_drop_duplicate_swap() -> None:
     depth, trades = of(told(), "depth@100ms"), of(told(), "trade")
-    got, _ = heard(Drop(DEPTH, 3), Duplicate(TRADE, 2), Swap(DEPTH, 5))
+    got, _ = heard(Drop(DEPTH, 3), Repeat(TRADE, 2), Swap(DEPTH, 5))
     assert stream_of(got, DEPTH) == [*depth[:2], depth[3], depth[5], depth[4], *depth[6:]]
     assert stream_of(got, TRADE) == [trades[0], trades[1], *trades[1:]]
 

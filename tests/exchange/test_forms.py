@@ -9,7 +9,7 @@ import pytest
 
 from mdtool.audit import audit_store
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.capture.recorder import Recorder, record_options
 from mdtool.clock import SECOND
 from mdtool.exchange.catalog import protocol_for
@@ -80,7 +80,7 @@ def test_what_is_recorded_is_whole_and_ends_in_the_true_book(tmp_path, name, sta
                 if record.kind == Kind.DATA and reader.stream_name(record.stream) == BOOKS[name]:
                     for message in decode(record.payload):
                         sync.on_message(message, record.recv_ns)
-        assert sync.state is State.SYNCED
+        assert sync.state is BookState.SYNCED
         simulator.step(simulator.now_ns)  # nothing is left to happen
         (whole,) = decode(simulator.whole(SYMBOL, BOOKS[name]))
         parser = LevelParser(sync.book.scale)
@@ -105,7 +105,7 @@ def test_a_lost_message_is_found_at_once_and_mended(tmp_path, name):
                 if record.kind == Kind.DATA and reader.stream_name(record.stream) == BOOKS[name]:
                     for message in venue.decoder(BOOKS[name])(record.payload):
                         sync.on_message(message, record.recv_ns)
-        assert sync.state is State.SYNCED
+        assert sync.state is BookState.SYNCED
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_book_of_orders_is_the_exchanges_own(tmp_path):
                 if (record.kind == Kind.DATA and name == "full") or record.kind == Kind.RESPONSE:
                     for message in venue.decoder(name)(record.payload):
                         sync.on_message(message, record.recv_ns)
-        assert sync.state is State.SYNCED
+        assert sync.state is BookState.SYNCED
         scale, truth = simulator.instruments[0].scale, simulator.by_order(SYMBOL)
         sync.book.rescale(sync.book.scale.finest(scale))
         assert sync.book.scale == scale and sync.last_seq == truth.last_id

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from mdtool.audit import audit_feed
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.capture.recorder import Recorder, record_options
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.server import Server
@@ -82,7 +82,7 @@ def test_the_book_is_fetched_and_continued(tmp_path, realdata):
 
 def assert_the_known_book(sync, path):
     kept = json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
-    assert (sync.state, sync.last_seq, len(sync.book)) == (State.SYNCED, kept["sequence"], 7_112)
+    assert (sync.state, sync.last_seq, len(sync.book)) == (BookState.SYNCED, kept["sequence"], 7_112)
     price_exp, size_exp = sync.book.scale
     for half, found in zip(("bids", "asks"), sync.book.top(50), strict=True):
         assert [[Decimal(price).scaleb(price_exp), Decimal(size).scaleb(size_exp)] for price, size in found] == kept[

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdtool.exchange.market import Fill, Market, Order
+from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.model import Side
 
 
@@ -20,10 +20,10 @@ class Heard:
     def on_level(self, update_id: int, side: Side, price: int, size: int) -> None:
         self.levels.append((update_id, side, price, size))
 
-    def on_rest(self, order: Order) -> None:
+    def on_rest(self, order: RestingOrder) -> None:
         pass
 
-    def on_taken(self, order: Order, size: int, traded: bool) -> None:
+    def on_taken(self, order: RestingOrder, size: int, traded: bool) -> None:
         pass
 
     def on_fill(self, fill: Fill) -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.exchange.simulator import (
     DEFAULT_SYMBOLS,
-    Book,
     Message,
+    SimulatedBook,
     Simulator,
     profile_of,
     symbol_names,
@@ -143,7 +143,7 @@ def test_every_best_change_is_quoted_once() -> None:
     quoted = [data(m)["u"] for m in sim.step(START + 2 * SECOND) if m.stream == "bookTicker"]
     truth = sim.truth("ALPHA_USDT")
 
-    def top(book: Book) -> tuple[tuple[int, int], tuple[int, int]]:
+    def top(book: SimulatedBook) -> tuple[tuple[int, int], tuple[int, int]]:
         return next(iter(book.bids.items())), next(iter(book.asks.items()))
 
     changed = [n for n in range(first + 1, truth.last_id + 1) if top(truth.at(n)) != top(truth.at(n - 1))]

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.errors import FeedNotFound, UsageError
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.server import Server, ServerOptions
@@ -366,7 +366,7 @@ def test_a_real_capture_served_rebuilds_the_same_book(realdata: Path, tmp_path: 
             if f"@{depth_stream}".encode() in payload[:60]:
                 for message in adapter.decoder(depth_stream)(payload):
                     steps.append(book.on_message(message, 0))
-        assert book.state is State.SYNCED
+        assert book.state is BookState.SYNCED
         assert not any(step.error for step in steps)
         assert book.gaps == 0
         books.append(book)

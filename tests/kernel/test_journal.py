@@ -12,7 +12,7 @@ from journal_reference import COMMITTED_AT, HEADER, ROW, TIMES_AT, ReferenceAppe
 from journal_reference import crc32c as crc32c_reference
 
 from mdtool.kernel import journal
-from mdtool.storage import layout
+from mdtool.storage.format import layout
 
 # RFC 3720, appendix B.4 (iSCSI), and the check value of the CRC catalogue.
 VECTORS = [

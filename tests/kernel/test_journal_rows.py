@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdtool.kernel.journal import Journal, crc32c, fill_crcs, first_torn
-from mdtool.storage import layout
+from mdtool.storage.format import layout
 
 
 def plain_crc(row, payload):

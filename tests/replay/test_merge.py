@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mdtool.clock import DAY
 from mdtool.replay import merge as module
 from mdtool.replay.merge import merge, merge_batches
-from mdtool.storage.layout import ROW
+from mdtool.storage.format.layout import ROW
 
 
 @dataclass(frozen=True)

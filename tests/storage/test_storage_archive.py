@@ -23,16 +23,16 @@ from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, CorruptStore, FeedLocked
 from mdtool.kernel.journal import Journal, fill_crcs
 from mdtool.model import Kind
-from mdtool.storage import layout
-from mdtool.storage.archive import seal_feed
-from mdtool.storage.chunk import OpenChunk, Run, chunk_paths, open_chunk
-from mdtool.storage.layout import ChunkFlag, ChunkState, Location
-from mdtool.storage.locks import maintaining
-from mdtool.storage.part import Part
-from mdtool.storage.part_writer import Source, source_of, write_part
-from mdtool.storage.place import LocalPlace, part_name
-from mdtool.storage.registry import ChunkInfo
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.journal.chunk import OpenChunk, Run, chunk_paths, open_chunk
+from mdtool.storage.journal.locks import maintaining
+from mdtool.storage.journal.registry import ChunkInfo
+from mdtool.storage.parts.part import Part
+from mdtool.storage.parts.part_writer import ClosedChunk, closed_chunk, write_part
+from mdtool.storage.parts.place import LocalPlace, part_name
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.sealing import seal_feed
 
 FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND  # 2023-11-15 12:00 UTC
@@ -194,7 +194,7 @@ def test_a_reader_inside_a_chunk_reads_on_while_it_is_sealed(store):
 
 KILLED = """
 import os, signal, sys
-from mdtool.storage.archive import seal_feed
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.storage.store import Store
 calls = 0
 def step(name):
@@ -351,7 +351,7 @@ def test_what_a_crash_left_of_a_draft_goes(store):
 
 def test_no_two_maintainers_at_once(store):
     two_days(store)
-    code = "import sys; from mdtool.storage.store import Store; from mdtool.storage.locks import maintaining\n"
+    code = "import sys; from mdtool.storage.store import Store; from mdtool.storage.journal.locks import maintaining\n"
     code += (
         "with Store.open(sys.argv[1]) as s, maintaining(s.feed('sim/ALPHA_USDT')): print(flush=True); sys.stdin.read()"
     )
@@ -486,7 +486,7 @@ def test_sealing_behind_a_writer_and_before_readers_disturbs_neither(store, live
 
 FULL = """
 import resource, sys
-from mdtool.storage.archive import seal_feed
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.storage.store import Store
 with Store.create(sys.argv[1]) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
@@ -522,8 +522,8 @@ def test_chunks_without_a_record_have_their_place_in_a_part(store, tmp_path):
     write(store, [(NOON, "s", b"x")])
     feed = store.feed(FEED)
     info = store.reader(FEED).chunks()[0]
-    source = source_of(open_chunk(feed, info))
-    empty = Source(replace(info, chunk_id=2, rows=0), source.rows[:0], b"")
+    source = closed_chunk(open_chunk(feed, info))
+    empty = ClosedChunk(replace(info, chunk_id=2, rows=0), source.rows[:0], b"")
     for number, sources in enumerate(([empty], [empty, source, empty])):
         path = tmp_path / f"{number}"
         write_part(path, feed, 1, sources, ["s"], None)
@@ -546,7 +546,7 @@ def test_holes_in_a_heap_are_not_kept(store, tmp_path):
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     journal = Journal(mapped, b"?a?bc?", 1 << 32)
-    source = source_of(OpenChunk(info, mapped, b"?a?bc?", journal, Run(0, journal, mapped, b"?a?bc?")))
+    source = closed_chunk(OpenChunk(info, mapped, b"?a?bc?", journal, Run(0, journal, mapped, b"?a?bc?")))
     assert bytes(source.heap) == b"bca"
     assert source.rows["offset"].tolist() == [0, 2]
     assert [record.payload for record in Journal(source.rows, source.heap, 0, False).records(0, 2)] == [b"bc", b"a"]
@@ -588,7 +588,7 @@ def test_decoded_columns_are_what_the_function_says(store):
     write(store, [(NOON + n, "s", b"%d" % n) for n in range(5)])
 
     def decode(batch):
-        from mdtool.storage.part_writer import Decoded
+        from mdtool.storage.parts.part_writer import Decoded
 
         numbers = np.array([int(batch.payload(n)) for n in range(len(batch))])
         return Decoded(numbers, numbers - 1, numbers, numbers - 2, numbers.astype(np.uint8))

@@ -15,10 +15,10 @@ import pytest
 
 from mdtool.clock import SECOND
 from mdtool.model import Kind
-from mdtool.storage import layout
-from mdtool.storage.repair import repair
+from mdtool.storage.doctor.repair import repair
+from mdtool.storage.doctor.verify import verify
+from mdtool.storage.format import layout
 from mdtool.storage.store import Store
-from mdtool.storage.verify import verify
 
 FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND
@@ -109,8 +109,8 @@ def test_what_another_container_cannot_see_is_not_taken_for_lost(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     code = """
 from pathlib import Path
-from mdtool.storage.repair import repair
-from mdtool.storage.verify import verify
+from mdtool.storage.doctor.repair import repair
+from mdtool.storage.doctor.verify import verify
 with Store.open(sys.argv[1]) as store:
     actions = repair(store.feed("sim/ALPHA_USDT"))
     findings = verify(Path(sys.argv[1])).findings

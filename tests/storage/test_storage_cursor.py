@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mdtool.clock import SECOND, ManualClock
 from mdtool.errors import CorruptStore, FeedNotFound, StoreError, UsageError
 from mdtool.model import Kind
-from mdtool.storage import layout
-from mdtool.storage.cursor import FILE_BYTES, SLOT_AT, Cursor, CursorInfo
+from mdtool.storage.format import layout
+from mdtool.storage.reading.cursor import FILE_BYTES, SLOT_AT, Cursor, CursorInfo
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mdtool.clock import SECOND, ManualClock
 from mdtool.model import Kind
 from mdtool.replay.merge import merge
-from mdtool.storage.fanin import FanIn
+from mdtool.storage.reading.fanin import FanIn
 from mdtool.storage.store import Store
 
 NOON = 1_700_049_600 * SECOND

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import StoreFull
 from mdtool.model import Kind
-from mdtool.storage import chunk, files, live
-from mdtool.storage.chunk import chunk_directory, chunk_paths
-from mdtool.storage.layout import Location
-from mdtool.storage.registry import FeedRegistry
+from mdtool.storage import files
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal import chunk, live
+from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
+from mdtool.storage.journal.registry import FeedRegistry
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"

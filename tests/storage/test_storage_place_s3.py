@@ -11,12 +11,12 @@ from moto.server import ThreadedMotoServer
 
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, StoreError
-from mdtool.storage.archive import seal_feed
-from mdtool.storage.layout import Location
-from mdtool.storage.place import RemotePlace, place_of
-from mdtool.storage.removal import execute, finish
-from mdtool.storage.retention import Limits, plan
+from mdtool.storage.format.layout import Location
+from mdtool.storage.parts.place import RemotePlace, place_of
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep.removal import execute, finish
+from mdtool.storage.upkeep.retention import RetentionLimits, plan
+from mdtool.storage.upkeep.sealing import seal_feed
 
 FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND
@@ -157,7 +157,7 @@ def test_retention_removes_objects_and_finishes_what_a_crash_began(tmp_path, buc
     assert seal_feed(feed, LATER).error is None
     before, objects = everything(store), keys(bucket)
     assert len(objects) == 2
-    made = plan([feed], Limits(older_than_ns=LATER - NOON - DAY // 2), LATER)
+    made = plan([feed], RetentionLimits(older_than_ns=LATER - NOON - DAY // 2), LATER)
     assert [one.unit.path for one in made.removals] == [f"s3://{BUCKET}/{objects[0]}"]
     assert made.removals[0].unit.bytes == bucket.head_object(Bucket=BUCKET, Key=objects[0])["ContentLength"]
 

@@ -15,12 +15,12 @@ import pytest
 from mdtool.clock import SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, CorruptStore, FeedNotFound, NotAStore
 from mdtool.model import Kind
-from mdtool.storage import chunk
 from mdtool.storage.discovery import discover
-from mdtool.storage.layout import Location
-from mdtool.storage.locks import Holder, holder, lock_writer, unlock_writer
-from mdtool.storage.presence import Reason
-from mdtool.storage.reader import WriterStatus
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal import chunk
+from mdtool.storage.journal.locks import Holder, holder, lock_writer, unlock_writer
+from mdtool.storage.journal.presence import Reason
+from mdtool.storage.reading.reader import WriterStatus
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"

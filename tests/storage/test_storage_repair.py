@@ -17,16 +17,18 @@ from hypothesis import strategies as st
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, FeedLocked, StoreError, UsageError
 from mdtool.model import Kind
-from mdtool.storage import chunk, files, layout
-from mdtool.storage import repair as repair_module
-from mdtool.storage.archive import seal_feed
-from mdtool.storage.findings import What
-from mdtool.storage.layout import ChunkFlag, ChunkState, Location
-from mdtool.storage.registration import rebuild
-from mdtool.storage.registry import FeedRegistry
-from mdtool.storage.repair import repair
+from mdtool.storage import files
+from mdtool.storage.doctor import repair as repair_module
+from mdtool.storage.doctor.flaws import FlawKind
+from mdtool.storage.doctor.rebuild import rebuild
+from mdtool.storage.doctor.repair import repair
+from mdtool.storage.doctor.verify import verify
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.journal import chunk
+from mdtool.storage.journal.registry import FeedRegistry
 from mdtool.storage.store import Store
-from mdtool.storage.verify import verify
+from mdtool.storage.upkeep.sealing import seal_feed
 
 FEED = "sim/ALPHA_USDT"
 OTHER = "sim/BRAVO_USDT"
@@ -201,7 +203,7 @@ def test_settings_and_scales_survive_the_loss_of_the_registry(scratch):
     (scratch / "registry.bin").unlink()
     with pytest.raises(StoreError, match="registry verify --rebuild"):
         Store.open(scratch)
-    assert {finding.what for finding in verify(scratch).findings} == {What.MISSING, What.ORPHAN}
+    assert {finding.what for finding in verify(scratch).findings} == {FlawKind.MISSING, FlawKind.ORPHAN}
     actions = [str(action) for action in rebuild(scratch)]
     assert any("entered, with its settings" in text for text in actions)
     with Store.open(scratch) as store:
@@ -264,7 +266,7 @@ def test_what_a_dead_writer_left_is_closed(tmp_path, live):
     path = tmp_path / "s"
     killed(path, live)
     before = everything(path)
-    assert {finding.what for finding in verify(path).findings} == {What.UNFINISHED}
+    assert {finding.what for finding in verify(path).findings} == {FlawKind.UNFINISHED}
     with Store.open(path) as store:
         feed = store.feed(FEED)
         assert repair(feed, dry_run=True) == repair(feed)
@@ -286,7 +288,7 @@ def test_shared_memory_that_is_gone(tmp_path, monkeypatch, rebooted):
     if rebooted:
         monkeypatch.setattr(files, "boot_id", lambda: b"another boot id.")
     (missing, *_) = verify(path).findings
-    assert missing.what == What.MISSING
+    assert missing.what == FlawKind.MISSING
     assert ("went with a boot" in missing.found) == rebooted
     assert ("--ipc=host" in missing.todo) != rebooted
     (first, *_) = repair(feed)
@@ -386,7 +388,7 @@ def test_records_behind_the_count_are_found_again(scratch):
     slots = bytearray((feed.directory / "feed.bin").read_bytes())
     slots[layout.COMMITTED_AT] -= 1  # and its entry is behind the count of chunks
     (feed.directory / "feed.bin").write_bytes(slots)
-    assert {finding.what for finding in verify(scratch).findings} >= {What.COUNT}
+    assert {finding.what for finding in verify(scratch).findings} >= {FlawKind.COUNT}
     repair(feed)
     assert everything(scratch) == before
     assert verify(scratch).findings == []
@@ -402,11 +404,11 @@ def test_orphans_with_records_are_entered_and_others_put_aside(scratch):
     (feed.directory / "live" / "notes.txt").write_text("mine")
     found = {(finding.what, Path(finding.where).name) for finding in verify(scratch).findings}
     assert found == {
-        (What.ORPHAN, "00000099.idx"), (What.ORPHAN, "00000098.dat"),
-        (What.UNFINISHED, ".00000097.idx.4711"), (What.FOREIGN, "notes.txt"),
+        (FlawKind.ORPHAN, "00000099.idx"), (FlawKind.ORPHAN, "00000098.dat"),
+        (FlawKind.UNFINISHED, ".00000097.idx.4711"), (FlawKind.FOREIGN, "notes.txt"),
     }  # fmt: skip
     repair(feed)
-    assert [finding.what for finding in verify(scratch).findings] == [What.FOREIGN]  # not ours to touch
+    assert [finding.what for finding in verify(scratch).findings] == [FlawKind.FOREIGN]  # not ours to touch
     assert (feed.directory / "live" / "notes.txt").read_text() == "mine"
     aside = {one.name for one in feed.directory.glob("repaired/*/live/*")}
     assert aside == {"00000099.idx", "00000098.dat", ".00000097.idx.4711"}
@@ -422,7 +424,7 @@ def test_a_cursor_that_points_nowhere(scratch):
             cursor.commit(77 << 32)
     (feed.directory / "cursors" / "broken").write_bytes(b"x" * 8192)
     found = [(finding.what, Path(finding.where).name) for finding in verify(scratch).findings]
-    assert found == [(What.CURSOR, "beyond"), (What.CURSOR, "broken"), (What.CURSOR, "lost")]
+    assert found == [(FlawKind.CURSOR, "beyond"), (FlawKind.CURSOR, "broken"), (FlawKind.CURSOR, "lost")]
     repair(feed)
     assert verify(scratch).findings == []
     with Store.open(scratch) as store:
@@ -438,7 +440,7 @@ def test_a_chunk_of_another_feed_is_not_taken_for_ours(scratch):
         chunk.chunk_paths(feed, last.chunk_id, Location.DISK), chunk.chunk_paths(other, 1, Location.DISK), strict=True
     ):
         shutil.copyfile(theirs, mine)
-    assert What.HEADER in {finding.what for finding in verify(scratch).findings}
+    assert FlawKind.HEADER in {finding.what for finding in verify(scratch).findings}
     assert repair(feed)[0].left
     repair(feed, gone=True)
     (note,) = lost_notes(everything(scratch))
@@ -450,7 +452,7 @@ def test_a_session_number_is_never_given_twice(scratch):
     content = bytearray((scratch / "registry.bin").read_bytes())
     content[layout.NEXT_SESSION_AT] = 1
     (scratch / "registry.bin").write_bytes(content)
-    assert [finding.what for finding in verify(scratch).findings] == [What.FIGURES]
+    assert [finding.what for finding in verify(scratch).findings] == [FlawKind.FIGURES]
     rebuild(scratch)
     with Store.create(scratch) as store:
         assert store.next_session() == 2
@@ -477,18 +479,18 @@ def test_a_removed_feed_is_in_the_trash_and_can_come_back(scratch):
         assert verify(scratch).findings == []
         assert rebuild(scratch) == []
         trashed.rename(directory)
-    assert [finding.what for finding in verify(scratch).findings] == [What.ORPHAN]
+    assert [finding.what for finding in verify(scratch).findings] == [FlawKind.ORPHAN]
     rebuild(scratch)
     assert everything(scratch) == before
     assert verify(scratch).findings == []
 
 
 def test_a_device_that_refuses_to_read_is_said_and_left(scratch, monkeypatch):
-    from mdtool.storage import evidence
+    from mdtool.storage.doctor import evidence
 
     monkeypatch.setattr(evidence, "probe", lambda path, size: "Input/output error at byte 4,096")
     findings = verify(scratch).findings
-    assert {finding.what for finding in findings} == {What.UNREADABLE}
+    assert {finding.what for finding in findings} == {FlawKind.UNREADABLE}
     with Store.open(scratch) as store:
         assert all(action.left for action in repair(store.feed(FEED), gone=True))
 
@@ -508,7 +510,7 @@ def test_no_file_that_is_none_stops_it(scratch):
 
 RACING = """
 import sys
-from mdtool.storage.archive import seal_feed
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.storage.store import Store
 with Store.create(sys.argv[1]) as store:
     for number in range(12):

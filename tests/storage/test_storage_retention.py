@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from mdtool.clock import DAY, HOUR, SECOND
 from mdtool.errors import CorruptStore, FeedLocked, StoreError
 from mdtool.model import Kind
-from mdtool.storage import removal
-from mdtool.storage.archive import seal_feed
-from mdtool.storage.layout import ROW_BITS, ChunkFlag, ChunkState
-from mdtool.storage.locks import maintaining
-from mdtool.storage.registry import FeedRegistry
-from mdtool.storage.removal import apply_policies, execute, finish
-from mdtool.storage.retention import Limits, Why, plan
+from mdtool.storage.format.layout import ROW_BITS, ChunkFlag, ChunkState
+from mdtool.storage.journal.locks import maintaining
+from mdtool.storage.journal.registry import FeedRegistry
 from mdtool.storage.store import Store
+from mdtool.storage.upkeep import removal
+from mdtool.storage.upkeep.removal import apply_policies, execute, finish
+from mdtool.storage.upkeep.retention import RetentionLimits, Why, plan
+from mdtool.storage.upkeep.sealing import seal_feed
 
 FEED = "sim/ALPHA_USDT"
 MIDNIGHT = 1_700_006_400 * SECOND  # 2023-11-15
@@ -83,7 +83,7 @@ def days_left(sent):
 def test_age_takes_whole_parts_that_are_all_older(store):
     sent = fill(store)
     before = files_of(store.feed(FEED))
-    made = plan([store.feed(FEED)], Limits(older_than_ns=3 * DAY), NOW)
+    made = plan([store.feed(FEED)], RetentionLimits(older_than_ns=3 * DAY), NOW)
     assert files_of(store.feed(FEED)) == before
     assert [(one.unit.name, one.why) for one in made.removals] == [
         ("part 1", Why.AGE),
@@ -97,16 +97,16 @@ def test_age_takes_whole_parts_that_are_all_older(store):
     assert files_of(store.feed(FEED)) == before[3:]
     assert not any((store.feed(FEED).directory / f"date=2023-11-{day}").exists() for day in (15, 16, 17))
     assert list((store.feed(FEED).directory / "trash").iterdir()) == []
-    assert plan([store.feed(FEED)], Limits(older_than_ns=3 * DAY), NOW).removals == ()
+    assert plan([store.feed(FEED)], RetentionLimits(older_than_ns=3 * DAY), NOW).removals == ()
     # The third day's last record came 14 h 15 min after its midnight: one nanosecond more and its part stays.
     age = 3 * DAY + 14 * HOUR + HOUR // 4
-    assert [one.unit.name for one in plan([store.feed(FEED)], Limits(older_than_ns=age), NOW).removals] == []
+    assert [one.unit.name for one in plan([store.feed(FEED)], RetentionLimits(older_than_ns=age), NOW).removals] == []
 
 
 def test_closed_chunks_go_only_where_asked_for_and_the_live_one_never(store):
     _, writer = fill(store, sealed=0, live=True)
-    assert plan([store.feed(FEED)], Limits(older_than_ns=1), NOW + DAY).removals == ()
-    limits = Limits(older_than_ns=1, closed_chunks=True)
+    assert plan([store.feed(FEED)], RetentionLimits(older_than_ns=1), NOW + DAY).removals == ()
+    limits = RetentionLimits(older_than_ns=1, closed_chunks=True)
     made, (effect,) = run(store, limits, now=NOW + 9 * DAY)
     assert len(effect.removed) == 2 * DAYS
     assert made.feeds[0].kept_bytes > 0
@@ -137,7 +137,7 @@ def test_an_old_chunk_that_is_not_sealed_does_not_keep_the_parts_behind_it(store
         registry.update_chunk(first, {"state": ChunkState.LIVE})  # so that sealing leaves it
         seal_feed(store.feed(FEED), NOW, everything=True)
         registry.update_chunk(first, {"state": kept.state})
-    _, (effect,) = run(store, Limits(older_than_ns=1))
+    _, (effect,) = run(store, RetentionLimits(older_than_ns=1))
     assert [unit.name for unit in effect.removed] == ["part 1", "part 2", "part 3"]
     with store.reader(FEED) as reader:
         assert [info.chunk_id for info in reader.chunks()] == [kept.chunk_id]
@@ -148,17 +148,17 @@ def test_size_takes_the_oldest_over_all_feeds(store):
     fill(store, days=2, name="sim/BRAVO_USDT")
     names = (FEED, "sim/BRAVO_USDT")
     feeds = [store.feed(name) for name in names]
-    everything = plan(feeds, Limits(max_bytes=1), NOW)
+    everything = plan(feeds, RetentionLimits(max_bytes=1), NOW)
     size = {one.unit.path: one.unit.bytes for one in everything.removals}
     assert len(size) == 6
     assert everything.over_bytes == 0
     assert sorted(size.values()) == sorted(path.stat().st_size for path in store.path.rglob("*.parquet"))
     total = sum(size.values())
-    made, effects = run(store, Limits(max_bytes=total - 1), names)
+    made, effects = run(store, RetentionLimits(max_bytes=total - 1), names)
     assert [one.unit.name for one in made.removals] == ["part 1"]
     oldest = [one.unit for one in everything.removals if one.unit.last_ns < MIDNIGHT + 2 * DAY]
     limit = total - sum(unit.bytes for unit in oldest)
-    made, effects = run(store, Limits(max_bytes=limit), names)
+    made, effects = run(store, RetentionLimits(max_bytes=limit), names)
     assert [(effect.feed.name, [unit.name for unit in effect.removed]) for effect in effects] == [
         (FEED, ["part 2"]),
         ("sim/BRAVO_USDT", ["part 1", "part 2"]),
@@ -169,20 +169,20 @@ def test_size_takes_the_oldest_over_all_feeds(store):
 
 def test_keep_last_stays_whatever_the_limits_say(store):
     fill(store)
-    made, _ = run(store, Limits(older_than_ns=1, keep_last=2))
+    made, _ = run(store, RetentionLimits(older_than_ns=1, keep_last=2))
     assert [one.unit.name for one in made.removals] == ["part 1", "part 2", "part 3", "part 4"]
     assert [(one.unit.name, one.by) for one in made.feeds[0].held] == [
         ("part 5", "keep-last 2"),
         ("part 6", "keep-last 2"),
     ]
-    made, _ = run(store, Limits(max_bytes=1, keep_last=2))
+    made, _ = run(store, RetentionLimits(max_bytes=1, keep_last=2))
     assert made.removals == ()
     assert made.over_bytes == made.feeds[0].kept_bytes - 1
 
 
 def test_what_a_leased_cursor_has_yet_to_read_stays_and_the_cursor_is_named(store):
     fill(store)
-    limits = Limits(older_than_ns=1)
+    limits = RetentionLimits(older_than_ns=1)
     with store.cursor(FEED, "sink") as cursor, store.reader(FEED) as reader:
         reader.seek(MIDNIGHT + 2 * DAY)
         cursor.commit(reader.position)
@@ -205,13 +205,13 @@ def test_what_a_leased_cursor_has_yet_to_read_stays_and_the_cursor_is_named(stor
     (store.feed(FEED).directory / "cursors" / "sink").write_bytes(b"?" * 8192)
     with store.writer(FEED) as writer:
         writer.append(NOW, Kind.DATA, 0, 1, b"x")
-    made = plan([store.feed(FEED)], Limits(older_than_ns=1, closed_chunks=True), NOW + DAY)
+    made = plan([store.feed(FEED)], RetentionLimits(older_than_ns=1, closed_chunks=True), NOW + DAY)
     assert [one.by for one in made.feeds[0].held] == ["cursor sink, which is damaged: nobody knows what it needs"]
 
 
 def test_a_lease_taken_after_the_plan_is_respected_and_said(store):
     fill(store)
-    made = plan([store.feed(FEED)], Limits(older_than_ns=1), NOW)
+    made = plan([store.feed(FEED)], RetentionLimits(older_than_ns=1), NOW)
     with store.cursor(FEED, "late") as cursor:
         cursor.lease(HOUR)
     (effect,) = execute(made)
@@ -235,15 +235,17 @@ def test_what_kept_records_need_stays(store):
         reader.seek(MIDNIGHT + 1 * DAY + HOUR)
         return reader.position
 
-    made, _ = run(store, Limits(older_than_ns=3 * DAY), needs=needs)
+    made, _ = run(store, RetentionLimits(older_than_ns=3 * DAY), needs=needs)
     assert [one.unit.name for one in made.removals] == ["part 1"]
     assert [one.unit.name for one in made.feeds[0].held] == ["part 2", "part 3"]
     assert asked == [7 << ROW_BITS]  # two chunks a day: the fourth day begins with the seventh
     assert days_left(payloads(store)) == ["1", "2", "3", "4", "5"]
-    assert plan([store.feed(FEED)], Limits(older_than_ns=3 * DAY), NOW, needs).removals == ()
-    made, _ = run(store, Limits(older_than_ns=3 * DAY), needs=lambda reader, position: None)
+    assert plan([store.feed(FEED)], RetentionLimits(older_than_ns=3 * DAY), NOW, needs).removals == ()
+    made, _ = run(store, RetentionLimits(older_than_ns=3 * DAY), needs=lambda reader, position: None)
     assert len(made.removals) == 2
-    assert run(store, Limits(older_than_ns=1), needs=needs)[0].feeds[0].held == ()  # nothing is kept that could need it
+    assert (
+        run(store, RetentionLimits(older_than_ns=1), needs=needs)[0].feeds[0].held == ()
+    )  # nothing is kept that could need it
 
 
 class Crash(BaseException):
@@ -255,7 +257,7 @@ STEPS = [(FeedRegistry, "update_chunk"), (FeedRegistry, "sync"), (Path, "rename"
 
 @pytest.mark.parametrize("sealed", [0, 3, None])
 def test_a_run_that_dies_anywhere_is_finished_by_the_next(tmp_path, monkeypatch, sealed):
-    limits = Limits(older_than_ns=2 * DAY, closed_chunks=True)
+    limits = RetentionLimits(older_than_ns=2 * DAY, closed_chunks=True)
     steps = 0
     for after in range(200):
         with Store.create(tmp_path / f"s{after}") as store:
@@ -310,7 +312,7 @@ def test_a_reader_goes_on_over_what_was_removed_and_says_how_much_it_missed(stor
         assert [next(first).payload for _ in range(10)] == sent[:10]
         slow.seek(MIDNIGHT + DAY)
         position = slow.position
-        run(store, Limits(older_than_ns=3 * DAY))
+        run(store, RetentionLimits(older_than_ns=3 * DAY))
         with pytest.raises(CorruptStore, match="not kept any more"):
             store.reader(FEED).move_to(position)
         rest = [record.payload for record in first]
@@ -333,7 +335,7 @@ def test_a_reader_in_the_middle_of_a_chunk_reads_it_to_its_end(store):
     with store.reader(FEED) as reader:
         records = reader.records()
         got = [next(records).payload]
-        run(store, Limits(older_than_ns=1, closed_chunks=True, keep_last=1), now=NOW + DAY)
+        run(store, RetentionLimits(older_than_ns=1, closed_chunks=True, keep_last=1), now=NOW + DAY)
         got += [record.payload for record in records]
         rows = 1 + sum(1 for payload in got[1:] if payload in sent[:PER_DAY])
         assert got == sent[:rows] + sent[rows + reader.missed :]
@@ -344,7 +346,7 @@ def test_parts_in_an_archive_directory_go_the_same_way(store, tmp_path):
     sent = fill(store, archive=tmp_path / "archive")
     parts = sorted((tmp_path / "archive").rglob("*.parquet"))
     assert len(parts) == DAYS
-    _, (effect,) = run(store, Limits(older_than_ns=3 * DAY))
+    _, (effect,) = run(store, RetentionLimits(older_than_ns=3 * DAY))
     assert [unit.path for unit in effect.removed] == [str(path) for path in parts[:3]]
     assert effect.freed_bytes > 0
     assert sorted((tmp_path / "archive").rglob("*.parquet")) == parts[3:]
@@ -379,7 +381,7 @@ def test_nothing_is_moved_through_a_link_and_foreign_files_stay(store, tmp_path)
     (elsewhere / "7.idx").write_bytes(b"mine")
     trash.symlink_to(elsewhere)
     with pytest.raises(StoreError, match="a symbolic link, expected a directory"):
-        run(store, Limits(older_than_ns=1))
+        run(store, RetentionLimits(older_than_ns=1))
     assert [path.name for path in elsewhere.iterdir()] == ["7.idx"]
     trash.unlink()
     trash.mkdir()
@@ -425,7 +427,7 @@ def test_what_is_removed_is_what_was_planned_and_never_what_is_needed(tmp_path_f
             with store.cursor(FEED, "c") as cursor:
                 cursor.commit(positions[case["lease"]])
                 cursor.lease(10**18)
-        limits = Limits(case["age"], case["bytes"], case["keep"], case["closed"])
+        limits = RetentionLimits(case["age"], case["bytes"], case["keep"], case["closed"])
         before = {name: (feed.directory / name).read_bytes() for name in files_of(feed)}
         now = NOW + DAY
         made = plan([feed], limits, now, needs)
@@ -464,11 +466,11 @@ def test_what_is_removed_is_what_was_planned_and_never_what_is_needed(tmp_path_f
 
 KILLED = """
 import sys, time
-from mdtool.storage.removal import execute
-from mdtool.storage.retention import Limits, plan
+from mdtool.storage.upkeep.removal import execute
+from mdtool.storage.upkeep.retention import RetentionLimits, plan
 from mdtool.storage.store import Store
 with Store.open(sys.argv[1]) as store:
-    made = plan([store.feed("sim/ALPHA_USDT")], Limits(older_than_ns=1, closed_chunks=True), int(sys.argv[2]))
+    made = plan([store.feed("sim/ALPHA_USDT")], RetentionLimits(older_than_ns=1, closed_chunks=True), int(sys.argv[2]))
     print("planned", flush=True)
     list(execute(made, batch=1, pause=0.01))
 """
@@ -496,7 +498,7 @@ def test_small_batches_with_pauses(store, monkeypatch):
     fill(store, sealed=0)
     slept = []
     monkeypatch.setattr(removal.time, "sleep", slept.append)
-    made = plan([store.feed(FEED)], Limits(older_than_ns=1, closed_chunks=True), NOW + DAY)
+    made = plan([store.feed(FEED)], RetentionLimits(older_than_ns=1, closed_chunks=True), NOW + DAY)
     list(execute(made, pause=0.5, batch=8))
     assert slept == [0.5] * (2 * 2 * DAYS // 8)
 

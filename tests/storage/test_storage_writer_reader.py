@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, CorruptStore, FeedLocked, FeedNotFound, NotAStore, StoreError, UsageError
 from mdtool.model import Kind, Scale
-from mdtool.storage import chunk, layout
-from mdtool.storage.layout import ChunkFlag, ChunkState, Location
-from mdtool.storage.reader import WriterStatus
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.journal import chunk
+from mdtool.storage.reading.reader import WriterStatus
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"

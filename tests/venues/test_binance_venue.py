@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Status, Trade
-from mdtool.venues import binance, catalog
+from mdtool.venues import catalog
+from mdtool.venues.binance import adapter as binance
 from mdtool.venues.sequence import ContiguousRule, IdRule, RisingRule, Verdict
 from mdtool.venues.venue import HttpRequest, Place, Reconnect
 

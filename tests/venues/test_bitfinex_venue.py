@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import Action, BookUpdate, Funding, Liquidation, Order, OrderUpdate, Other, Side, Trade
-from mdtool.venues.bitfinex_wire import number
+from mdtool.venues.bitfinex.wire import number
 from mdtool.venues.catalog import get
 from mdtool.venues.checksum import interleaved_amounts
 from mdtool.venues.sequence import Verdict
@@ -141,11 +141,11 @@ def test_a_checksum_is_a_frame_of_its_own():
         sync.on_message(decode(frame)[0], 1)
     checksum = interleaved_amounts([("100", "0.5"), ("99", "4"), ("1e-7", "3e-8")], [("101", "0.25")])
     step = sync.on_message(decode(b'[1,"cs",%d,5]' % checksum)[0], 2)
-    assert (step.mismatch, sync.state, sync.check.matched) == (None, State.SYNCED, 1)
+    assert (step.mismatch, sync.state, sync.check.matched) == (None, BookState.SYNCED, 1)
     step = sync.on_message(decode(b'[1,"cs",%d,6]' % (checksum ^ 1))[0], 3)
-    assert step.mismatch and sync.state is State.DIRTY and step.needs_snapshot
+    assert step.mismatch and sync.state is BookState.DIRTY and step.needs_snapshot
     # Another connection counts from 1 again; its whole book mends this one.
-    assert sync.on_message(decode(b"[1,[[100,1,0.5]],1]")[0], 4).state is State.SYNCED
+    assert sync.on_message(decode(b"[1,[[100,1,0.5]],1]")[0], 4).state is BookState.SYNCED
     assert sync.on_message(decode(b"[1,[102,1,-1],2]")[0], 5).verdict is Verdict.APPLY
 
 
@@ -162,7 +162,7 @@ def test_a_book_by_order():
              decode(b"[7,[5,7294.7,1],4]")[0])  # fmt: skip
     for message in steps:
         sync.on_message(message, 1)
-    assert sync.state is State.SYNCED
+    assert sync.state is BookState.SYNCED
     assert sync.book.bids() == [(72947, 15)] and sync.book.asks() == []
 
 

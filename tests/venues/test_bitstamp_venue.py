@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, Action, BookUpdate, Order, OrderUpdate, Other, Side, Trade
 from mdtool.venues.catalog import get
@@ -167,7 +167,7 @@ def test_updates_that_the_whole_book_has_are_dropped():
     for micros, size in ((1, "1"), (2, "2"), (3, "3")):
         (update,) = decode(diff(micros, f'[["{micros}","{size}"]]'))
         assert sync.on_message(update, 1).verdict is Verdict.UNVERIFIABLE
-    assert sync.on_message(book(2, '[["2","7"]]'), 1).state is State.SYNCED
+    assert sync.on_message(book(2, '[["2","7"]]'), 1).state is BookState.SYNCED
     assert [tuple(level) for level in sync.book.top(5)[0]] == [(3, 3), (2, 7)]
     (back,) = decode(diff(1, '[["9","9"]]'))
     assert sync.on_message(back, 1).verdict is Verdict.OUT_OF_ORDER
@@ -182,7 +182,7 @@ def test_a_timed_whole_book_replaces_what_a_loss_had_left():
     for micros in (12, 14):
         (update,) = decode(diff(micros, f'[["1","{micros}"]]'))
         sync.on_message(update, 1)
-    assert sync.state is State.SYNCED
+    assert sync.state is BookState.SYNCED
     sync.on_message(book(13, '[["1","12"]]'), 1)
     assert [tuple(level) for level in sync.book.top(5)[0]] == [(1, 14)]
 

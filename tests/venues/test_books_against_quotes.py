@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.interop.importer import import_files
 from mdtool.model import SESSION_SYMBOL, Kind, Quote, Side
 from mdtool.storage.store import Store
@@ -36,7 +36,7 @@ def played(store, feed, book, quotes):
             elif record.kind == Kind.RESPONSE or (record.kind == Kind.DATA and stream == book):
                 for message in venue.decoder(stream)(record.payload):
                     sync.on_message(message, record.recv_ns)
-                if quotes and sync.state is State.SYNCED:
+                if quotes and sync.state is BookState.SYNCED:
                     tops[sync.last_seq] = [level(*best, sync.book.scale) for half in sync.book.top(1) for best in half]
     return sync, tops, said
 
@@ -80,7 +80,7 @@ def test_the_orders_of_coinbase_end_in_the_book_another_tool_kept(tmp_path, real
     with Store.create(tmp_path / "store") as store:
         import_files(store, catalog.get("coinbase"), [realdata / "coinbase/2016-03-12_full_l3.pat.gz"])
         sync, _, _ = played(store, store.feed("coinbase/BTC_USD"), "full", "")
-    assert (sync.state, sync.gaps, sync.last_seq) == (State.SYNCED, 0, kept["sequence"])
+    assert (sync.state, sync.gaps, sync.last_seq) == (BookState.SYNCED, 0, kept["sequence"])
     for half, side, found in zip(("bids", "asks"), Side, sync.book.top(50), strict=True):
         assert [list(level(*one, sync.book.scale)) for one in found] == kept[half]
         assert len(found) == 50

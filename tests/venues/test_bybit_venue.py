@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Status, Trade
 from mdtool.venues.catalog import get
@@ -299,7 +299,7 @@ def test_a_gap_dirties_the_book_until_the_next_whole_one():
         (message,) = LINEAR.decoder("orderbook.50")(payload)
         sync.on_message(message, 1)
         found.append((sync.state, sync.book.best_bid()))
-    assert [state for state, _ in found] == [State.SYNCED, State.SYNCED, State.DIRTY, State.SYNCED]
+    assert [state for state, _ in found] == [BookState.SYNCED, BookState.SYNCED, BookState.DIRTY, BookState.SYNCED]
     assert found[-1][1] == (550000 // 10 ** (5 + sync.book.scale.price_exp), 10**-sync.book.scale.size_exp)
 
 
@@ -346,7 +346,7 @@ def test_the_full_book_by_its_numbered_procedure():
     for message in (full(99, 990), full(100, 1_000), whole(100, 1_000), full(101, 1_010), full(103, 1_030)):
         (decoded,) = SPOT.decoder("snapshot" if b"retCode" in message else stream)(message)
         steps.append((sync.on_message(decoded, 1).needs_snapshot, sync.state))
-    S = State
+    S = BookState
     assert steps == [
         (True, S.WAITING), (False, S.WAITING), (False, S.SYNCED), (False, S.SYNCED), (True, S.DIRTY),
     ]  # fmt: skip

@@ -27,13 +27,13 @@ def test_names():
         catalog.get("zzz")
 
 
-def test_every_adapter_file_is_in_the_catalog():
-    """A file of venues/ is the protocol, shared, or the home of a venue the catalog names."""
-    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning", "decoding"}
-    homes = {type(venue).__module__.rpartition(".")[2] for venue in VENUES}
+def test_every_folder_is_a_venue_in_the_catalog():
+    """A folder of venues/ is the home of what the catalog names; a file is the protocol, or shared."""
+    homes = {type(venue).__module__ for venue in VENUES}
     folder = Path(catalog.__file__).parent
-    stems = {path.stem.removesuffix("_wire") for path in folder.glob("*.py")}  # a venue's messages may have their own
-    assert stems == shared | homes
+    assert {f"mdtool.venues.{path.parent.name}.adapter" for path in folder.glob("*/__init__.py")} == homes
+    shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning", "decoding"}
+    assert {path.stem for path in folder.glob("*.py")} == shared
 
 
 @each

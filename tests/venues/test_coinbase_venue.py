@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import (
     NO_TIME,
@@ -233,9 +233,9 @@ def test_the_book_by_order_is_the_answer_and_what_comes_after_its_sequence():
     decode, answer = COINBASE.decoder("full"), COINBASE.decoder("snapshot")
     for seq in (3, 4, 5):
         (update,) = decode(opened(seq, f"order-{seq}", price=f"{seq}"))
-        assert sync.on_message(update, 1).state is State.WAITING
+        assert sync.on_message(update, 1).state is BookState.WAITING
     (whole,) = answer(b'{"sequence":4,"bids":[["3","1","order-3"],["4","1","order-4"]],"asks":[]}')
-    assert sync.on_message(whole, 1).state is State.SYNCED
+    assert sync.on_message(whole, 1).state is BookState.SYNCED
     assert sync.last_seq == 5
     (late,) = decode(full("done", 4, ',"order_id":"order-5","side":"buy"'))
     assert sync.on_message(late, 1).verdict is Verdict.STALE
@@ -244,7 +244,7 @@ def test_the_book_by_order_is_the_answer_and_what_comes_after_its_sequence():
     assert [order_id for order_id, _, _ in sync.book.orders(Side.BID)] == ["order-5", "order-4"]
     (after,) = decode(opened(8, "order-8"))
     step = sync.on_message(after, 1)
-    assert (step.verdict, step.state, step.needs_snapshot) == (Verdict.GAP, State.DIRTY, True)
+    assert (step.verdict, step.state, step.needs_snapshot) == (Verdict.GAP, BookState.DIRTY, True)
 
 
 def test_a_whole_book_in_parts():

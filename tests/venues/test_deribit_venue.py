@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Status, Trade
 from mdtool.venues.catalog import get
@@ -244,10 +244,10 @@ def test_the_chain():
 def test_a_gap_dirties_the_book_until_the_next_whole_one():
     sync = open_book(DERIBIT, "book.100ms")
     steps = [
-        (book(10, None, '[["new",1.5,2.0]]', '[["new",2.5,1.0]]'), State.SYNCED),
-        (book(12, 10, '[["delete",1.5,0.0],["new",1.0,4.0]]'), State.SYNCED),
-        (book(20, 15, '[["new",1.2,4.0]]'), State.DIRTY),
-        (book(30, None, '[["new",1.1,1.0]]'), State.SYNCED),
+        (book(10, None, '[["new",1.5,2.0]]', '[["new",2.5,1.0]]'), BookState.SYNCED),
+        (book(12, 10, '[["delete",1.5,0.0],["new",1.0,4.0]]'), BookState.SYNCED),
+        (book(20, 15, '[["new",1.2,4.0]]'), BookState.DIRTY),
+        (book(30, None, '[["new",1.1,1.0]]'), BookState.SYNCED),
     ]
     assert [(sync.on_message(decoded(payload), 1), sync.state)[1] for payload, _ in steps] == [s for _, s in steps]
     assert sync.book.best_bid() == (11, 1) and sync.book.best_ask() is None

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Trade
 from mdtool.venues.catalog import get
@@ -206,8 +206,8 @@ def test_an_answer_that_comes_too_early_is_asked_for_again():
     sync = open_book(SPOT, "order_book_update")
     assert sync.on_message(update(12, 13), 1).needs_snapshot
     step = sync.on_message(answer(10, '[["1","1"]]'), 1)
-    assert (step.verdict, step.state, step.needs_snapshot) == (Verdict.GAP, State.WAITING, True)
-    assert sync.on_message(answer(12, '[["1","1"]]'), 1).state is State.SYNCED
+    assert (step.verdict, step.state, step.needs_snapshot) == (Verdict.GAP, BookState.WAITING, True)
+    assert sync.on_message(answer(12, '[["1","1"]]'), 1).state is BookState.SYNCED
     assert sync.last_seq == 13
 
 
@@ -221,10 +221,10 @@ def test_a_book_that_begins_on_the_stream():
     V = Verdict
     assert obu('"full":true,"u":10,"b":[["1","2"]],"a":[["3","4"]]') is V.APPLY
     assert obu('"U":11,"u":12,"b":[["1","0"]]') is V.APPLY
-    assert [sync.state, *sync.book.top(5)] == [State.SYNCED, [], [(3, 4)]]
+    assert [sync.state, *sync.book.top(5)] == [BookState.SYNCED, [], [(3, 4)]]
     assert obu('"U":14,"u":15,"b":[]') is V.GAP
     assert obu('"full":true,"u":20,"b":[["1","2"]]') is V.RESET
-    assert [sync.state, *sync.book.top(5)] == [State.SYNCED, [(1, 2)], []]
+    assert [sync.state, *sync.book.top(5)] == [BookState.SYNCED, [(1, 2)], []]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Funding, Other, Quote, Side, Trade
 from mdtool.venues.catalog import get
@@ -190,7 +190,7 @@ def test_every_book_is_the_whole_of_it():
     for payload in (book(5), book(6, "105050.5")):
         (message,) = HYPER.decoder("l2Book")(payload)
         sync.on_message(message, 1)
-    assert sync.state is State.SYNCED
+    assert sync.state is BookState.SYNCED
     assert sync.book.top(5) == ([(1050505, 303622)], [(1050560, 630000)])
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, Other, Quote, Side, Trade
 from mdtool.venues.catalog import get
@@ -141,17 +141,17 @@ def test_a_book_of_bare_numbers_is_proven_by_the_digits_of_the_wire():
     (whole,) = decode(WHOLE)
     assert (whole.snapshot, whole.in_stream, whole.checksum, whole.shape) == (True, True, 3310070434, ("price", "qty"))
     step = book.on_message(whole, 1)
-    assert (step.state, step.mismatch, book.check.matched) == (State.SYNCED, None, 1)
+    assert (step.state, step.mismatch, book.check.matched) == (BookState.SYNCED, None, 1)
     (update,) = decode(UPDATE % 5)
     assert update.venue_ns == 1696613755440295000
     step = book.on_message(update, 2)
-    assert step.state is State.DIRTY and step.needs_snapshot and step.applied == 1
+    assert step.state is BookState.DIRTY and step.needs_snapshot and step.applied == 1
     wire = json.loads(WHOLE, parse_float=str)["data"][0]
     bids, asks = ([(level["price"], level["qty"]) for level in wire[side]] for side in ("bids", "asks"))
     right = joined_digits(bids, [("45284.0", "1.5"), *asks[:9]])
     assert step.mismatch == f"the book's checksum is {right}, the venue's is 5"
     step = book.on_message(whole, 3)
-    assert step.state is State.SYNCED
+    assert step.state is BookState.SYNCED
     (update,) = decode(UPDATE % right)
     assert book.on_message(update, 4).mismatch is None
     # The eleventh ask has fallen out without a word.

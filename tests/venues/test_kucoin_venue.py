@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
 from mdtool.venues.catalog import get
@@ -175,7 +175,7 @@ def test_the_steps_of_a_book():
 def test_a_book():
     sync = open_book(KUCOIN, "level2")
     assert sync.on_message(update(10, 11, '[["1","1","10"]]'), 1).needs_snapshot
-    assert sync.on_message(answer(10, '[["1","1"],["2","5"]]'), 1).state is State.SYNCED
+    assert sync.on_message(answer(10, '[["1","1"],["2","5"]]'), 1).state is BookState.SYNCED
     sync.on_message(update(12, 13, '[["2","0","12"],["0","0","13"]]'), 1)
     assert (sync.book.top(5), sync.last_seq) == (([(1, 1)], []), 13)
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from mdtool.books.sync import State, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Status, Trade
 from mdtool.venues.catalog import get
@@ -143,7 +143,7 @@ def test_a_gap_dirties_the_book_until_the_next_whole_one():
         (sync.on_message(message, 1).verdict, sync.state)
         for message in (book(10, -1, "snapshot"), book(11, 10), book(13, 12), book(14, 13), book(20, -1, "snapshot"))
     ]
-    V, S = Verdict, State
+    V, S = Verdict, BookState
     assert states == [
         (V.APPLY, S.SYNCED), (V.APPLY, S.SYNCED), (V.GAP, S.DIRTY), (V.APPLY, S.DIRTY), (V.RESET, S.SYNCED),
     ]  # fmt: skip

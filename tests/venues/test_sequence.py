@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
-from mdtool.venues.binance import SPOT, USDM
+from mdtool.venues.binance.adapter import SPOT, USDM
 from mdtool.venues.sequence import MAX_HOLES, RESTART_RUN, ContiguousRule, IdRule, RisingRule, Verdict
 
 APPLY, STALE, GAP, LATE = Verdict.APPLY, Verdict.STALE, Verdict.GAP, Verdict.OUT_OF_ORDER

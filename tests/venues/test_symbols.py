@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdtool.errors import FeedNotFound, UnknownSymbol
-from mdtool.venues.binance import SPOT_QUOTES
+from mdtool.venues.binance.adapter import SPOT_QUOTES
 from mdtool.venues.symbols import JoinedSymbols, match
 
 SYMBOLS = JoinedSymbols("binance", SPOT_QUOTES)

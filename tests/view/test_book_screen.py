@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mdtool.books.rolling import TradeWindow
 from mdtool.books.stats import Figures, LiveStats, TapeRow, Touch
-from mdtool.books.sync import State
+from mdtool.books.sync import BookState
 from mdtool.model import UNKNOWN, Scale, Side, Trade, format_decimal
 from mdtool.view.book import BookPicture, Mid
 from mdtool.view.figures import chart, span
@@ -39,7 +39,7 @@ def stats(trades: int = 40) -> LiveStats:
 def figures(**changes: object) -> Figures:
     made = stats().figures(None, T0)
     values = {name: getattr(made, name) for name in Figures.__slots__}
-    return Figures(**{**values, "state": State.SYNCED, "messages": 1234, "age_ns": 12_300_000, **changes})
+    return Figures(**{**values, "state": BookState.SYNCED, "messages": 1234, "age_ns": 12_300_000, **changes})
 
 
 def touch() -> Touch:

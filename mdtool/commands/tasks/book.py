@@ -16,14 +16,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from mdtool.books.book import Book
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import MINUTE, SECOND
-from mdtool.commands.tasks.picture import STALE_AFTER_NS, WRITER_TTL_NS, Worth, draw, worth
-from mdtool.commands.tasks.wholes import SNAPSHOT_STREAM, starts
+from mdtool.commands.tasks.picture import STALE_AFTER_NS, Worth, draw, worth
+from mdtool.commands.tasks.wholes import starts
 from mdtool.errors import UsageError
 from mdtool.kernel.journal import Record
-from mdtool.model import Kind
-from mdtool.storage.reader import Reader, WriterStatus
+from mdtool.model import SNAPSHOT_STREAM, Kind
+from mdtool.storage.journal.presence import WRITER_TTL_NS
+from mdtool.storage.reading.reader import Reader, WriterStatus
 from mdtool.venues.venue import Venue
 from mdtool.view.book import BookPicture, Mid
 
@@ -102,7 +103,7 @@ class BookFollower:
             self._steps.append(mark.position - 1)  # a mark is set right behind an update
 
     @property
-    def state(self) -> State:
+    def state(self) -> BookState:
         return self.book.state
 
     @property
@@ -126,7 +127,7 @@ class BookFollower:
         ns = max(ns, self._reader.first_ns or ns)
         forward = self.at_ns is not None and self.as_of_ns <= ns and ns >= self.at_ns
         self.at_ns = ns
-        if forward and self.state is not State.WAITING:
+        if forward and self.state is not BookState.WAITING:
             self._read(ns, None)
         else:
             self._rebuild(ns, None)
@@ -208,7 +209,7 @@ class BookFollower:
         self._fresh(mark, base)
         self._reader.move_to(min(base, tail)) if min(base, tail) else self._reader.to_start()
         self._read(ns, position, tail)
-        return self.state is not State.WAITING
+        return self.state is not BookState.WAITING
 
     def _read(self, ns: int | None, position: int | None, tail: int = 0) -> None:
         begins = self._base, tail, max(tail, self._recent if tail else 0)  # by _Part
@@ -252,7 +253,7 @@ class BookFollower:
         sync = self.book.sync
         at = bisect_left(self._marks, position, key=lambda mark: mark.position)
         known = at < len(self._marks) and self._marks[at].position == position
-        if sync is None or sync.state is not State.SYNCED or known:
+        if sync is None or sync.state is not BookState.SYNCED or known:
             return
         self._marks.insert(at, _Mark(position, self.as_of_ns, sync.copy()))
         if len(self._marks) > MARKS_KEPT:
@@ -293,7 +294,7 @@ class BookFollower:
             self._mark(record.position + 1)
         if not self.mids or recv_ns - self.mids[-1].recv_ns >= MID_EVERY_NS:
             bid, ask = self.book.best_bid(), self.book.best_ask()
-            if bid is not None and ask is not None and self.state is State.SYNCED:
+            if bid is not None and ask is not None and self.state is BookState.SYNCED:
                 self.mids.append(Mid(recv_ns, Fraction(bid[0] + ask[0], 2) * Fraction(10) ** self.book.scale.price_exp))
 
     # -- what it looks like -------------------------------------------------------------------------------------

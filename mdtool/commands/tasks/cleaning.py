@@ -7,17 +7,19 @@ from typing import Any
 
 from mdtool.capture.keeping import needs
 from mdtool.clock import SystemClock
-from mdtool.storage.registry import FeedInfo
-from mdtool.storage.removal import Effect, execute, finish, unfinished
-from mdtool.storage.retention import FeedPlan, Limits, Plan, Unit, plan
+from mdtool.storage.journal.registry import FeedInfo
+from mdtool.storage.upkeep.removal import Effect, execute, finish, unfinished
+from mdtool.storage.upkeep.retention import FeedPlan, RemovalPlan, RemovalUnit, RetentionLimits, plan
 
 
-def plan_of(feeds: Sequence[FeedInfo], limits: Limits, *, policies: bool) -> list[Plan]:
+def plan_of(feeds: Sequence[FeedInfo], limits: RetentionLimits, *, policies: bool) -> list[RemovalPlan]:
     """One plan over all feeds; with `policies`, one for each feed that has a policy of its own, by that."""
     now_ns = SystemClock().now_ns()
     if not policies:
         return [plan(feeds, limits, now_ns, needs)]
-    own = [(feed, Limits(feed.retain_ns, feed.retain_bytes, limits.keep_last or feed.keep_last)) for feed in feeds]
+    own = [
+        (feed, RetentionLimits(feed.retain_ns, feed.retain_bytes, limits.keep_last or feed.keep_last)) for feed in feeds
+    ]
     return [plan([feed], theirs, now_ns, needs) for feed, theirs in own if theirs]
 
 
@@ -26,7 +28,7 @@ def begun(feeds: Sequence[FeedInfo]) -> int:
     return sum(map(unfinished, feeds))
 
 
-def carry_out(feeds: Sequence[FeedInfo], plans: Sequence[Plan]) -> Iterator[Effect]:
+def carry_out(feeds: Sequence[FeedInfo], plans: Sequence[RemovalPlan]) -> Iterator[Effect]:
     """What earlier runs have left half gone, then the plans."""
     for feed in feeds:
         if unfinished(feed):
@@ -35,7 +37,7 @@ def carry_out(feeds: Sequence[FeedInfo], plans: Sequence[Plan]) -> Iterator[Effe
         yield from execute(made)
 
 
-def report(plans: Sequence[Plan], effects: Sequence[Effect], begun: int, *, dry_run: bool) -> dict[str, Any]:
+def report(plans: Sequence[RemovalPlan], effects: Sequence[Effect], begun: int, *, dry_run: bool) -> dict[str, Any]:
     """What `clean --json` prints. The removals are those of the plan, dry run or not; `skipped` is what a real run
     left alone since things had changed, `finished` how many chunks earlier runs had left half gone."""
     by_feed = {effect.feed.name: effect for effect in effects}
@@ -62,7 +64,7 @@ def _feed(made: FeedPlan, effect: Effect | None) -> dict[str, Any]:
     }
 
 
-def _unit(unit: Unit) -> dict[str, Any]:
+def _unit(unit: RemovalUnit) -> dict[str, Any]:
     return {
         "unit": unit.name,
         "path": unit.path,

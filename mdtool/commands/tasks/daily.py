@@ -15,7 +15,7 @@ from mdtool.books.rolling import TradeWindow
 from mdtool.clock import DAY
 from mdtool.kernel.journal import Record
 from mdtool.model import Kind, Scale
-from mdtool.storage.reader import Reader
+from mdtool.storage.reading.reader import Reader
 from mdtool.venues.venue import Venue
 
 LOOK_EVERY = 512  # trades between two looks at the clock

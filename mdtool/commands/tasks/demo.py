@@ -27,7 +27,7 @@ REPLAY_SPEED = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class DemoSession:
     """An exchange that was recorded."""
 
     exchange: Simulator  # with its true books
@@ -36,7 +36,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class DemoTruth:
     """A recorded book and whether it is the exchange's own."""
 
     picture: BookPicture
@@ -44,19 +44,21 @@ class Truth:
     agrees: bool
 
 
-def record(store: Store, duration: float, seed: int, started: Callable[[str], None], notify: Notify) -> Session:
+def record(store: Store, duration: float, seed: int, started: Callable[[str], None], notify: Notify) -> DemoSession:
     """Run the synthetic exchange and record it for `duration` seconds; `started` is told the exchange's URL."""
     return asyncio.run(_record(store, duration, seed, started, notify))
 
 
-async def _record(store: Store, duration: float, seed: int, started: Callable[[str], None], notify: Notify) -> Session:
+async def _record(
+    store: Store, duration: float, seed: int, started: Callable[[str], None], notify: Notify
+) -> DemoSession:
     exchange = Simulator(seed=seed, start_ns=SystemClock().now_ns(), keep_truth=True)
     async with Server(SimulatedSource(exchange), BinanceProtocol(DIALECTS[VENUE])) as server:
         started(server.url)
         symbols = tuple(instrument.symbol for instrument in exchange.instruments)
         options = record_options(catalog.get(VENUE), symbols, ws_url=server.url, duration=duration, fail_fast=True)
         status = await Recorder(store, options, notify).run()
-    return Session(exchange, server.url, status)
+    return DemoSession(exchange, server.url, status)
 
 
 def replay_the_end(store: Store, names: list[str]) -> tuple[Played, list[str]]:
@@ -72,7 +74,7 @@ def replay_the_end(store: Store, names: list[str]) -> tuple[Played, list[str]]:
     return played, stream.getvalue().decode().splitlines()
 
 
-def compare_book(store: Store, exchange: Simulator, symbol: str, depth: int) -> Truth:
+def compare_book(store: Store, exchange: Simulator, symbol: str, depth: int) -> DemoTruth:
     """The book rebuilt from the recording, against the exchange's true one at the same id."""
     with store.reader(f"{VENUE}/{symbol}") as reader:
         follower = BookFollower(reader, catalog.get(VENUE))
@@ -87,4 +89,4 @@ def compare_book(store: Store, exchange: Simulator, symbol: str, depth: int) -> 
         return [(round(price * factors[0]), round(size * factors[1])) for price, size in levels.items()]
 
     agrees = (list(whole.bids), list(whole.asks)) == (same_scale(truth.bids), same_scale(truth.asks))
-    return Truth(picture, len(whole.bids) + len(whole.asks), agrees)
+    return DemoTruth(picture, len(whole.bids) + len(whole.asks), agrees)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdtool.books.l3 import L3Book
-from mdtool.books.sync import BookSync, State
+from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import SECOND
 from mdtool.model import UNKNOWN, Scale, Side
 from mdtool.view.book import BookPicture, Level, Queue
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mdtool.commands.tasks.book import BookFollower
 
 STALE_AFTER_NS = 3 * SECOND  # without a record; a quiet symbol is as silent as a dead line, and neither is fresh
-WRITER_TTL_NS = 5 * SECOND
 QUEUES = 40  # levels a side of which the orders are shown
 
 
@@ -33,14 +32,14 @@ class Worth(NamedTuple):
 
 def worth(sync: BookSync | None, as_of_ns: int, ended_ns: int | None, now_ns: int | None, *, alive: bool) -> Worth:
     """`now_ns` None: looked at as of the record that was read last, where silence and the end say nothing."""
-    state = State.WAITING if sync is None else sync.state
+    state = BookState.WAITING if sync is None else sync.state
     note = "for snapshot"
-    if sync is not None and state is not State.WAITING:
+    if sync is not None and state is not BookState.WAITING:
         since = f"since {clock(sync.state_since_ns)}"
-        note = "" if state is State.SYNCED else f"{since}: gap, waiting for snapshot"
+        note = "" if state is BookState.SYNCED else f"{since}: gap, waiting for snapshot"
     if now_ns is None:
         return Worth(state.name, note)
-    beside = "" if state is State.SYNCED else f", {state.name} {note}"
+    beside = "" if state is BookState.SYNCED else f", {state.name} {note}"
     if ended_ns is not None:
         since_ns = now_ns - ended_ns
         return Worth("ENDED", f"{f'{span(since_ns)} ago' if since_ns >= SECOND else 'just now'}{beside}")

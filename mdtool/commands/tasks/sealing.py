@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from mdtool.audit.columns import decoding
 from mdtool.clock import SystemClock
 from mdtool.errors import FeedLocked, UnknownVenue
-from mdtool.storage.archive import SealReport, seal_feed
-from mdtool.storage.part_writer import Decode
-from mdtool.storage.registry import FeedInfo
+from mdtool.storage.journal.registry import FeedInfo
+from mdtool.storage.parts.part_writer import Decode
+from mdtool.storage.upkeep.sealing import SealReport, seal_feed
 from mdtool.venues import catalog
 
 

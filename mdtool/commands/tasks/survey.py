@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdtool.clock import SECOND, SystemClock
+from mdtool.clock import SystemClock
 from mdtool.errors import CorruptStore
-from mdtool.storage.cursor import CursorInfo
-from mdtool.storage.layout import ROW_BITS
-from mdtool.storage.reader import Reader
+from mdtool.storage.format.layout import ROW_BITS
+from mdtool.storage.journal.presence import WRITER_TTL_NS
+from mdtool.storage.reading.cursor import CursorInfo
+from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.view.records import kind_name
 from mdtool.view.reports import ChunkRow, CursorRow, FeedDetails, FeedRow, StreamRow
-
-WRITER_TTL_NS = 5 * SECOND  # a writer says it lives once a second; five missed are no accident
 
 
 def feed_rows(store: Store, feeds: Sequence[FeedInfo]) -> list[FeedRow]:

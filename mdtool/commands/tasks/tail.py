@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from mdtool.storage.fanin import FanIn
-from mdtool.storage.layout import ROW_BITS
-from mdtool.storage.reader import Reader, Record
+from mdtool.storage.format.layout import ROW_BITS
+from mdtool.storage.reading.fanin import FanIn
+from mdtool.storage.reading.reader import Reader, Record
 
 NAP = 0.02  # seconds between two looks at feeds that are quiet
 

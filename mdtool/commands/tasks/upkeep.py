@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdtool.errors import CorruptStore, FeedLocked, NotAStore, UsageError
-from mdtool.storage.census import StoreEvidence, examine_store
-from mdtool.storage.findings import Checked
-from mdtool.storage.rebuild import Action
-from mdtool.storage.registration import rebuild
-from mdtool.storage.repair import repair
+from mdtool.storage.doctor.census import StoreEvidence, examine_store
+from mdtool.storage.doctor.feed_table import RepairAction
+from mdtool.storage.doctor.flaws import Checked
+from mdtool.storage.doctor.rebuild import rebuild
+from mdtool.storage.doctor.repair import repair
+from mdtool.storage.doctor.verify import verify
 from mdtool.storage.store import Store
-from mdtool.storage.verify import verify
 from mdtool.units import format_size, parse_duration, parse_size
 from mdtool.venues.symbols import match
 
@@ -47,14 +47,14 @@ class Counter:
 class RepairReport:
     dry_run: bool
     feeds: int
-    actions: list[Action]
+    actions: list[RepairAction]
     skipped: list[str]  # feeds that are being recorded
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
     dry_run: bool
-    actions: list[Action]
+    actions: list[RepairAction]
     findings: Checked | None  # what verify says of the registries afterwards; None of a dry run
 
 
@@ -88,7 +88,7 @@ def repair_feeds(path: Path, patterns: Sequence[str], *, gone: bool, dry_run: bo
         raise CorruptStore(f"{store.file.path}: {store.why}; run: mdtool registry verify --rebuild")
     feeds = {feed.name: feed for feed in store.registered.values()}
     names = match(patterns, list(feeds)) if patterns else sorted(feeds)
-    actions: list[Action] = []
+    actions: list[RepairAction] = []
     skipped: list[str] = []
     for name in names:
         try:

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, WireError
-from mdtool.model import Flag, Kind, Update
-from mdtool.storage.layout import ROW_BITS
-from mdtool.storage.reader import Batch, Reader
+from mdtool.model import SNAPSHOT_STREAM, Flag, Kind, Update
+from mdtool.storage.format.layout import ROW_BITS
+from mdtool.storage.journal.batch import Batch
+from mdtool.storage.reading.reader import Reader
 from mdtool.venues.venue import Venue
 
-SNAPSHOT_STREAM = "snapshot"
 LEAD_NS = 10 * SECOND  # how long before a whole book the update that connects to it may have been received
 OPENERS = 3  # book messages at the start of a session among which a whole book is looked for
 LARGE = 0.999  # quantile of length above which a message within a session may be one

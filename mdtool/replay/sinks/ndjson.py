@@ -21,7 +21,7 @@ import msgspec
 from mdtool.model import Flag, Kind
 
 if TYPE_CHECKING:
-    from mdtool.storage.reader import Reader, Record
+    from mdtool.storage.reading.reader import Reader, Record
 
 PAYLOAD = b',"payload":'
 

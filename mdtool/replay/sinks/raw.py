@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mdtool.storage.reader import Reader, Record
+    from mdtool.storage.reading.reader import Reader, Record
 
 
 def raw(records: Sequence[tuple[Reader, Record]]) -> bytes:

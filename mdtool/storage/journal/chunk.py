@@ -1,0 +1,160 @@
+"""A chunk as files: where they are, mapped for reading, and copied out of shared memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mdtool.errors import ChunkUnavailable, CorruptStore
+from mdtool.kernel.journal import Journal, load_acquire
+from mdtool.storage import files
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal.registry import ChunkInfo, FeedInfo
+
+
+def chunk_directory(feed: FeedInfo, location: Location) -> Path:
+    """Where a feed's live chunks are."""
+    if location == Location.SHM:
+        return layout.shm_directory(feed.store_id, feed.feed_id)
+    return feed.directory / "live"
+
+
+def chunk_paths(feed: FeedInfo, chunk_id: int, location: Location) -> tuple[Path, Path]:
+    """Where a live chunk's index and heap are."""
+    directory, name = chunk_directory(feed, location), layout.chunk_name(chunk_id)
+    return directory / f"{name}.idx", directory / f"{name}.dat"
+
+
+Heap = mmap.mmap | bytes | memoryview
+Rows = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows of a chunk that are read in one go: all of a live one, or what one row group of a part has of it.
+
+    `start`: row of the chunk that is the journal's row 0. `proven`: what it was read from has been checked, so that a
+    record's CRC would be compared with itself."""
+
+    start: int
+    journal: Journal
+    index: mmap.mmap | Rows
+    heap: Heap
+    proven: bool = False
+
+    def rows(self, first: int, stop: int) -> Rows:
+        """Rows [first, stop) of the chunk as an array of layout.ROW, a view."""
+        if isinstance(self.index, mmap.mmap):
+            return index_rows(self.index, stop)[first:]
+        return self.index[first - self.start : stop - self.start]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChunk:
+    """A chunk mapped for reading."""
+
+    info: ChunkInfo
+    index: mmap.mmap
+    heap: mmap.mmap | bytes
+    journal: Journal
+    whole: Run
+
+    @property
+    def committed(self) -> int:
+        """Rows that may be read now."""
+        return self.journal.committed
+
+    def run(self, row: int) -> Run:
+        """The run that `row` is in."""
+        return self.whole
+
+    def times(self, count: int) -> npt.NDArray[np.int64]:
+        """Receive times of the first `count` rows."""
+        times: npt.NDArray[np.int64] = index_rows(self.index, count)["recv_ns"]
+        return times
+
+    @property
+    def heartbeat_ns(self) -> int:
+        return load_acquire(self.index, layout.HEARTBEAT_AT)
+
+    @property
+    def time_range(self) -> tuple[int, int, bool]:
+        """Lowest and highest receive time as of the last commit, and whether none stepped back."""
+        low, high, disordered = struct.unpack_from("<qqQ", self.index, layout.TIMES_AT)
+        return low, high, not disordered
+
+
+def index_rows(index: mmap.mmap | bytes, count: int) -> Rows:
+    """The first `count` rows of an index as an array, without copying."""
+    return np.frombuffer(index, layout.ROW, count, layout.PAGE)
+
+
+def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
+    """Map a chunk's files read-only. Raises ChunkUnavailable when they are not where the registry says, CorruptStore
+    when they are another's."""
+    index_path, heap_path = chunk_paths(feed, info.chunk_id, info.location)
+    maps: list[mmap.mmap | bytes] = []
+    for path in (index_path, heap_path):
+        try:
+            fd = files.open_existing(path)
+        except OSError as error:
+            raise ChunkUnavailable(_unavailable(feed, info, path, error)) from None
+        try:
+            maps.append(files.map_file(fd))
+        finally:
+            os.close(fd)
+    index, heap = maps
+    head = layout.header(layout.CHUNK_HEADER, layout.CHUNK_MAGIC, index[: layout.PAGE], str(index_path))
+    if (uuid.UUID(bytes=bytes(head["store_id"])).hex, int(head["feed_id"]), int(head["chunk_id"])) != (
+        feed.store_id,
+        feed.feed_id,
+        info.chunk_id,
+    ):
+        raise CorruptStore(
+            f"{index_path}: belongs to another feed or store, expected chunk {info.chunk_id} of {feed.name}"
+        )
+    assert isinstance(index, mmap.mmap)  # it has a header
+
+    def fault(row: int, found: int, expected: int) -> Exception:
+        return CorruptStore(
+            f"{index_path} row {row}: crc {found:08x}, expected {expected:08x}; run: mdtool verify {feed.name}"
+        )
+
+    journal = Journal(index, heap, info.chunk_id << 32, True, fault)
+    return OpenChunk(info, index, heap, journal, Run(0, journal, index, heap))
+
+
+def _unavailable(feed: FeedInfo, info: ChunkInfo, path: Path, error: OSError) -> str:
+    if info.location == Location.SHM:
+        return (
+            f"{path}: chunk {info.chunk_id} of {feed.name} is in shared memory that is not visible here: after a "
+            f"reboot it is gone (mdtool repair {feed.name} notes the loss, and readers go on); from a container, start "
+            "it with --ipc=host or mount the host's /dev/shm"
+        )
+    what = f"chunk {info.chunk_id} of {feed.name} cannot be opened: {error.strerror}"
+    return f"{path}: {what}; run: mdtool verify {feed.name}"
+
+
+def copy_to_disk(feed: FeedInfo, info: ChunkInfo) -> None:
+    """A closed chunk's used bytes from shared memory to the feed's directory, durably. The source stays."""
+    source = open_chunk(feed, info)
+    index_path, heap_path = chunk_paths(feed, info.chunk_id, Location.DISK)
+    files.make_directory(index_path.parent)
+    index_bytes = layout.PAGE + source.journal.committed * layout.ROW.itemsize
+    # Views of the mappings, so nothing is read into memory first; the index last, as it is what names the chunk.
+    for path, mapping, size in ((heap_path, source.heap, info.heap_bytes), (index_path, source.index, index_bytes)):
+        path.unlink(missing_ok=True)  # what an interrupted copy left: the registry still names the source
+        files.write_durably(path, [memoryview(mapping)[:size]])
+
+
+def remove_shm(feed: FeedInfo, chunk_id: int) -> None:
+    for path in chunk_paths(feed, chunk_id, Location.SHM):
+        path.unlink(missing_ok=True)

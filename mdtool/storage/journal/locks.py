@@ -1,0 +1,131 @@
+"""Who may change a feed: its one writer, and beside it one maintainer of what the writer no longer touches.
+
+Both are flocks, so they end with the process that holds them, however it ends, and hold across containers. Whoever
+only wants to know about the writer's never takes it, not for an instant: the writer holds a second, byte-range lock on
+the same file, which the kernel tells about when asked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdtool.errors import FeedLocked
+from mdtool.storage import files
+from mdtool.storage.journal.registry import FeedInfo
+
+WRITER_LOCK = "writer.lock"
+MAINTENANCE_LOCK = "maintenance.lock"
+RANGE_LOCK = struct.Struct("@hhqqi4x")  # struct flock: type, whence, start, length (0: to the end), pid
+PID_BYTES = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What a feed's writer lock tells. `held`: a process has it now. `left`: the pid of one that had it and died
+    without giving it back; 0 where the last one gave it back, or there was none."""
+
+    held: bool
+    left: int
+
+
+def lock_writer(feed: FeedInfo) -> int:
+    """The feed's writer lock, as a descriptor for `unlock_writer`. Raises FeedLocked naming the process that holds
+    it."""
+    path = feed.directory / WRITER_LOCK
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(fd, PID_BYTES, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise FeedLocked(
+            f"{feed.name} is being written by another process (pid {pid}): stop it first, or name other feeds"
+        ) from None
+    try:
+        # Never contended: it is only ever set under the flock. Bound to this open file, as that is.
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, RANGE_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        os.pwrite(fd, f"{os.getpid():<{PID_BYTES - 1}}\n".encode(), 0)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def unlock_writer(fd: int) -> None:
+    """Give the lock back: who looks afterwards sees that its holder did not die."""
+    try:
+        os.pwrite(fd, b" " * (PID_BYTES - 1) + b"\n", 0)
+    finally:
+        os.close(fd)
+
+
+def holder(directory: Path) -> Holder:
+    """Who has the writer lock of the feed in `directory`, as of now. Disturbs nobody."""
+    try:
+        fd = files.open_existing(directory / WRITER_LOCK)
+    except OSError:
+        return Holder(False, 0)
+    try:
+        asked = RANGE_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found = RANGE_LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0]
+        left = os.pread(fd, PID_BYTES, 0).decode("ascii", "replace").strip()
+    finally:
+        os.close(fd)
+    held = found != fcntl.F_UNLCK
+    return Holder(held, int(left) if left.isdecimal() and not held else 0)
+
+
+def is_written(directory: Path) -> bool:
+    """Whether a process holds the writer lock of the feed in `directory`, as of now."""
+    return holder(directory).held
+
+
+@contextmanager
+def maintaining(feed: FeedInfo, *, wait: bool = True) -> Iterator[None]:
+    """Alone among those who change closed chunks and parts of a feed. Raises FeedLocked where it would have to wait and
+    should not."""
+    path = feed.directory / MAINTENANCE_LOCK
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise FeedLocked(f"{feed.name} is being sealed, cleaned or repaired by another process") from None
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def undisturbed(directory: Path) -> Iterator[None]:
+    """While nobody changes closed chunks and parts of the feed in `directory`; several may look so at once. Waits for a
+    process that does."""
+    try:
+        fd = files.open_existing(directory / MAINTENANCE_LOCK)
+    except OSError:
+        yield  # nobody ever has
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+def wait_for_changes(registry: Path) -> None:
+    """Until whoever is changing this registry.bin just now is done: a feed that is made known has its own registry by
+    then."""
+    try:
+        fd = files.open_existing(registry)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)

@@ -1,0 +1,274 @@
+"""The one writer of a feed. Its append is the kernel's; everything here happens around it.
+
+Rule: only the process that holds the feed's lock writes to the feed's registry and chunks, and it never opens for
+writing what an earlier one wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from types import TracebackType
+from typing import Literal
+
+from mdtool.clock import DAY, SECOND, Clock, day_start
+from mdtool.errors import ChunkUnavailable, StoreError, StoreFull
+from mdtool.kernel.journal import Appender
+from mdtool.model import SESSION_STREAM, Kind
+from mdtool.storage import files
+from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.journal import chunk
+from mdtool.storage.journal.live import LiveChunk, discard_next, preallocate
+from mdtool.storage.journal.locks import lock_writer, unlock_writer
+from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
+
+Sync = Literal["none", "1s", "chunk"]
+MAX_ORPHANS = 1000
+MOST_AHEAD = 64 * 1024 * 1024  # bytes prepared ahead of the writer at most
+BEFORE_MIDNIGHT = 10 * 60 * SECOND
+
+
+class Writer:
+    """Appends to one feed. Opens a chunk with the first record, rolls when it is full and at UTC midnight.
+
+    `append(recv_ns, kind, stream_id, session, payload, flags=0)` is a compiled bound method: it commits, and raises
+    StoreFull when there is no space (nothing is lost but that record).
+    `sync_policy`: "none" survives a crash of the process; "1s" expects `sync()` once a second; "chunk" syncs closed
+    chunks only. Whatever blocks (`sync`, `spool`, `close`) belongs off the hot path.
+
+    >>> with store.writer("sim/CHARLIE_USDT", chunk_bytes=1 << 20) as writer:
+    ...     depth = writer.stream("depth@100ms")
+    ...     writer.append(1760000000000000000, mdtool.Kind.DATA, depth, 1, b'{"U":1,"u":2,"b":[],"a":[]}')
+    ...     writer.heartbeat(1760000000500000000)
+    ...     writer.end(1760000001000000000, "done")
+    >>> store.writer("sim/../CHARLIE_USDT")
+    Traceback (most recent call last):
+    mdtool.errors.UsageError: symbol '../CHARLIE_USDT': expected letters, digits and _.:+- (at most 63), as in ETH_USDT
+    """
+
+    def __init__(self, feed: FeedInfo, clock: Clock, sync_policy: Sync = "1s") -> None:
+        self.feed = feed
+        self.sync_policy = sync_policy
+        self._clock = clock
+        self._making_room = threading.Lock()  # rolling, against the worker that prepares room
+        self._day_ns = 0
+        self._prepared_bytes = 0  # appended_bytes when the worker last looked
+        self._finishing = threading.Lock()  # sync() runs in a thread; close() must not pull files from under it
+        self._lock_fd = lock_writer(feed)
+        self._chunk: LiveChunk | None = None
+        self._entry = -1  # the live chunk's number in the chunk table
+        self._synced = (0, 0)  # chunk id and rows brought to disk by the last sync
+        self._finished: list[tuple[int, LiveChunk | None]] = []  # closed, not yet synced or spooled
+        self._appender = Appender(self._make_room)
+        self.append = self._appender.append
+        try:
+            self._registry = FeedRegistry(feed.directory / "feed.bin", writable=True)
+            self._streams = {name: number for number, name in enumerate(self._registry.streams)}
+            last = self._registry.chunk(self._registry.chunk_count - 1) if self._registry.chunk_count else None
+            self.epoch = last.epoch + 1 if last else 1
+            self._next_chunk_id = last.chunk_id + 1 if last else 1
+            self._close_what_the_dead_left()
+        except BaseException:
+            unlock_writer(self._lock_fd)
+            raise
+
+    def stream(self, name: str) -> int:
+        """The id of a stream of this feed, made known if it is new. At most 60 bytes, 1024 streams."""
+        number = self._streams.get(name)
+        if number is None:
+            number = self._streams[name] = self._registry.add_stream(name)
+            if self._chunk is not None:
+                self._chunk.know_stream(number, name)
+        return number
+
+    def takes(self, name: str, most: int) -> bool:
+        """Whether the feed knows this stream, or knows fewer than `most`."""
+        return name in self._streams or len(self._streams) < most
+
+    @property
+    def appended_bytes(self) -> int:
+        """Payload bytes this writer has appended."""
+        return self._appender.appended_bytes
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Say that the writer lives; about once a second."""
+        if self._chunk is not None:
+            self._chunk.heartbeat(now_ns)
+
+    def prepare(self) -> None:
+        """Have storage ready before the hot path needs it: as much as twice what came since the last call, and the next
+        chunk once this one is half full or its day is about to end. About once a second, from a worker's thread."""
+        appended, appender = self._appender.appended_bytes, self._appender
+        fresh, self._prepared_bytes = appended - self._prepared_bytes, appended
+        with self._making_room:
+            live = self._chunk
+            if live is None or not fresh:
+                return
+            ahead = appender.heap_used + min(2 * fresh, MOST_AHEAD)
+            rows_ahead = appender.count_committed * ahead // max(1, appender.heap_used) + 1
+            live.back(appender, rows_ahead, min(ahead, live.heap.size))
+            half_full = 2 * ahead > live.heap.size or 2 * rows_ahead > live.row_capacity
+            chunk_id = self._next_chunk_id
+        now_ns = self._clock.now_ns()
+        if half_full or self._day_ns + DAY - now_ns < BEFORE_MIDNIGHT:
+            preallocate(self.feed, chunk_id, now_ns)
+
+    def sync(self) -> None:
+        """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread."""
+        with self._finishing:
+            live, committed = self._chunk, self._appender.count_committed
+            if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
+                live.sync()
+                if live.chunk_id != self._synced[0]:
+                    self._registry.sync()  # a chunk is found by its entry
+                self._synced = (live.chunk_id, committed)
+            self._finish_closed()
+
+    def end(self, recv_ns: int, reason: str) -> None:
+        """Append the END record that tells readers the writer stopped of its own will."""
+        payload = json.dumps({"reason": reason}).encode()
+        self.append(recv_ns, Kind.END, self.stream(SESSION_STREAM), 0, payload)
+
+    def close(self) -> None:
+        """Close the chunk, finish what is pending, release the feed. Idempotent."""
+        if self._lock_fd < 0:
+            return
+        try:
+            with self._making_room:
+                self._close_chunk()
+            discard_next(self.feed, self.feed.live)  # a later writer may want another size
+            with self._finishing:
+                self._finish_closed()
+                if self.sync_policy != "none":
+                    self._registry.sync()
+        finally:
+            self._registry.close()
+            lock_fd, self._lock_fd = self._lock_fd, -1
+            unlock_writer(lock_fd)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _make_room(self, recv_ns: int, length: int) -> None:
+        with self._making_room:
+            live = self._chunk
+            same_day = self._day_ns <= recv_ns < self._day_ns + DAY
+            if live is not None and same_day and live.make_room(self._appender, length):
+                return
+            self._close_chunk()
+            self._open_chunk(recv_ns, length)
+
+    def _open_chunk(self, recv_ns: int, length: int) -> None:
+        now_ns = self._clock.now_ns()
+        heap_bytes = max(self.feed.chunk_bytes, length)
+        fresh = self._create_chunk(heap_bytes, now_ns)
+        for name, number in self._streams.items():
+            fresh.know_stream(number, name)
+        self._day_ns = day_start(recv_ns)
+        self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
+        if not fresh.make_room(self._appender, length):
+            raise StoreFull(f"{fresh.heap.path}: a record of {length:,} bytes does not fit a new chunk")
+        self._entry = self._registry.add_chunk(
+            {
+                "chunk_id": fresh.chunk_id,
+                "epoch": self.epoch,
+                "state": ChunkState.LIVE,
+                "location": fresh.location,
+                "created_ns": now_ns,
+                "min_ns": recv_ns,
+                "max_ns": recv_ns,
+                "boot": files.boot_id() if fresh.location == Location.SHM else bytes(16),
+            }
+        )
+        self._chunk = fresh
+
+    def _create_chunk(self, heap_bytes: int, now_ns: int) -> LiveChunk:
+        # A file under the next name is one whose writer died before it was registered, so it holds no record; it is
+        # left for verify to report, and the next name is taken.
+        for _ in range(MAX_ORPHANS):
+            chunk_id, self._next_chunk_id = self._next_chunk_id, self._next_chunk_id + 1
+            wanted = (self.feed, chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
+            with contextlib.suppress(FileExistsError):
+                return LiveChunk.adopt(*wanted) or LiveChunk.create(*wanted)
+        raise StoreError(f"{self.feed.directory}: {MAX_ORPHANS} unregistered chunks in a row; run: mdtool verify")
+
+    def _close_chunk(self) -> None:
+        live, self._chunk = self._chunk, None
+        if live is None:
+            return
+        appender = self._appender
+        low, high = appender.time_range
+        now_ns = self._clock.now_ns()
+        live.mark_closed(now_ns)
+        self._registry.update_chunk(
+            self._entry,
+            {
+                "state": ChunkState.CLOSED,
+                "flags": ChunkFlag.ORDERED if appender.ordered else ChunkFlag(0),
+                "rows": appender.count_committed,
+                "heap_bytes": appender.heap_used,
+                "min_ns": low,
+                "max_ns": high,
+                "closed_ns": now_ns,
+            },
+        )
+        appender.detach()
+        self._finished.append((self._entry, live))
+
+    def _finish_closed(self) -> None:
+        while self._finished:
+            self._finish(*self._finished[0])  # which a full disk may end: it stays then, for the next time
+            del self._finished[0]
+
+    def _finish(self, entry: int, finished: LiveChunk | None) -> None:
+        """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory."""
+        info = self._registry.chunk(entry)
+        if finished is not None:
+            if info.location == Location.DISK and self.sync_policy != "none":
+                finished.sync()
+                self._registry.sync()
+            finished.close()  # idempotent, as all of this is
+        if info.location == Location.SHM:
+            chunk.copy_to_disk(self.feed, info)
+            self._registry.update_chunk(entry, {"location": Location.DISK})
+            self._registry.sync()  # else a power loss leaves an entry that says memory, and a copy nobody looks for
+            chunk.remove_shm(self.feed, info.chunk_id)
+
+    def _close_what_the_dead_left(self) -> None:
+        """Enter the final figures of a chunk whose writer died, so readers need not wait for it. Its bytes are not
+        touched."""
+        for entry in range(self._registry.chunk_count):
+            info = self._registry.chunk(entry)
+            if info.state == ChunkState.LIVE:
+                with contextlib.suppress(ChunkUnavailable):
+                    self._registry.update_chunk(entry, _figures(self.feed, info))
+            if info.state <= ChunkState.CLOSED and info.location == Location.SHM:
+                with contextlib.suppress(ChunkUnavailable):  # gone with a reboot: readers are told so
+                    self._finish(entry, None)
+
+
+def _figures(feed: FeedInfo, info: ChunkInfo) -> dict[str, object]:
+    """What a dead writer's chunk holds, from its committed rows."""
+    import numpy as np
+
+    from mdtool.storage.journal.chunk import index_rows
+
+    opened = chunk.open_chunk(feed, info)
+    rows = index_rows(opened.index, opened.journal.committed)
+    times = rows["recv_ns"]
+    ordered = len(rows) == 0 or bool(np.all(times[1:] >= times[:-1]))
+    return {
+        "state": ChunkState.CLOSED,
+        "flags": ChunkFlag.UNCLEAN | (ChunkFlag.ORDERED if ordered else ChunkFlag(0)),
+        "rows": len(rows),
+        "heap_bytes": int((rows["offset"] + rows["length"]).max()) if len(rows) else 0,
+        "min_ns": int(times.min()) if len(rows) else info.min_ns,
+        "max_ns": int(times.max()) if len(rows) else info.max_ns,
+        "closed_ns": opened.heartbeat_ns,
+    }

@@ -1,0 +1,241 @@
+"""What a feed holds, as its chunk table and its chunks say: nothing here moves, and nothing is scanned but the figures
+of chunks that are still being written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mdtool.errors import ChunkUnavailable
+from mdtool.kernel.journal import Record
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.journal import presence
+from mdtool.storage.journal.chunk import OpenChunk, Rows, index_rows, open_chunk
+from mdtool.storage.journal.locks import holder
+from mdtool.storage.journal.presence import Disconnect, Signs, WriterStatus
+from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
+
+if TYPE_CHECKING:
+    from mdtool.storage.parts.part import PartChunk, PartShelf
+
+EARLIEST = -(1 << 63)
+REOPEN = 5  # tries at a chunk that was moved between reading the registry and opening it
+
+
+class Contents:
+    """The chunks of one feed, live ones with their figures as of now."""
+
+    def __init__(self, feed: FeedInfo, *, verify: bool = True) -> None:
+        self.feed = feed
+        self.verify = verify
+        self._registry = _registry(feed)
+        self._open: tuple[int, OpenChunk | PartChunk] | None = None
+        self._peeked: tuple[int, OpenChunk | PartChunk] | None = None
+        self._shelf: PartShelf | None = None  # opens parts, once one is needed
+
+    @property
+    def streams(self) -> list[str]:
+        """Stream names; `Record.stream` is the index."""
+        return self._registry.streams if self._registry else []
+
+    def stream_name(self, number: int) -> str:
+        """The name behind a `Record.stream`; "#7" for a number that the feed does not know."""
+        names = self.streams
+        return names[number] if number < len(names) else f"#{number}"
+
+    def chunks(self) -> list[ChunkInfo]:
+        """The chunks that are kept, in order, live ones with their figures as of now."""
+        kept = np.flatnonzero(self._table()["state"] != ChunkState.TRASHED).tolist()
+        return [self._current_figures(entry) for entry in kept]
+
+    def latest_chunk(self) -> ChunkInfo | None:
+        """The newest chunk, from the mapping alone; None where nothing was recorded, or nothing of it is kept."""
+        latest = self._current_figures(self._chunk_count - 1) if self._chunk_count else None
+        return latest if latest is not None and latest.state != ChunkState.TRASHED else None
+
+    def has_data_since(self, ns: int) -> bool:
+        """Whether a record was received at or after `ns`, from the mapping alone."""
+        return any(
+            figures.rows and figures.max_ns >= ns
+            for figures in map(self._current_figures, reversed(self._entries_until(ns).tolist()))
+        )
+
+    @property
+    def first_ns(self) -> int | None:
+        """Receive time of the first record; None where there is none."""
+        figures = map(self._current_figures, self._entries_until(EARLIEST).tolist())
+        return next((one.min_ns for one in figures if one.rows), None)
+
+    @property
+    def last_ns(self) -> int | None:
+        """Highest receive time as of now; None where there is none."""
+        figures = map(self._current_figures, self._entries_until(EARLIEST, latest_only=True).tolist())
+        return max((one.max_ns for one in figures if one.rows), default=None)
+
+    def count(self) -> int:
+        """Records committed as of now."""
+        table = self._table()
+        kept, live = table["state"] != ChunkState.TRASHED, table["state"] == ChunkState.LIVE
+        figures = map(self._current_figures, np.flatnonzero(live).tolist())
+        return int(table["rows"][kept & ~live].sum()) + sum(one.rows for one in figures)
+
+    def writer_status(self, ttl_ns: int, now_ns: int) -> WriterStatus:
+        """Whether a writer is at work: ALIVE while one holds the feed and has said within `ttl_ns` that it lives (it
+        does about once a second), STALE where it died or hangs, GONE where it gave the feed back or never was."""
+        return presence.status(self._signs(), ttl_ns, now_ns)
+
+    def detect_disconnect(self, ttl_ns: int, now_ns: int) -> Disconnect | None:
+        """Why the feed is not being written, None while it is. Asks nobody and takes no lock: the writer, or one that
+        is about to start, is not disturbed. `ttl_ns`: silence longer than this counts; `now_ns`: by the writer's clock.
+
+        >>> found = store.reader("sim/ALPHA_USDT").detect_disconnect(ttl_ns=5_000_000_000, now_ns=1760000009000000000)
+        >>> print(found.reason.value, found.since_ns)
+        ended 1760000001000000000
+        >>> print(found.text)
+        sim/ALPHA_USDT: its writer stopped of its own will: END {"reason": "done"}
+        """
+        return presence.disconnect(self._signs(), ttl_ns, now_ns)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    @property
+    def _chunk_count(self) -> int:
+        if self._registry is None:
+            self._registry = _registry(self.feed)
+        return self._registry.chunk_count if self._registry else 0
+
+    def _registered(self, entry: int) -> ChunkInfo:
+        assert self._registry is not None  # there is an entry, so there is a registry
+        return self._registry.chunk(entry)
+
+    def _current_figures(self, entry: int) -> ChunkInfo:
+        """An entry of the chunk table; for a live chunk, what its index says right now."""
+        info = self._registered(entry)
+        if info.state != ChunkState.LIVE:
+            return info
+        opened = self._peek(entry)
+        if not isinstance(opened, OpenChunk):
+            return self._registered(entry)  # closed and sealed since the entry was read
+        rows = opened.journal.committed
+        if not rows:
+            return info
+        last = index_rows(opened.index, rows)[-1]
+        min_ns, max_ns, ordered = opened.time_range  # after the count: if they say ordered now, those rows are
+        return replace(
+            info,
+            flags=info.flags | ChunkFlag.ORDERED if ordered else info.flags,
+            rows=rows,
+            heap_bytes=int(last["offset"]) + int(last["length"]),
+            min_ns=min_ns,
+            max_ns=max_ns,
+        )
+
+    def _table(self) -> Rows:
+        """The chunk table as it stands, in one piece; the rows and times of a live chunk are not in it."""
+        count = self._chunk_count
+        if self._registry is None or not count:
+            return np.zeros(0, layout.CHUNK_SLOT)
+        return self._registry.table()
+
+    def _entries_until(self, ns: int, *, latest_only: bool = False) -> npt.NDArray[np.intp]:
+        """Entries that may hold a record received at or after `ns`, in order; `latest_only`: those that may hold the
+        latest. A feed of 10,000 parts is asked as one array, and not a slot at a time."""
+        table = self._table()
+        live = table["state"] == ChunkState.LIVE
+        closed = ~live & (table["state"] != ChunkState.TRASHED) & (table["rows"] > 0)
+        if latest_only and closed.any():
+            closed &= table["max_ns"] == table["max_ns"][closed].max()
+        return np.flatnonzero(live | (closed & (table["max_ns"] >= ns)))
+
+    def _opened(self, info: ChunkInfo) -> OpenChunk | PartChunk:
+        if info.location != Location.PART:
+            return open_chunk(self.feed, info)
+        if self._shelf is None:
+            from mdtool.storage.parts.part import PartShelf  # and with it pyarrow, which takes its time
+
+            self._shelf = PartShelf(self.feed, verify=self.verify)
+        return self._shelf.chunk(info, self.streams)
+
+    def _chunk(self, entry: int) -> OpenChunk | PartChunk:
+        """The chunk opened; the last one asked for is kept."""
+        if self._open is None or self._open[0] != entry:
+            self._open = (entry, self._reopened(entry))
+        return self._open[1]
+
+    def _peek(self, entry: int) -> OpenChunk | PartChunk:
+        """The chunk opened, without letting go of the one being read: that may be unlinked by now."""
+        if self._open is None or self._open[0] == entry:
+            return self._chunk(entry)
+        if self._peeked is None or self._peeked[0] != entry:
+            self._peeked = (entry, self._reopened(entry))
+        return self._peeked[1]
+
+    def _reopened(self, entry: int) -> OpenChunk | PartChunk:
+        for _ in range(REOPEN - 1):
+            try:
+                return self._opened(self._registered(entry))
+            except ChunkUnavailable:
+                time.sleep(0.001)  # being moved to disk, or into a part: the registry will say where to
+        return self._opened(self._registered(entry))
+
+    def _last_record(self) -> Record | None:
+        """The feed's last record as of now; None where there is none, or it is not kept."""
+        for entry in reversed(range(self._chunk_count)):
+            info = self._registered(entry)
+            if info.state == ChunkState.TRASHED:
+                return None
+            if info.state != ChunkState.LIVE and not info.rows:
+                continue
+            opened = self._peek(entry)
+            if count := opened.committed:
+                run = opened.run(count - 1)
+                return run.journal.record(count - 1 - run.start, False)
+        return None
+
+    def _signs(self) -> Signs:
+        while True:
+            lock, entry = holder(self.feed.directory), self._chunk_count - 1
+            latest = self._registered(entry) if entry >= 0 else None
+            heartbeat_ns, missing, last = None, None, None
+            mapped = self._open[1] if self._open is not None and self._open[0] == entry else None
+            if latest is not None and latest.state == ChunkState.LIVE:
+                opened = mapped
+                try:
+                    opened = self._reopened(entry)  # anew, even where it is mapped: its file may be gone
+                except ChunkUnavailable as error:
+                    missing = str(error)
+                heartbeat_ns = opened.heartbeat_ns if isinstance(opened, OpenChunk) else None
+            if missing is None or mapped is not None:
+                last = self._last_record()
+            if lock == holder(self.feed.directory):  # else a writer came or went while this looked
+                return Signs(self.feed.name, lock, latest, heartbeat_ns, missing, last)
+
+    def close(self) -> None:
+        """Let go of the feed. Records already read stay readable."""
+        self._open = self._peeked = None
+        if self._shelf is not None:
+            self._shelf.close()
+        if self._registry is not None:
+            self._registry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _registry(feed: FeedInfo) -> FeedRegistry | None:
+    """The feed's registry; None while the feed is known to the store and not yet written."""
+    try:
+        return FeedRegistry(feed.directory / "feed.bin")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""What is done to closed chunks and parts while a store is in use: sealing and retention."""

@@ -1,0 +1,187 @@
+"""Bitfinex: books by price (P0 to P4) and by order (R0), numbered over the whole connection.
+
+Rule: a frame says its channel's number, and only the connection's own announcement says what that is: routing keeps
+state. Sequences (conf flag 65536) count the frames of a connection, heartbeats too, so a loss shows over all its feeds
+and not in one; a book's own proof is its checksum (flag 131072), which comes as a frame of its own.
+
+Sources: docs.bitfinex.com "WS general", "Books", "Raw Books", "WebSocket Checksum"; www.bitfinex.com "API conf flags".
+Doubt: heartbeats of a channel are seen before its announcement; they are kept with what has no place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+
+import msgspec
+
+from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.venues.bitfinex.wire import decoder, number
+from mdtool.venues.checksum import Checksum, interleaved_amounts
+from mdtool.venues.planning import ConnectionLimits, connections
+from mdtool.venues.sequence import ConnectionRule, RisingRule, Rule
+from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Place, Reconnect
+
+FLAGS = 65536 | 131072  # SEQ_ALL, OB_CHECKSUM
+CHECKSUM = Checksum(25, interleaved_amounts)
+LENGTH = 250  # levels a side (or orders) asked for, the most there is
+LIMITS = ConnectionLimits(subscriptions=25, args=1, frame_bytes=4_096, send_interval=0.1)
+MAX_CHANNELS = 1_000  # remembered of a connection; a hostile peer must not grow the table without end
+# Assets whose code here is not the one the world knows them by.
+ALIASES = {"UST": "USDT", "UDC": "USDC", "DSH": "DASH", "IOT": "IOTA", "QTM": "QTUM", "MNA": "MANA", "ALG": "ALGO"}
+CODES = {ours: theirs for theirs, ours in ALIASES.items()}
+PERPETUAL = "F0"  # behind base and quote
+
+_SESSION = Place(None, "session")
+_OTHER = Place(None, "other")
+_ENDING = Place(None, "session", Reconnect("the venue restarts or comes out of maintenance"))
+_STREAM = re.compile(r"book-(P[0-4]|R0)(-F1)?|trades|ticker|status|candles", re.ASCII)
+_FORM = re.compile(r"[A-Z0-9.]{2,30}_[A-Z0-9.]{2,30}(_PERP)?", re.ASCII)
+_CHANNEL = re.compile(rb"\[\s*(\d{1,12})\s*,")
+_EVENT = re.compile(rb'\{\s*"event"\s*:\s*"([a-z]{1,20})"')
+_ENDS = re.compile(rb'"code"\s*:\s*(20051|20061)\b')  # stop or restart; maintenance is over, subscribe anew
+
+
+class _Subscribed(msgspec.Struct, gc=False):
+    channel: str
+    chanId: int
+    symbol: str = ""
+    key: str = ""
+    prec: str = "P0"
+    freq: str = "F0"
+
+
+class _Unsubscribed(msgspec.Struct, gc=False):
+    chanId: int
+
+
+_SUBSCRIBED = msgspec.json.Decoder(_Subscribed)
+_UNSUBSCRIBED = msgspec.json.Decoder(_Unsubscribed)
+
+
+class _Router:
+    """What the channels of one connection carry."""
+
+    def __init__(self) -> None:
+        self._channels: dict[bytes, tuple[str, str]] = {}  # number -> stream, native symbol
+
+    def route(self, payload: bytes) -> Hashable | None:
+        """(stream, native symbol) of a channel's frame; True of an event, False of one that ends the connection."""
+        channel = _CHANNEL.match(payload[:32])
+        if channel is not None:
+            return self._channels.get(channel[1])
+        event = _EVENT.match(payload[:64])
+        if event is None:
+            return None
+        if event[1] in (b"subscribed", b"unsubscribed"):
+            self._learn(payload[:2048], event[1] == b"subscribed")
+        return not (event[1] == b"info" and _ENDS.search(payload[:512]))
+
+    def _learn(self, payload: bytes, opened: bool) -> None:
+        try:
+            if not opened:
+                self._channels.pop(b"%d" % _UNSUBSCRIBED.decode(payload).chanId, None)
+                return
+            said = _SUBSCRIBED.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        stream = said.channel
+        if stream == "book":
+            stream += f"-{said.prec}" + ("" if said.freq == "F0" else f"-{said.freq}")
+        if len(self._channels) < MAX_CHANNELS:
+            self._channels[b"%d" % said.chanId] = (stream, said.symbol or said.key.partition(":")[2])
+
+
+class Bitfinex(Adapter):
+    """Bitfinex's public channels. Immutable."""
+
+    name = "bitfinex"
+    title = "Bitfinex"
+    ws_url = "wss://api-pub.bitfinex.com"
+    rest_url = "https://api-pub.bitfinex.com"
+    default_symbols: tuple[str, ...] = ("BTC_USD", "ETH_USD", "BTC_USDT", "ETH_USDT", "SOL_USD", "XRP_USD")
+    default_streams: tuple[str, ...] = ("book-P0", "trades", "ticker")
+    trade_streams: tuple[str, ...] = ("trades",)
+
+    def canonical(self, symbol: str) -> str:
+        given = symbol[1:] if symbol[:1] == "t" and symbol[1:2].isupper() else symbol
+        given = given.upper()
+        parts = re.split("[:_/-]", given)
+        if len(parts) == 1 and len(given) == 6:
+            parts = [given[:3], given[3:]]
+        if len(parts) == 2 and all(part.endswith(PERPETUAL) and len(part) > 3 for part in parts):
+            parts = [*(part.removesuffix(PERPETUAL) for part in parts), "PERP"]
+        found = "_".join(ALIASES.get(part, part) for part in parts)
+        if not _FORM.fullmatch(found):
+            shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
+            raise UnknownSymbol(f"{self.name}: {shown!r} is no symbol; expected the form BTC_USD or tBTCUSD")
+        return found
+
+    def native(self, symbol: str) -> str:
+        """ "BTC_USD" -> "tBTCUSD", "TESTBTC_TESTUSD" -> "tTESTBTC:TESTUSD", "BTC_USDT_PERP" -> "tBTCF0:USTF0"."""
+        base, quote, *perpetual = (CODES.get(part, part) for part in self.canonical(symbol).split("_"))
+        if perpetual:
+            return f"t{base}{PERPETUAL}:{quote}{PERPETUAL}"
+        return f"t{base}{quote}" if len(base) == len(quote) == 3 else f"t{base}:{quote}"
+
+    def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
+        """Raises UnknownSymbol, and UsageError for what no channel can be called."""
+        for stream in streams:
+            if not _STREAM.fullmatch(stream) or stream == "candles":
+                raise UsageError(
+                    f"{self.name}: {stream!r} is no channel; expected 'book-P0' (to P4, or R0), 'trades' or 'status'"
+                )
+        canonical = dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+        wanted = [(symbol, [self._frame(stream, symbol) for stream in dict.fromkeys(streams)]) for symbol in canonical]
+        conf = f'{{"event":"conf","flags":{FLAGS}}}'
+        return connections(wanted, lambda args, _: args[0], LIMITS, path="/ws/2", first=(conf,))
+
+    def _frame(self, stream: str, symbol: str) -> str:
+        native = self.native(symbol)
+        channel, _, form = stream.partition("-")
+        if channel == "book":
+            prec, _, freq = form.partition("-")
+            return (
+                f'{{"event":"subscribe","channel":"book","symbol":"{native}","prec":"{prec}","freq":"{freq or "F0"}",'
+                f'"len":"{LENGTH}"}}'
+            )
+        if channel == "status":
+            return f'{{"event":"subscribe","channel":"status","key":"deriv:{native}"}}'
+        return f'{{"event":"subscribe","channel":"{channel}","symbol":"{native}"}}'
+
+    def router(self) -> _Router:
+        return _Router()
+
+    def place(self, key: Hashable) -> Place:
+        if key is True:
+            return _SESSION
+        if key is False:
+            return _ENDING
+        if not (isinstance(key, tuple) and len(key) == 2):
+            return _OTHER
+        stream, native = key
+        if not isinstance(stream, str) or not isinstance(native, str) or not _STREAM.fullmatch(stream):
+            return _OTHER
+        if stream == "status" and not native.startswith("t"):  # "liq:global": of all symbols at once
+            return Place(None, "liquidations")
+        try:
+            return Place(self.canonical(native), stream)
+        except UnknownSymbol:
+            return _OTHER
+
+    def decoder(self, stream: str) -> Decoder:
+        return decoder(stream)
+
+    def rule(self, stream: str) -> Rule | None:
+        return RisingRule() if self.is_book(stream) or stream == "trades" else None
+
+    def connection_rule(self) -> ConnectionRule | None:
+        return ConnectionRule(number)
+
+    def is_book(self, stream: str) -> bool:
+        return stream.startswith("book-")
+
+    def traits(self, stream: str) -> BookTraits:
+        if stream.startswith("book-R0"):
+            return BookTraits(by_order=True)
+        return BookTraits(checksum=CHECKSUM)

@@ -1,0 +1,328 @@
+"""Bybit v5, its spot, linear and inverse markets: one class, and what differs as data.
+
+Rule: of a book, u steps by one within its topic; a whole book on the stream replaces all before it, and one with u 1
+says that the service was restarted. The cross sequence only rises.
+
+Sources: bybit-exchange.github.io/docs/v5 "Orderbook", "Full Orderbook" (whose numbered procedure is the only place that
+says u is consecutive), "Trade", "Ticker", "All Liquidation", "System Status", "Connect".
+No capture of this venue was at hand: all here rests on the documentation, on messages in its form. Unproven: that u
+steps by one in depths other than full; that levels falling out of the depth are deleted (they are cut off here either
+way); whether spot's trade ids leave any out (they are only told apart); whether orderbook.1 sends deltas.
+orderbook.full came in 2026-07: changes only, beside a whole book by REST. No answer of that was at hand either.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import FRIDAY, monthrange, weekday
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Update
+from mdtool.venues.bybit.wire import decoder
+from mdtool.venues.planning import ConnectionLimits, connections
+from mdtool.venues.sequence import BookSteps, RecentRule, RestartRule, RisingRule, Rule, Verdict
+from mdtool.venues.symbols import JoinedSymbols
+from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place
+
+BEAT = Heartbeat(20.0, '{"op":"ping"}')
+MAX_TOPIC = 48  # characters; with quotes and comma, 400 of them stay below the 21,000 a connection may subscribe to
+SUBSCRIPTIONS = 400
+FULL = "orderbook.full"
+STATUS = "system.status"
+STATUS_PATH = "/v5/public/misc/status"
+
+_SESSION = Place(None, "session")
+_OTHER = Place(None, "other")
+_PING = Place(None, "ping")
+_STREAM = re.compile(r"[A-Za-z]{1,20}(\.[A-Za-z0-9]{1,12}){0,2}", re.ASCII)
+_BOOK = re.compile(r"orderbook\.(\d{1,4})", re.ASCII)
+_USUAL = b'{"topic":"'
+_TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_./-]{1,64})"')
+_ANSWER = re.compile(rb'"(?:success|op|ret_msg|retMsg)"\s*:')
+_PONG = re.compile(rb'"(?:ret_msg|op)"\s*:\s*"pong"')
+
+_DATED = re.compile(r"(.+)_(\d\d)(\d\d)(\d\d)", re.ASCII)
+_DAY = re.compile(r"(.+)-(\d{1,2})([A-Z]{3})(\d\d)", re.ASCII)
+_QUARTER = re.compile(r"(.+USD)([FGHJKMNQUVXZ])(\d\d)", re.ASCII)
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_LETTERS = "FGHJKMNQUVXZ"  # a delivery month's, of futures everywhere
+
+# fmt: off
+SPOT_QUOTES = (
+    "USDT", "USDC", "USDE", "USD1", "USDR", "USDQ", "DAI", "BTC", "ETH", "SOL", "MNT", "BRZ", "EUR", "EURC", "GBP",
+    "TRY", "BRL", "PLN", "AED",
+)
+LIQUID = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT", "PENGU_USDT")
+# fmt: on
+
+
+class LinearSymbols:
+    """BTCUSDT and BTCPERP (quoted in USDC) are perpetuals, BTC_USDT and BTC_USDC; BTCUSDT-26DEC25 and BTC-26DEC25 are
+    futures, BTC_USDT_251226 and BTC_USDC_251226."""
+
+    def __init__(self, venue: str) -> None:
+        self._venue = venue
+        self._joined = JoinedSymbols(venue, ("USDT", "USDC"))
+
+    def canonical(self, symbol: str) -> str:
+        given = symbol.upper()
+        if day := _DAY.fullmatch(given):
+            base, number, month, year = day.groups()
+            if month not in _MONTHS:
+                raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; {month} is no month")
+            delivery = _date(self._venue, symbol, int(year), _MONTHS.index(month) + 1, int(number))
+            pair = base if base.endswith("USDT") and len(base) > 4 else base + "USDC"
+            return f"{self._joined.canonical(pair)}_{delivery:%y%m%d}"
+        if given.endswith("PERP") and len(given) > 4 and "_" not in given:
+            given = given[:-4] + "USDC"
+        found = self._joined.canonical(given)
+        if dated := _DATED.fullmatch(found):
+            _date(self._venue, symbol, int(dated[2]), int(dated[3]), int(dated[4]))
+        elif found.endswith("_PERP"):
+            raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; a perpetual is written BTC_USDT")
+        return found
+
+    def native(self, symbol: str) -> str:
+        found = self.canonical(symbol)
+        dated = _DATED.fullmatch(found)
+        pair = dated[1] if dated else found
+        base, _, quote = pair.partition("_")
+        if dated:
+            day = f"{int(dated[4])}{_MONTHS[int(dated[3]) - 1]}{dated[2]}"
+            return f"{base}USDT-{day}" if quote == "USDT" else f"{base}-{day}"
+        return base + ("USDT" if quote == "USDT" else "PERP")
+
+
+class InverseSymbols:
+    """BTCUSD is the perpetual, BTC_USD; BTCUSDZ25 a future: month letter and year, delivered on the month's last
+    Friday, so BTC_USD_251226."""
+
+    def __init__(self, venue: str) -> None:
+        self._venue = venue
+        self._joined = JoinedSymbols(venue, ("USD",))
+
+    def canonical(self, symbol: str) -> str:
+        given = symbol.upper()
+        if quarter := _QUARTER.fullmatch(given):
+            delivery = _last_friday(int(quarter[3]), _LETTERS.index(quarter[2]) + 1)
+            return f"{self._joined.canonical(quarter[1])}_{delivery:%y%m%d}"
+        found = self._joined.canonical(given)
+        if dated := _DATED.fullmatch(found):
+            year, month, day = (int(part) for part in dated.groups()[1:])
+            delivery = _date(self._venue, symbol, year, month, day)
+            if delivery != _last_friday(year, month):
+                raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; futures end on a month's last Friday")
+        elif found.endswith("_PERP"):
+            raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; a perpetual is written BTC_USD")
+        return found
+
+    def native(self, symbol: str) -> str:
+        found = self.canonical(symbol)
+        dated = _DATED.fullmatch(found)
+        if dated is None:
+            return found.replace("_", "")
+        return f"{dated[1].replace('_', '')}{_LETTERS[int(dated[3]) - 1]}{dated[2]}"
+
+
+def _date(venue: str, symbol: str, year: int, month: int, day: int) -> date:
+    try:
+        return date(2000 + year, month, day)
+    except ValueError:
+        raise UnknownSymbol(f"{venue}: {symbol!r} is no symbol; it names no day") from None
+
+
+def _last_friday(year: int, month: int) -> date:
+    days = monthrange(2000 + year, month)[1]
+    return date(2000 + year, month, days - (weekday(2000 + year, month, days) - FRIDAY) % 7)
+
+
+class BookRule(RestartRule):
+    """The chain of u, and beside it the cross sequence: a change that is older by it is to be discarded."""
+
+    def __init__(self) -> None:
+        super().__init__(BookSteps(drops_equal=True, overlap=False))
+
+    def reset(self) -> None:
+        super().reset()
+        self._cross = UNKNOWN
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, BookUpdate):
+            return Verdict.UNVERIFIABLE
+        before, cross = self.last, message.cross_seq
+        follows = not message.snapshot and before is not None and message.last_seq > before
+        if follows and UNKNOWN < cross < self._cross:
+            return Verdict.OUT_OF_ORDER  # full orderbook, step 2: seq has decreased, discard the packet
+        verdict = super().judge(message)
+        if verdict in (Verdict.APPLY, Verdict.GAP, Verdict.RESET):
+            self._cross = max(cross, self._cross)
+        return verdict
+
+
+class FullRule(BookRule):
+    """orderbook.full: u 1 comes with a change, not with a whole book, so what is there is worth nothing any more."""
+
+    def judge(self, message: Message) -> Verdict:
+        verdict = super().judge(message)
+        return Verdict.GAP if verdict is Verdict.RESET else verdict
+
+    def bridge(self, snapshot: Update, update: Update) -> Verdict:
+        if isinstance(snapshot, BookUpdate) and isinstance(update, BookUpdate):
+            cross = snapshot.cross_seq
+            # Step 4: one seq under two u, ask again. (Either may have begun u anew; seq tells that they are one state.)
+            if UNKNOWN < cross == update.cross_seq and snapshot.last_seq != update.last_seq:
+                return Verdict.GAP
+        return super().bridge(snapshot, update)
+
+
+class BestRule(RisingRule):
+    """orderbook.1: after three seconds without a change the same u comes again, under a later time. How many u lie
+    between two of them is not documented."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ns = 0
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, Quote | Update):
+            return Verdict.UNVERIFIABLE
+        before, ns = self.last, self._ns
+        number = message.seq if isinstance(message, Quote) else message.last_seq
+        if before is not None and number == before and message.venue_ns > ns:
+            self._ns = message.venue_ns
+            return Verdict.KEEPALIVE
+        if before is not None and number == 1 != before:
+            self.last = number
+            self._ns = message.venue_ns
+            return Verdict.RESET
+        verdict = super().judge(message)
+        if verdict is Verdict.APPLY:
+            self._ns = message.venue_ns
+        return verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One market."""
+
+    name: str
+    title: str
+    path: str
+    default_symbols: tuple[str, ...]
+    args: int  # topics a request may name
+
+
+SPOT = Spec("bybit", "Bybit spot", "/v5/public/spot", LIQUID, 10)
+LINEAR = Spec("bybit-linear", "Bybit linear perpetuals and futures", "/v5/public/linear", LIQUID, 100)
+INVERSE = Spec(
+    "bybit-inverse", "Bybit inverse perpetuals and futures", "/v5/public/inverse",
+    ("BTC_USD", "ETH_USD", "SOL_USD", "XRP_USD"), 100,
+)  # fmt: skip
+
+
+class Bybit(Adapter):
+    """A market of Bybit. Immutable."""
+
+    ws_url = "wss://stream.bybit.com"
+    rest_url = "https://api.bybit.com"
+    default_streams: tuple[str, ...] = ("orderbook.50", "publicTrade", "orderbook.1")
+    trade_streams: tuple[str, ...] = ("publicTrade",)
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.title = spec.title
+        self.default_symbols = spec.default_symbols
+        if spec is INVERSE:
+            self._symbols = InverseSymbols(spec.name)
+        else:
+            self._symbols = LinearSymbols(spec.name) if spec is LINEAR else JoinedSymbols(spec.name, SPOT_QUOTES)
+
+    def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
+        """Raises UnknownSymbol, and UsageError for what no topic can be called. The system's status is a connection of
+        its own, which carries no symbol."""
+        for stream in streams:
+            if not _STREAM.fullmatch(stream):
+                raise UsageError(f"{self.name}: {stream!r} is no topic; expected the form of 'orderbook.50'")
+        topics = [stream for stream in dict.fromkeys(streams) if stream != STATUS]
+        wanted = []
+        for symbol in dict.fromkeys(self.canonical(symbol) for symbol in symbols):
+            args = [f"{stream}.{self.native(symbol)}" for stream in topics]
+            if any(len(arg) > MAX_TOPIC for arg in args):
+                raise UsageError(f"{self.name}: {max(args, key=len)!r} is longer than any topic")
+            wanted.append((symbol, [f'"{arg}"' for arg in args]))
+        limits = ConnectionLimits(SUBSCRIPTIONS, self.spec.args, 16_000, 0.25)
+        made = connections(
+            wanted if topics else [], lambda args, _: _frame("subscribe", args), limits,
+            path=self.spec.path, heartbeat=BEAT,
+        )  # fmt: skip
+        if STATUS in streams:
+            made += (Connection(STATUS_PATH, (_frame("subscribe", [f'"{STATUS}"']),), (), heartbeat=BEAT),)
+        return made
+
+    def route(self, payload: bytes) -> Hashable | None:
+        """The topic (bytes); True of an answer, False of a pong."""
+        if payload.startswith(_USUAL):
+            end = payload.find(b'"', 10, 10 + 64)
+            return payload[10:end] if end > 10 else None
+        head = payload[:512]
+        found = _TOPIC.search(head) or _TOPIC.search(payload[-256:])
+        if found is not None:
+            return found[1]
+        if _ANSWER.search(head):
+            return _PONG.search(head) is None
+        return None
+
+    def place(self, key: Hashable) -> Place:
+        if key is True:
+            return _SESSION
+        if key is False:
+            return _PING
+        if not isinstance(key, bytes):
+            return _OTHER
+        try:
+            topic = key.decode("ascii")
+            if topic == STATUS:
+                return Place(None, STATUS)
+            stream, _, native = topic.rpartition(".")
+            if not _STREAM.fullmatch(stream):
+                return _OTHER
+            return Place(self.canonical(native), stream)
+        except (UnicodeDecodeError, UnknownSymbol):
+            return _OTHER
+
+    def decoder(self, stream: str) -> Decoder:
+        return decoder("orderbook" if self.is_book(stream) else stream, stream)
+
+    def rule(self, stream: str) -> Rule | None:
+        if stream == FULL:
+            return FullRule()
+        if self.is_book(stream):
+            return BookRule()
+        if stream == "orderbook.1":
+            return BestRule()
+        return RecentRule() if stream == "publicTrade" else None
+
+    def is_book(self, stream: str) -> bool:
+        return stream == FULL or (stream != "orderbook.1" and _BOOK.fullmatch(stream) is not None)
+
+    def traits(self, stream: str) -> BookTraits:
+        depth = _BOOK.fullmatch(stream)
+        return BookTraits(depth=int(depth[1]) if depth else None)
+
+    def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
+        if stream != FULL:
+            return None
+        category = self.spec.path.rpartition("/")[2]
+        return HttpRequest("GET", f"/v5/market/full_orderbook?category={category}&symbol={self.native(symbol)}")
+
+    def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
+        args = [f'"{stream}.{self.native(symbol)}"']
+        return _frame("unsubscribe", args), _frame("subscribe", args)
+
+
+def _frame(op: str, args: Sequence[str]) -> str:
+    return f'{{"op":"{op}","args":[{",".join(args)}]}}'

@@ -1,0 +1,239 @@
+"""Deribit: perpetuals, futures, options and spot, over JSON-RPC.
+
+Rule: a book's first message is the whole of it; every later one names the change_id it follows.
+
+Sources: docs.deribit.com "book.(instrument_name).(interval)", "trades...", "ticker...", "quote...", "perpetual...",
+"instrument.state...", "platform_state", "public/set_heartbeat", "Connection management", "Rate limits", and the naming
+of instruments. `raw` channels need a login since 2021; without one 100ms is the finest, so that is the default. The
+capture at hand is of raw books and tickers of options; it holds no trade, so that trade_seq leaves none out, and the
+`liquidation` mark of a trade, rest on the documentation alone. Combos have no symbol here: their prices may be below 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from datetime import date
+
+from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.model import Message, Quote
+from mdtool.venues.decoding import other, strict
+from mdtool.venues.deribit.wire import DECODERS
+from mdtool.venues.planning import ConnectionLimits, connections
+from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, Rule, TimeRule, Verdict
+from mdtool.venues.venue import Adapter, Connection, Decoder, Place, Reply
+
+CONNECTIONS = 32  # of an address, REST requests under way among them
+# 500 channels a request were accepted in practice; how many a connection may have is not published. A subscription
+# costs 3,000 credits of 10,000 a second.
+LIMITS = ConnectionLimits(subscriptions=400, args=100, frame_bytes=16_000, send_interval=0.4)
+HEARTBEAT = 30  # seconds; the venue takes none below 10
+MAX_CHANNEL = 120  # bytes
+
+_SET_HEARTBEAT = f'{{"jsonrpc":"2.0","id":0,"method":"public/set_heartbeat","params":{{"interval":{HEARTBEAT}}}}}'
+_TEST = '{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}'
+_SESSION = Place(None, "session")
+_OTHER = Place(None, "other")
+_PING = Place(None, "ping")
+_PROVE = Place(None, "ping", Reply(_TEST))  # unanswered, the venue cuts the connection
+
+_USUAL = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'
+_NOTICE = re.compile(rb'"method"\s*:\s*"(subscription|heartbeat)"')
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"([A-Za-z0-9_.-]{1,120})"')
+_TEST_REQUEST = re.compile(rb'"type"\s*:\s*"test_request"')
+_ANSWER = re.compile(rb'"(?:result|error)"\s*:')
+_INSTRUMENT = re.compile(rb'"instrument_name"\s*:\s*"([A-Za-z0-9_-]{1,60})"')
+_STATES = b"instrument.state."
+
+# A stream is a channel without its instrument, which stands behind these words.
+_OF_INSTRUMENT = ("book", "ticker", "incremental_ticker", "quote", "trades", "perpetual", "chart.trades")
+_STREAM = re.compile(
+    rf"(?:{'|'.join(re.escape(word) for word in _OF_INSTRUMENT)})(?:\.[A-Za-z0-9_]{{1,12}}){{0,3}}"
+    r"|platform_state|instrument\.state\.[a-z_]{1,16}\.[A-Za-z]{1,8}",
+    re.ASCII,
+)
+_CHAINED = re.compile(r"book\.(raw|100ms|agg2)", re.ASCII)  # book.none.10.100ms ... are partial books without a chain
+_NUMBERED = re.compile(r"trades\.(raw|100ms|agg2)", re.ASCII)
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_PAIR = r"([A-Z0-9]{2,12})(?:_([A-Z0-9]{2,12}))?"
+_SPOT = re.compile(r"([A-Z0-9]{2,12})_([A-Z0-9]{2,12})", re.ASCII)
+_PERPETUAL = re.compile(rf"{_PAIR}-PERPETUAL", re.ASCII)
+_DATED = re.compile(rf"{_PAIR}-(\d{{1,2}})([A-Z]{{3}})(\d\d)(?:-(\d{{1,9}}(?:D\d{{1,9}})?)-([CP]))?", re.ASCII)
+_CANONICAL = re.compile(
+    r"([A-Z0-9]{2,12})_([A-Z0-9]{2,12})_(?:(PERP)|(\d\d)(\d\d)(\d\d)(?:_(\d{1,9}(?:\.\d{1,9})?)_([CP]))?)", re.ASCII
+)
+
+
+class TickerRule(TimeRule):
+    """A ticker says several things under one time: its quote stands for all."""
+
+    def judge(self, message: Message) -> Verdict:
+        return super().judge(message) if isinstance(message, Quote) else Verdict.UNVERIFIABLE
+
+
+class Deribit(Adapter):
+    """Deribit's public channels. Immutable."""
+
+    name = "deribit"
+    title = "Deribit"
+    ws_url = "wss://www.deribit.com"
+    rest_url = "https://www.deribit.com"
+    default_symbols: tuple[str, ...] = ("BTC_USD_PERP", "ETH_USD_PERP", "SOL_USDC_PERP", "XRP_USDC_PERP")
+    default_streams: tuple[str, ...] = ("book.100ms", "trades.100ms", "quote")
+    trade_streams: tuple[str, ...] = ("trades.100ms", "trades.raw", "trades.agg2")
+
+    def canonical(self, symbol: str) -> str:
+        """BTC-PERPETUAL is BTC_USD_PERP, ETH-9APR21-1950-C ETH_USD_210409_1950_C, XRP_USDC-27JUN25-0d55-P
+        XRP_USDC_250627_0.55_P, BTC_USDC (spot) itself: an instrument that names no quote is in USD."""
+        given = symbol.upper()
+        if found := _PERPETUAL.fullmatch(given):
+            return f"{found[1]}_{found[2] or 'USD'}_PERP"
+        if found := _DATED.fullmatch(given):
+            base, quote, day, month, year, strike, kind = found.groups()
+            if month in _MONTHS and (delivery := _date(int(year), _MONTHS.index(month) + 1, int(day))):
+                option = f"_{strike.replace('D', '.')}_{kind}" if strike else ""
+                return f"{base}_{quote or 'USD'}_{delivery:%y%m%d}{option}"
+        elif found := _CANONICAL.fullmatch(given):
+            if found[3] or _date(int(found[4]), int(found[5]), int(found[6])):
+                return given
+        elif _SPOT.fullmatch(given.replace("/", "_")):
+            return given.replace("/", "_")
+        shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
+        raise UnknownSymbol(
+            f"{self.name}: {shown!r} is no symbol; expected the form BTC_USD_PERP, BTC_USD_251226, "
+            f"BTC_USD_251226_100000_C or BTC_USDC"
+        )
+
+    def native(self, symbol: str) -> str:
+        canonical = self.canonical(symbol)
+        found = _CANONICAL.fullmatch(canonical)
+        if found is None:
+            return canonical
+        base, quote, perpetual, year, month, day, strike, kind = found.groups()
+        pair = base if quote == "USD" else f"{base}_{quote}"
+        if perpetual:
+            return f"{pair}-PERPETUAL"
+        option = f"-{strike.replace('.', 'd')}-{kind}" if strike else ""
+        return f"{pair}-{int(day)}{_MONTHS[int(month) - 1]}{year}{option}"
+
+    def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
+        """Raises UnknownSymbol, and UsageError for what no channel can be called, or for more connections than an
+        address may have. Channels of no instrument go with the first one's."""
+        for stream in streams:
+            if not _STREAM.fullmatch(stream):
+                raise UsageError(f"{self.name}: {stream!r} is no channel; expected the form of 'book.100ms' or 'quote'")
+        of_all = [stream for stream in dict.fromkeys(streams) if _word(stream) is None]
+        of_each = [stream for stream in dict.fromkeys(streams) if _word(stream) is not None]
+        wanted: list[tuple[str, list[str]]] = []
+        for symbol in dict.fromkeys(self.canonical(symbol) for symbol in symbols):
+            channels = [self._channel(stream, symbol) for stream in of_each] + ([] if wanted else of_all)
+            wanted.append((symbol, [f'"{channel}"' for channel in channels]))
+        made = connections(
+            wanted, lambda args, number: _frame("subscribe", args, number), LIMITS, path="/ws/api/v2",
+            first=(_SET_HEARTBEAT,),
+        )  # fmt: skip
+        if len(made) > CONNECTIONS:
+            raise UsageError(
+                f"{self.name}: {len(made)} connections, and the venue takes {CONNECTIONS} of an address; name fewer "
+                f"symbols or streams"
+            )
+        return made
+
+    def _channel(self, stream: str, symbol: str) -> str:
+        word = _word(stream)
+        assert word is not None
+        return f"{word}.{self.native(symbol)}{stream[len(word) :]}"
+
+    def route(self, payload: bytes) -> Hashable | None:
+        """The channel (bytes), with the instrument beside it where the channel is of many; True of an answer, False of
+        a heartbeat, () of one that wants an answer."""
+        if payload.startswith(_USUAL):
+            start = len(_USUAL)
+            end = payload.find(b'"', start, start + MAX_CHANNEL)
+            channel = payload[start:end] if end > start else None
+        else:
+            notice = _NOTICE.search(payload[:256]) or _NOTICE.search(payload[-256:])
+            if notice is None:
+                return True if _ANSWER.search(payload[:512]) or _ANSWER.search(payload[-256:]) else None
+            if notice[1] == b"heartbeat":
+                return () if _TEST_REQUEST.search(payload[:512]) else False
+            named = _CHANNEL.search(payload[:512]) or _CHANNEL.search(payload[-256:])
+            channel = named[1] if named else None
+        if channel is not None and channel.startswith(_STATES):
+            instrument = _INSTRUMENT.search(payload)
+            return (channel, instrument[1]) if instrument else channel
+        return channel
+
+    def place(self, key: Hashable) -> Place:
+        if key is True:
+            return _SESSION
+        if key is False:
+            return _PING
+        if key == ():
+            return _PROVE
+        try:
+            if isinstance(key, tuple):
+                channel, native = (part.decode("ascii") for part in key)
+                return Place(self.canonical(native), channel)
+            if not isinstance(key, bytes) or not key:
+                return _OTHER
+            return self._of_channel(key.decode("ascii"))
+        except (UnicodeDecodeError, UnknownSymbol, AttributeError, ValueError):
+            return _OTHER
+
+    def _of_channel(self, channel: str) -> Place:
+        word = _word(channel)
+        if word is None:
+            return Place(None, channel) if _CHANNEL_NAME.fullmatch(channel) else _OTHER
+        native, dot, rest = channel[len(word) + 1 :].partition(".")
+        try:
+            symbol = self.canonical(native)
+        except UnknownSymbol:  # of a kind and a currency: trades.future.BTC.100ms
+            return Place(None, channel) if _CHANNEL_NAME.fullmatch(channel) else _OTHER
+        stream = word + dot + rest
+        return Place(symbol, stream) if _STREAM.fullmatch(stream) else _OTHER
+
+    def decoder(self, stream: str) -> Decoder:
+        if self.is_book(stream):
+            return strict(stream, DECODERS["book"])
+        word = "instrument.state" if stream.startswith("instrument.state.") else stream.partition(".")[0]
+        decode = DECODERS.get(word) if word != "book" else None
+        return other(stream) if decode is None else strict(stream, decode)
+
+    def rule(self, stream: str) -> Rule | None:
+        if self.is_book(stream):
+            return ContiguousRule(BookSteps(drops_equal=True, overlap=False))
+        if _NUMBERED.fullmatch(stream):
+            return IdRule()
+        return TickerRule() if stream.partition(".")[0] in ("ticker", "quote") else None
+
+    def is_book(self, stream: str) -> bool:
+        return _CHAINED.fullmatch(stream) is not None
+
+    def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
+        args = [f'"{self._channel(stream, symbol)}"']
+        return _frame("unsubscribe", args, 0), _frame("subscribe", args, 0)
+
+
+_CHANNEL_NAME = re.compile(r"[a-z_]{1,40}(\.[A-Za-z0-9_-]{1,40}){0,4}", re.ASCII)
+
+
+def _word(channel: str) -> str | None:
+    """The word an instrument's name stands behind in a channel; None of a channel that has none."""
+    for word in _OF_INSTRUMENT:
+        if channel == word or channel.startswith(word + "."):
+            return word
+    return None
+
+
+def _date(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(2000 + year, month, day)
+    except ValueError:
+        return None
+
+
+def _frame(method: str, channels: Sequence[str], number: int) -> str:
+    params = f'{{"channels":[{",".join(channels)}]}}'
+    return f'{{"jsonrpc":"2.0","id":{number},"method":"public/{method}","params":{params}}}'

@@ -1,0 +1,303 @@
+"""Hyperliquid: perpetuals, those of builders' own exchanges, and spot pairs.
+
+Rule: every l2Book message is the whole visible book, 20 levels a side; nothing numbers them, so a lost one cannot be
+seen, only that a time does not fall.
+
+Sources: hyperliquid.gitbook.io "Websocket", "Subscriptions", "Timeouts and heartbeats", "Rate limits and user limits".
+Doubts: connections are limited to 10 in one edition of "Rate limits" and to 100 in an older one; the numbers of a
+context are numbers in the documentation and text on the wire, and are read either way; liquidations are told only to
+the users concerned, and a status of instruments is not sent at all. Trades carry a hash as their id, which tells them
+apart and says nothing of their order; on subscribing the venue sends the latest ones again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+
+import msgspec
+
+from mdtool.errors import UnknownSymbol, UsageError, WireError
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Message, Quote, Side, Trade
+from mdtool.venues.decoding import Id, Ms, number_text, other, signed_text, strict
+from mdtool.venues.planning import ConnectionLimits, connections
+from mdtool.venues.sequence import RecentRule, Rule, TimeRule, Verdict
+from mdtool.venues.venue import Adapter, Connection, Decoder, Heartbeat, Place
+
+BEAT = Heartbeat(50.0, '{"method":"ping"}')  # the venue cuts a connection to which it sent nothing for 60 s
+SUBSCRIPTIONS = 1_000  # an address may have, over all of its connections
+# One subscription a frame; 2,000 frames a minute from an address, whose connections (up to 4 here) share them.
+LIMITS = ConnectionLimits(subscriptions=250, args=1, frame_bytes=4_096, send_interval=0.15)
+LEVEL = ("px", "sz")
+_ABSENT = msgspec.Raw()
+_NONE = (b"", b"null")
+
+_SESSION = Place(None, "session")
+_OTHER = Place(None, "other")
+_PING = Place(None, "ping")
+_STREAM = re.compile(r"l2Book|trades|bbo|activeAssetCtx|candle\.\d{1,2}[mhdwM]", re.ASCII)
+_CHANNEL = re.compile(rb'\{\s*"channel"\s*:\s*"([A-Za-z0-9]{1,32})"')
+_COIN = re.compile(rb'"coin"\s*:\s*"([A-Za-z0-9:@/._-]{1,40})"')
+_CANDLE = re.compile(rb'"s"\s*:\s*"([A-Za-z0-9:@/._-]{1,40})"\s*,\s*"i"\s*:\s*"(\d{1,2}[mhdwM])"')
+_HELLO = b"Websocket connection established."  # plain text, before anything else
+_CONTEXTS = {"activeAssetCtx", "activeSpotAssetCtx"}  # one subscription, named by the kind of coin in the answer
+_HEAD = 512  # bytes in which a message has named its coin; l2Book's begins with it
+
+_PERP = re.compile(r"[A-Z0-9]{1,20}", re.ASCII)
+_BUILT = re.compile(r"([A-Z0-9]{1,10}):([A-Z0-9]{1,20})", re.ASCII)
+_NAMED_SPOT = {"PURR_USDC": "PURR/USDC"}  # the one pair the venue calls by its name
+_THOUSANDS = ("PEPE", "SHIB", "BONK", "FLOKI", "LUNC", "DOGS", "NEIRO")  # coins traded by the thousand: kPEPE
+
+
+class _Level(msgspec.Struct, gc=False):
+    px: str
+    sz: str
+
+
+class _Book(msgspec.Struct, gc=False):
+    time: Ms
+    levels: tuple[msgspec.Raw, msgspec.Raw]
+
+
+class _Trade(msgspec.Struct, gc=False):
+    px: str
+    side: str
+    sz: str
+    tid: Id
+    time: Ms
+
+
+class _Best(msgspec.Struct, gc=False):
+    time: Ms
+    bbo: tuple[_Level | None, _Level | None]
+
+
+class _Context(msgspec.Struct, gc=False):
+    markPx: msgspec.Raw = _ABSENT
+    oraclePx: msgspec.Raw = _ABSENT
+    funding: msgspec.Raw = _ABSENT
+
+
+class _Asset(msgspec.Struct, gc=False):
+    ctx: _Context
+
+
+class _BookMessage(msgspec.Struct, gc=False):
+    data: _Book
+
+
+class _TradesMessage(msgspec.Struct, gc=False):
+    data: list[_Trade]
+
+
+class _BestMessage(msgspec.Struct, gc=False):
+    data: _Best
+
+
+class _AssetMessage(msgspec.Struct, gc=False):
+    data: _Asset
+
+
+_BOOK = msgspec.json.Decoder(_BookMessage)
+_TRADES = msgspec.json.Decoder(_TradesMessage)
+_BEST = msgspec.json.Decoder(_BestMessage)
+_ASSET = msgspec.json.Decoder(_AssetMessage)
+_NOTHING = _Level("0", "0")
+
+
+def _book(payload: bytes) -> Sequence[Message]:
+    book = _BOOK.decode(payload).data
+    bids, asks = book.levels
+    return (
+        BookUpdate(book.time * 1_000_000, UNKNOWN, UNKNOWN, UNKNOWN, bids, asks, True, True, None, LEVEL),
+    )  # fmt: skip
+
+
+def _side(word: str) -> Side:
+    """Of the aggressor: B bought, A sold."""
+    if word == "B":
+        return Side.BID
+    if word == "A":
+        return Side.ASK
+    raise WireError(f"side {word[:20]!r}, expected B or A")
+
+
+def _trades(payload: bytes) -> Sequence[Message]:
+    return [
+        Trade(trade.time * 1_000_000, trade.tid, trade.px, trade.sz, _side(trade.side))
+        for trade in _TRADES.decode(payload).data
+    ]
+
+
+def _best(payload: bytes) -> Sequence[Message]:
+    best = _BEST.decode(payload).data
+    bid, ask = (level or _NOTHING for level in best.bbo)
+    return (Quote(best.time * 1_000_000, UNKNOWN, bid.px, bid.sz, ask.px, ask.sz),)
+
+
+def _price(raw: msgspec.Raw) -> str:
+    return "" if bytes(raw) in _NONE else number_text(raw)
+
+
+def _context(payload: bytes) -> Sequence[Message]:
+    """Mark, oracle and the funding rate of the hour; the message has no time."""
+    context = _ASSET.decode(payload).data.ctx
+    rate = ""
+    if bytes(context.funding) not in _NONE:
+        negative, rate = signed_text(context.funding)
+        rate = f"-{rate}" if negative else rate
+    return (Funding(NO_TIME, _price(context.markPx), _price(context.oraclePx), rate),)
+
+
+_DECODERS: dict[str, Callable[[bytes], Sequence[Message]]] = {
+    "l2Book": _book,
+    "trades": _trades,
+    "bbo": _best,
+    "activeAssetCtx": _context,
+}
+
+
+class BookRule(TimeRule):
+    """Whole books by their time. The one sent on subscribing comes once more with the first push where no block was
+    between: that repeat is a sign of life, any later one a duplicate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._judged = 0
+
+    def judge(self, message: Message) -> Verdict:
+        if not isinstance(message, BookUpdate):
+            return Verdict.UNVERIFIABLE
+        self._judged += 1
+        if self.last is not None and message.venue_ns < self.last:
+            return Verdict.OUT_OF_ORDER
+        verdict = super().judge(message)
+        return Verdict.KEEPALIVE if verdict is Verdict.STALE and self._judged == 2 else verdict
+
+    def reset(self) -> None:
+        super().reset()
+        self._judged = 0
+
+
+class Hyperliquid(Adapter):
+    """Hyperliquid's public subscriptions. Immutable."""
+
+    name = "hyperliquid"
+    title = "Hyperliquid"
+    ws_url = "wss://api.hyperliquid.xyz"
+    rest_url = "https://api.hyperliquid.xyz"
+    default_symbols: tuple[str, ...] = ("BTC_USD", "ETH_USD", "SOL_USD", "HYPE_USD", "XRP_USD")
+    default_streams: tuple[str, ...] = ("l2Book", "trades", "bbo")
+    trade_streams: tuple[str, ...] = ("trades",)
+
+    def canonical(self, symbol: str) -> str:
+        """Perpetuals are margined in USDC and quoted in USD: "BTC" is BTC_USD, "kPEPE" KPEPE_USD, and "xyz:TSLA", on a
+        builder's exchange, XYZ.TSLA_USD. Spot is numbered by the venue: "@107" is SPOT_107, whatever it is quoted in,
+        and "PURR/USDC" PURR_USDC. Raises UnknownSymbol."""
+        given = symbol.upper()
+        if given.startswith("@"):
+            given = f"SPOT_{given[1:] or '@'}"
+        pair = given.replace("/", "_").replace("-", "_")
+        if pair in _NAMED_SPOT:
+            return pair
+        base, _, quote = pair.partition("_")
+        if base == "SPOT" and quote.isascii() and quote.isdigit() and len(quote) <= 6 and str(int(quote)) == quote:
+            return pair
+        built = _BUILT.fullmatch(base.replace(".", ":", 1))
+        if quote in ("", "USD") and (built or _PERP.fullmatch(base)):
+            return f"{built[1]}.{built[2]}_USD" if built else f"{base}_USD"
+        shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
+        raise UnknownSymbol(
+            f"{self.name}: {shown!r} is no symbol; expected a perpetual, BTC_USD, or a spot pair, SPOT_107"
+        )
+
+    def native(self, symbol: str) -> str:
+        """The coin. The venue's case matters: builders' names are small, and coins by the thousand have a small k."""
+        found = self.canonical(symbol)
+        if found in _NAMED_SPOT:
+            return _NAMED_SPOT[found]
+        base, _, quote = found.partition("_")
+        if base == "SPOT" and quote != "USD":
+            return f"@{quote}"
+        dex, dot, coin = base.rpartition(".")
+        if dot:
+            return f"{dex.lower()}:{coin}"
+        return "k" + coin[1:] if coin[0] == "K" and coin[1:] in _THOUSANDS else coin
+
+    def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
+        """Raises UnknownSymbol, and UsageError for what is no subscription, or for more than an address may have."""
+        for stream in streams:
+            if not _STREAM.fullmatch(stream):
+                raise UsageError(
+                    f"{self.name}: {stream!r} is no subscription; expected l2Book, trades, bbo, activeAssetCtx or the "
+                    f"form of candle.1m"
+                )
+        wanted = [
+            (symbol, [self._subscription(stream, symbol) for stream in dict.fromkeys(streams)])
+            for symbol in dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+        ]
+        count = sum(len(args) for _, args in wanted)
+        if count > SUBSCRIPTIONS:
+            raise UsageError(
+                f"{self.name}: {count} subscriptions, and the venue takes {SUBSCRIPTIONS} of an address; name fewer "
+                f"symbols or streams"
+            )
+        return connections(wanted, lambda args, _: _frame("subscribe", args[0]), LIMITS, path="/ws", heartbeat=BEAT)
+
+    def _subscription(self, stream: str, symbol: str) -> str:
+        kind, _, interval = stream.partition(".")
+        more = f',"interval":"{interval}"' if interval else ""
+        return f'{{"type":"{kind}","coin":"{self.native(symbol)}"{more}}}'
+
+    def route(self, payload: bytes) -> Hashable | None:
+        """(channel, coin) or (channel, coin, interval), all bytes; the channel alone where it has no coin."""
+        found = _CHANNEL.match(payload)
+        if found is None:
+            return b"" if payload.startswith(_HELLO) else None
+        channel = found[1]
+        if channel in (b"subscriptionResponse", b"error", b"pong"):
+            return channel
+        head = payload[:_HEAD]
+        if channel == b"candle":
+            candle = _CANDLE.search(head)
+            return (channel, candle[1], candle[2]) if candle else channel
+        coin = _COIN.search(head) or _COIN.search(payload)
+        return (channel, coin[1]) if coin else channel
+
+    def place(self, key: Hashable) -> Place:
+        if key in (b"", b"subscriptionResponse", b"error"):
+            return _SESSION
+        if key == b"pong":
+            return _PING
+        try:
+            if isinstance(key, bytes):  # of all coins at once: "allMids"
+                return Place(None, key.decode("ascii"))
+            if not isinstance(key, tuple) or len(key) not in (2, 3):
+                return _OTHER
+            channel, coin, *interval = (part.decode("ascii") for part in key)
+            stream = ".".join(["activeAssetCtx" if channel in _CONTEXTS else channel, *interval])
+            return Place(self.canonical(coin), stream)
+        except (UnicodeDecodeError, UnknownSymbol, AttributeError):
+            return _OTHER
+
+    def decoder(self, stream: str) -> Decoder:
+        decode = _DECODERS.get(stream)
+        return other(stream) if decode is None else strict(stream, decode)
+
+    def rule(self, stream: str) -> Rule | None:
+        if stream == "l2Book":
+            return BookRule()
+        if stream == "trades":
+            return RecentRule()
+        return TimeRule() if stream == "bbo" else None
+
+    def is_book(self, stream: str) -> bool:
+        return stream == "l2Book"
+
+    def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
+        subscription = self._subscription(stream, symbol)
+        return _frame("unsubscribe", subscription), _frame("subscribe", subscription)
+
+
+def _frame(method: str, subscription: str) -> str:
+    return f'{{"method":"{method}","subscription":{subscription}}}'

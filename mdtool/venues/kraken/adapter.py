@@ -1,0 +1,187 @@
+"""Kraken spot: the second websocket API, and the first as an era of form.
+
+Rule: which API a message is of, its first byte says: v1 sends arrays, v2 objects. Both give the book's checksum and no
+sequence; v1 not with the whole book. A book stream is called "book-1000" by its depth in either.
+
+Sources: docs.kraken.com "Spot Websockets (v1) Book Checksum", "Spot Websockets (v2) Book Checksum", "Book (Level 2)".
+Doubt: whether one v2 message may carry several symbols; every sample has one, and it is routed by the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from functools import partial
+
+from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.venues.checksum import Checksum, joined_digits
+from mdtool.venues.decoding import other
+from mdtool.venues.kraken.wire import DECODERS
+from mdtool.venues.planning import ConnectionLimits, connections
+from mdtool.venues.sequence import IdRule, Rule, TimeRule
+from mdtool.venues.symbols import SplitSymbols
+from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, Place
+
+DEPTHS = (10, 25, 100, 500, 1000)
+CHECKSUM = Checksum(10, joined_digits)
+ALIASES = {"XBT": "BTC", "XDG": "DOGE"}  # v1's codes; v2 writes BTC and DOGE
+OLD = "v1:"  # in front of a stream asked for by the first API: "v1:book-1000"
+# No limit on subscriptions is published, only about 150 connects in 10 minutes; public clients stay below these.
+LIMITS = ConnectionLimits(subscriptions=600, args=100, frame_bytes=16_000, send_interval=0.25)
+
+_SESSION = Place(None, "session")
+_OTHER = Place(None, "other")
+_PING = Place(None, "ping")
+_STREAM = re.compile(r"(book-(?:10|25|100|500|1000)|trade|ticker|spread|ohlc(?:-\d{1,5})?|instrument)", re.ASCII)
+_NAME = re.compile(r"[a-z][a-z0-9]{0,15}(-\d{1,5})?", re.ASCII)
+_CHANNEL = re.compile(rb'\{\s*"channel"\s*:\s*"([a-z0-9]{1,16})"')
+_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([A-Za-z0-9./]{1,40})"')
+_TAIL = re.compile(rb'"([a-z0-9-]{1,24})"\s*,\s*"([A-Za-z0-9./]{1,40})"\s*\]\s*$')
+_ACK = re.compile(rb'\{\s*"method"\s*:\s*"subscribe"')
+_DEPTH = re.compile(rb'"depth"\s*:\s*(\d{2,4})[,}\s]')
+_ANSWER = re.compile(rb'"(?:method|event|error|errorMessage)"\s*:\s*"?([A-Za-z]*)')
+_HEAD = 256  # bytes in which a message has named its channel and symbol, and bytes from the end where v1 has
+
+
+class _Router:
+    """One connection's routing: v2's messages do not say the depth their subscription's answer did."""
+
+    def __init__(self) -> None:
+        self._depths: dict[bytes, bytes] = {}  # symbol -> depth
+
+    def route(self, payload: bytes) -> Hashable | None:
+        """(stream name, symbol), the name without a depth that is not known; True of an answer, False of a sign of
+        life."""
+        if payload[:1] == b"[":
+            tail = _TAIL.search(payload[-_HEAD:])
+            return (tail[1], tail[2]) if tail else None
+        head = payload[:_HEAD]
+        channel = _CHANNEL.match(head)
+        if channel is None:
+            if _ACK.match(head):
+                self._learn(payload)
+            answer = _ANSWER.search(head) if head[:1] == b"{" else None
+            return None if answer is None else answer[1] not in (b"heartbeat", b"pong", b"ping")
+        name = channel[1]
+        if name == b"heartbeat":
+            return False
+        if name in (b"status", b"instrument"):
+            return (name,)
+        symbol = _SYMBOL.search(head) or _SYMBOL.search(payload[-_HEAD:])
+        if symbol is None:
+            return None
+        if name == b"book":
+            depth = self._depths.get(symbol[1])
+            return (b"book-" + depth if depth else name, symbol[1])
+        return name, symbol[1]
+
+    def _learn(self, payload: bytes) -> None:
+        depth, symbol = _DEPTH.search(payload[:1024]), _SYMBOL.search(payload[:1024])
+        if depth and symbol and int(depth[1]) in DEPTHS and len(self._depths) < 10_000:
+            self._depths[symbol[1]] = depth[1]
+
+
+class Kraken(Adapter):
+    """Kraken's spot market. Immutable."""
+
+    name = "kraken"
+    title = "Kraken spot"
+    ws_url = "wss://ws.kraken.com"
+    rest_url = "https://api.kraken.com"
+    default_symbols: tuple[str, ...] = ("BTC_USD", "ETH_USD", "SOL_USD", "XRP_USD", "BTC_EUR", "ETH_EUR")
+    default_streams: tuple[str, ...] = ("book-1000", "trade", "ticker")
+    trade_streams: tuple[str, ...] = ("trade",)
+
+    def __init__(self) -> None:
+        self._symbols = SplitSymbols(self.name, "/", ALIASES)
+
+    def native(self, symbol: str) -> str:
+        """v2's spelling."""
+        return self._symbols.canonical(symbol).replace("_", "/")
+
+    def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
+        """Streams with "v1:" in front go over the first API. Raises UnknownSymbol, UsageError."""
+        symbols = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))
+        for stream in streams:
+            if not _STREAM.fullmatch(stream.removeprefix(OLD)):
+                depths = ", ".join(map(str, DEPTHS))
+                raise UsageError(
+                    f"{self.name}: {stream!r} is no stream; expected 'book-' and one of {depths}, 'trade' or 'ticker'"
+                )
+        plan: list[Connection] = []
+        for old in (False, True):
+            chosen = [name.removeprefix(OLD) for name in streams if name.startswith(OLD) is old]
+            if not chosen:
+                continue
+            spell = self._symbols.native if old else self.native
+            frame = _old_frame if old else _frame
+            # A frame subscribes many symbols to one stream: the frames of each stream, one plan per run of symbols.
+            room = max(1, LIMITS.subscriptions // len(chosen))
+            for start in range(0, len(symbols), room):
+                run = symbols[start : start + room]
+                sent: list[str] = []
+                wanted = [(symbol, [f'"{spell(symbol)}"']) for symbol in run]
+                for stream in chosen:
+                    (made,) = connections(wanted, partial(frame, stream), LIMITS, path="")
+                    sent += made.send
+                beat = Heartbeat(30.0, '{"event":"ping"}' if old else '{"method":"ping"}')
+                plan.append(Connection("" if old else "/v2", tuple(sent), run, LIMITS.send_interval, beat))
+        return tuple(plan)
+
+    def router(self) -> _Router:
+        return _Router()
+
+    def place(self, key: Hashable) -> Place:
+        if key is True:
+            return _SESSION
+        if key is False:
+            return _PING
+        try:
+            if not isinstance(key, tuple):
+                return _OTHER
+            stream = key[0].decode("ascii")
+            if not _NAME.fullmatch(stream):
+                return _OTHER
+            return Place(self.canonical(key[1].decode("ascii")) if len(key) > 1 else None, stream)
+        except (UnicodeDecodeError, UnknownSymbol, AttributeError, IndexError):
+            return _OTHER
+
+    def decoder(self, stream: str) -> Decoder:
+        """Of both APIs' messages."""
+        stream = stream.removeprefix(OLD)
+        make = DECODERS.get(stream.partition("-")[0])
+        return make(stream) if make else other(stream)
+
+    def rule(self, stream: str) -> Rule | None:
+        if self.is_book(stream):
+            return TimeRule()
+        return IdRule() if stream.removeprefix(OLD) == "trade" else None  # v1's trades have no ids
+
+    def is_book(self, stream: str) -> bool:
+        return stream.removeprefix(OLD).partition("-")[0] == "book"
+
+    def traits(self, stream: str) -> BookTraits:
+        depth = stream.partition("-")[2]
+        return BookTraits(int(depth) if depth.isdigit() else None, CHECKSUM)
+
+    def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
+        if stream.startswith(OLD):
+            args = [f'"{self._symbols.native(symbol)}"']
+            stream = stream.removeprefix(OLD)
+            return _old_frame(stream, args, 0, "unsubscribe"), _old_frame(stream, args)
+        args = [f'"{self.native(symbol)}"']
+        return _frame(stream, args, 0, "unsubscribe"), _frame(stream, args)
+
+
+def _frame(stream: str, symbols: Sequence[str], number: int = 1, method: str = "subscribe") -> str:
+    name, _, word = stream.partition("-")
+    more = {"book": f',"depth":{word}', "ohlc": f',"interval":{word or 1}', "trade": ',"snapshot":false'}.get(name, "")
+    if name == "ticker":
+        more = ',"event_trigger":"bbo"'
+    return f'{{"method":"{method}","params":{{"channel":"{name}","symbol":[{",".join(symbols)}]{more}}}}}'
+
+
+def _old_frame(stream: str, pairs: Sequence[str], number: int = 1, event: str = "subscribe") -> str:
+    name, _, word = stream.partition("-")
+    more = {"book": f',"depth":{word}', "ohlc": f',"interval":{word or 1}'}.get(name, "")
+    return f'{{"event":"{event}","pair":[{",".join(pairs)}],"subscription":{{"name":"{name}"{more}}}}}'

@@ -1,0 +1,1 @@
+"""OKX, all its markets."""
