@@ -30,10 +30,11 @@ MAY_IMPORT = {
     "storage": {"kernel", "model", "units"} | BASE,  # in wings, see below
     "venues": {"kernel", "model", "errors"},
     "books": {"kernel", "model", "errors", "venues"},
-    "capture": {"storage", "venues", "books", "model", "config"} | BASE,
+    "history": {"storage", "venues", "books", "model"} | BASE,
+    "capture": {"history", "storage", "venues", "books", "model", "config"} | BASE,
     "replay": {"storage", "model"} | BASE,
-    "exchange": {"replay", "storage", "venues", "books", "model"} | BASE,
-    "audit": {"storage", "venues", "books", "model", "errors"},
+    "exchange": {"replay", "history", "storage", "venues", "books", "model"} | BASE,
+    "audit": {"history", "storage", "venues", "books", "model", "errors"},
     "interop": {"storage", "venues", "model", "errors"},
     "view": {"model", "units", "books"},
 }

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mdtool.books.feed import FeedMessages, RecordLike, Source
+from mdtool.books.engine import FeedEngine, RecordLike, RecordSource
 from mdtool.books.stats import Figures, LiveStats
 from mdtool.books.sync import BookState, BookSync, Step, open_book
 from mdtool.books.tops import Grid, Tops, TopsBuilder, join
 from mdtool.errors import UsageError
-from mdtool.model import UNKNOWN, Message, Scale, Side, Trade, Update
+from mdtool.model import UNKNOWN, Message, Scale, Side, Trade
 from mdtool.venues import catalog
-from mdtool.venues.sequence import Rule, Verdict
+from mdtool.venues.sequence import Verdict
+from mdtool.venues.venue import Venue
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +52,7 @@ class Book:
         >>> with store.reader("sim/CHARLIE_USDT") as reader:
         ...     for event, book in mdtool.Book(reader):
         ...         print(event.stream, book.state.name, book.last_seq, book.top(1))
-        depth@100ms WAITING -1 ([], [])
+        depth@100ms PARTIAL 12 ([(645, 3)], [])
         snapshot SYNCED 12 ([(645, 30)], [(647, 20)])
         trade SYNCED 12 ([(645, 30)], [(647, 20)])
         depth@100ms SYNCED 14 ([(645, 30)], [(646, 5)])
@@ -84,19 +85,26 @@ class Book:
     `events(reader.follow())` goes on with what is recorded; `advance_to(ns)` stops at a moment.
     """
 
-    def __init__(self, source: Source, *, stream: str | None = None) -> None:
+    def __init__(self, source: RecordSource, *, stream: str | None = None) -> None:
         self.venue = catalog.get(source.feed.venue)
         self.stats = LiveStats(source.feed.scale)
-        self.sync: BookSync | None = None  # None until the first message of the book stream
         self.recv_ns = 0  # of the last record read
         self.records = 0
         self._source = source
         self._stream = stream
-        self._messages = FeedMessages(self.venue, source, book_stream=stream)
-        self._early: list[tuple[Update, int]] = []  # whole books before the first update told which stream it is
-        self._trade_rule: tuple[str, Rule | None] | None = None
+        self._engine = FeedEngine(self.venue, source, stream=stream, opens=_opened)
+        self._trade_stream: str | None = None  # the first that has any: a second one tells them again
         self._read_ns = 0  # newest receive time of what `tops` and `grid` have read
         self._ahead: RecordLike | None = None  # read, and later than what was asked for
+
+    @property
+    def sync(self) -> BookSync | None:
+        """The book and how it stands to its stream; None until a record has come, and that is known."""
+        return self._engine.sync
+
+    def resume(self, sync: BookSync) -> None:
+        """Go on with a copy of `sync` that was kept, of the same feed and stream."""
+        self._engine.resume(sync)
 
     @property
     def state(self) -> BookState:
@@ -126,7 +134,7 @@ class Book:
     @property
     def undecodable(self) -> int:
         """Records that were not what their stream says."""
-        return self._messages.undecodable
+        return self._engine.undecodable
 
     def best_bid(self) -> tuple[int, int] | None:
         """(price, size), None without one."""
@@ -169,14 +177,14 @@ class Book:
         """Take the next record; its messages and what they did."""
         self.records += 1
         recv_ns = self.recv_ns = record.recv_ns
-        stream, messages = self._messages.of(record)
-        if self.sync is None:
-            self._open()
-        if self._messages.lost and self.sync is not None:
-            self.sync.lose(recv_ns)
-        elif self._messages.missed and self.sync is not None:
-            self.sync.miss(recv_ns)
-        return [Event(recv_ns, stream, message, self._take(stream, message, recv_ns)) for message in messages]
+        line, said, _, _ = self._engine.on_record(record)
+        events = []
+        for one in said:
+            message = one.message
+            if not isinstance(message, Trade) or self._counts(line.name, one.verdict):
+                self.stats.on_message(message, recv_ns)
+            events.append(Event(recv_ns, line.name, message, one.step))
+        return events
 
     def advance_to(self, ns: int) -> Book:
         """Read on until every record received up to `ns` is in the book. Never goes back: seek the source and begin a
@@ -194,38 +202,10 @@ class Book:
             yield ahead
         yield from self._source.records() if records is None else records
 
-    def _take(self, stream: str, message: Message, recv_ns: int) -> Step | None:
-        if isinstance(message, Update):
-            self.stats.on_message(message, recv_ns)
-            return self._update(message, recv_ns)
-        if not isinstance(message, Trade) or self._is_new(stream, message):
-            self.stats.on_message(message, recv_ns)
-        return None
-
-    def _open(self) -> None:
-        """Begin the book, once it is known of which stream."""
-        stream = self._messages.book_stream
-        if stream is None:
-            return
-        self.sync = open_book(self.venue, stream, self._source.feed.scale)
-        if self.sync is None:
-            raise UsageError(f"{self.venue.name}: {stream} has no sequence rule, so no book can be built of it")
-        for earlier, earlier_ns in self._early:
-            self.sync.on_message(earlier, earlier_ns)
-        self._early.clear()
-
-    def _update(self, update: Update, recv_ns: int) -> Step | None:
-        if self.sync is None:
-            self._early.append((update, recv_ns))
-            return None
-        return self.sync.on_message(update, recv_ns)
-
-    def _is_new(self, stream: str, trade: Trade) -> bool:
+    def _counts(self, stream: str, verdict: Verdict | None) -> bool:
         """Whether a trade counts: of the first stream that has any, and not there before."""
-        if self._trade_rule is None:
-            self._trade_rule = stream, self.venue.rule(stream)
-        chosen, rule = self._trade_rule
-        return stream == chosen and (rule is None or rule.judge(trade) not in NOT_TRADES)
+        self._trade_stream = self._trade_stream or stream
+        return stream == self._trade_stream and verdict not in NOT_TRADES
 
     def tops(self, depth: int = 10, *, until_ns: int | None = None) -> Tops:
         """The best `depth` levels after every update from where the source stands to its end (or the first record
@@ -259,10 +239,9 @@ class Book:
         self, depth: int, until_ns: int | None, *, forward: bool = False
     ) -> Iterator[tuple[TopsBuilder, Sequence[Tops]]]:
         """`forward`: a receive time that steps back counts as the newest before it, as on a grid order is by time."""
-        messages = FeedMessages(self.venue, self._source, book_stream=self._stream, book_only=True)
-        builder: TopsBuilder | None = None
-        early: list[tuple[Message, int]] = []
-        unwanted = messages.unwanted
+        builder = TopsBuilder(depth)
+        engine = FeedEngine(self.venue, self._source, stream=self._stream, book_only=True, opens=builder.open)
+        unwanted = engine.unwanted
         self._read_ns = 0
         for record in self._records(None):
             recv_ns = record.recv_ns
@@ -272,25 +251,19 @@ class Book:
             self._read_ns = max(self._read_ns, recv_ns)
             if forward:
                 recv_ns = self._read_ns
-            if record.stream in unwanted:
+            stream = record.stream
+            if stream in unwanted:
                 continue
-            found = messages.of(record)[1]
-            if builder is None:
-                early += ((message, recv_ns) for message in found)
-                if messages.book_stream is None:
-                    continue
-                builder = TopsBuilder(self.venue, messages.book_stream, depth, self._source.feed.scale)
-                for pair in early:
-                    builder.on_message(*pair)
-            else:
-                for message in found:
-                    builder.on_message(message, recv_ns)
-            if messages.lost:
-                builder.lose(recv_ns)
-            elif messages.missed:
-                builder.miss(recv_ns)
+            engine.take(record.kind, record.flags, stream, record.payload, recv_ns)
+            builder.step(recv_ns)
             if builder.is_full:
                 yield builder, builder.take()
-        if builder is not None:
-            builder.settle()
-            yield builder, builder.take()
+        builder.settle()
+        yield builder, builder.take()
+
+
+def _opened(venue: Venue, stream: str, scale: Scale | None) -> BookSync:
+    sync = open_book(venue, stream, scale)
+    if sync is None:
+        raise UsageError(f"{venue.name}: {stream} has no sequence rule, so no book can be built of it")
+    return sync

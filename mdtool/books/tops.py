@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import SHORTEST_LEVEL, LevelParser
-from mdtool.books.sync import BookState, open_book
+from mdtool.books.sync import BookState, BookSync, open_book
 from mdtool.errors import UsageError, WireError
 from mdtool.kernel.book import ASK, BID, Levels
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Scale, Update
+from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Scale, Update
 from mdtool.venues.venue import Venue
 
 if TYPE_CHECKING:
@@ -95,55 +95,43 @@ def join(parts: Iterable[Tops], depth: int, scale: Scale | None = None) -> Tops:
 
 
 class TopsBuilder:
-    """Give it the messages of a book stream and its whole books, in order of arrival; take the rows as they come."""
+    """Has an engine's book tell it of each update; take the rows as they come."""
 
-    def __init__(self, venue: Venue, stream: str, depth: int, scale: Scale | None = None) -> None:
+    def __init__(self, depth: int) -> None:
         if depth < 1:
             raise UsageError(f"depth {depth}, expected at least 1")
-        traits = venue.traits(stream)
         self.depth = depth
-        gathers = traits.depth is None and traits.checksum is None and not traits.by_order
-        parser = _Gatherer(self, scale) if gathers else None
-        sync = open_book(venue, stream, scale, parser)
-        if sync is None:
-            raise UsageError(f"{venue.name}: {stream} has no sequence rule, so no book can be built of it")
-        if parser is None:
-            sync.observer = self._observe
-        self.sync = sync
-        self._scale = sync.book.scale  # of the rows not settled
         self.states: list[tuple[int, BookState]] = []  # (receive time, what the book was worth from then on)
-        self._gatherer = parser
-        self._recv_ns = 0
+        self._sync: BookSync | None = None
+        self._gatherer: _Gatherer | None = None
+        self._scale = Scale(0, 0)  # of the rows not settled
         self._heads: list[tuple[int, int, int, bool]] = []
         self._rows: list[Int64] = []
         self._done: list[Tops] = []
 
-    def on_message(self, message: Message, recv_ns: int) -> None:
-        """Take the next message; others than Updates change nothing."""
-        if not isinstance(message, Update):
+    def open(self, venue: Venue, stream: str, scale: Scale | None) -> BookSync:
+        """The book whose rows these are, as a FeedEngine asks for it."""
+        traits = venue.traits(stream)
+        gathers = traits.depth is None and traits.checksum is None and not traits.by_order
+        self._gatherer = _Gatherer(self, scale) if gathers else None
+        sync = open_book(venue, stream, scale, self._gatherer, partial=False)
+        if sync is None:
+            raise UsageError(f"{venue.name}: {stream} has no sequence rule, so no book can be built of it")
+        if self._gatherer is None:
+            sync.observer = self._observe
+        self._sync = sync
+        self._scale = sync.book.scale
+        return sync
+
+    def step(self, recv_ns: int) -> None:
+        """Behind each record: what the book is worth now, and rows that are enough for a batch."""
+        if self._sync is None:
             return
-        self._recv_ns = recv_ns
-        before = self.sync.state
-        self.sync.on_message(message, recv_ns)
-        self._note(before, recv_ns)
+        state = self._sync.state
+        if state is not (self.states[-1][1] if self.states else BookState.WAITING):
+            self.states.append((recv_ns, state))
         if len(self._heads) >= BATCH_ROWS:
             self.settle()
-
-    def lose(self, recv_ns: int) -> None:
-        """A message of the book stream could not be read."""
-        before = self.sync.state
-        self.sync.lose(recv_ns)
-        self._note(before, recv_ns)
-
-    def miss(self, recv_ns: int) -> None:
-        """A record is lost that may have been the book's."""
-        before = self.sync.state
-        self.sync.miss(recv_ns)
-        self._note(before, recv_ns)
-
-    def _note(self, before: BookState, recv_ns: int) -> None:
-        if self.sync.state is not before:
-            self.states.append((recv_ns, self.sync.state))
 
     def take(self) -> list[Tops]:
         """The rows of full batches since the last call."""
@@ -156,10 +144,10 @@ class TopsBuilder:
         return bool(self._done)
 
     def settle(self) -> None:
-        """Apply what is gathered, so that `take` has all there is and the book of `sync` stands."""
-        if self._gatherer is not None:
-            self._gatherer.apply(self.sync.book)
-            self._scale = self.sync.book.scale
+        """Apply what is gathered, so that `take` has all there is and the book stands."""
+        if self._gatherer is not None and self._sync is not None:
+            self._gatherer.apply(self._sync.book)
+            self._scale = self._sync.book.scale
         if not self._heads:
             return
         heads = np.array(self._heads, np.int64).reshape(-1, 4)
@@ -170,16 +158,18 @@ class TopsBuilder:
         self._heads, self._rows = [], []
 
     def add_head(self, update: Update, *, whole: bool) -> None:
-        self._heads.append((self._recv_ns, update.venue_ns, update.last_seq, whole))
+        assert self._sync is not None  # that is whose update it is
+        self._heads.append((self._sync.taken_ns, update.venue_ns, update.last_seq, whole))
 
     def add_rows(self, levels: Int64) -> None:
         self._rows.append(levels)
 
     def _observe(self, update: Update, book: Levels, *, whole: bool) -> None:
         """The book as it stands after one update."""
-        if self.sync.book.scale != self._scale:  # the rows before are at the coarser one
+        assert self._sync is not None
+        if self._sync.book.scale != self._scale:  # the rows before are at the coarser one
             self.settle()
-            self._scale = self.sync.book.scale
+            self._scale = self._sync.book.scale
         row = np.zeros((1, 4, self.depth), np.int64)
         for at, side in ((0, BID), (2, ASK)):
             book.columns(side, row[0, at], row[0, at + 1])

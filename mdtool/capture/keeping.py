@@ -1,10 +1,7 @@
-"""What retention must leave so that what it leaves makes sense, and the worker that applies the feeds' own policies.
+"""The worker that applies the feeds' own policies while they are recorded.
 
-Rule: a book update that is kept keeps the snapshot its book is built from, and every update in between. Where a
-snapshot cannot be told cheaply from an update, the one before it counts: too much is kept, never too little.
-
-The worker is a process of its own: `python -m mdtool.capture.keeping STORE FEED...` makes one round and writes a JSON
-line a feed. So neither its reading of parts nor its waiting for the disk is ever felt by the recorder that starts it.
+It is a process of its own: `python -m mdtool.capture.keeping STORE FEED...` makes one round and writes a JSON line a
+feed. So neither its reading of parts nor its waiting for the disk is ever felt by the recorder that starts it.
 """
 
 from __future__ import annotations
@@ -13,167 +10,22 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mdtool.clock import DAY, Clock, SystemClock
-from mdtool.errors import MdtoolError, UnknownVenue, WireError
-from mdtool.model import SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind, Update
-from mdtool.storage.format.layout import ROW_BITS
-from mdtool.storage.journal.batch import Batch
-from mdtool.storage.reading.reader import Reader
+from mdtool.errors import MdtoolError
+from mdtool.history.needs import needs
+from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.storage.upkeep.removal import Effect, apply_policies
 from mdtool.storage.upkeep.retention import FeedPlan, Needs, RetentionLimits
-from mdtool.venues import catalog
-from mdtool.venues.sequence import Rule, Verdict
-from mdtool.venues.venue import Decoder, Venue
+from mdtool.venues.venue import Venue
 
 EVERY = 600.0  # seconds between two rounds
 PAUSE = 0.2  # seconds between two batches of files removed while a recorder writes to the same disk
 NICE = 10
-OPENERS = 3  # messages at the start of a session's stream among which its snapshot is looked for
-LARGE = 0.999  # quantile of length above which a message may be a snapshot within a session
-
-Rows = npt.NDArray[Any]
-
-
-def needs(reader: Reader, position: int) -> int | None:
-    """From which position on records are needed so that the book updates from `position` on can be applied; None where
-    nothing before it is. As storage.retention asks.
-
-    Judged by the first book message of each book stream from `position` on, within the first chunk that has any: an
-    update that comes before any snapshot needs the newest snapshot before `position`, unless its numbers show that it
-    does not follow what stands there. Where there is none (nothing was ever whole, or the venue has no adapter),
-    nothing can be kept for it.
-    """
-    try:
-        venue = catalog.get(reader.feed.venue)
-    except UnknownVenue:
-        return None
-    decoders = {
-        stream: venue.decoder(name) for stream, name in enumerate(reader.streams) if venue.is_book(name)
-    }  # fmt: skip
-    orphans = _orphans(reader, position, decoders) if decoders else {}
-    return _newest_snapshots(reader, position, venue, decoders, orphans) if orphans else None
-
-
-def _orphans(reader: Reader, position: int, decoders: dict[int, Decoder]) -> dict[int, Update]:
-    """By book stream: its first message from `position` on, where that is an update that no snapshot precedes."""
-    undecided, orphans = set(decoders), dict[int, Update]()
-    reader.move_to(position)
-    chunk = position >> ROW_BITS
-    for batch in reader.batches():
-        if batch.position >> ROW_BITS != chunk:
-            if undecided != set(decoders):
-                break  # a stream that does not appear in the first chunk has nothing to go on with
-            chunk = batch.position >> ROW_BITS
-        answers = _answers(reader, batch)
-        until = int(answers[0]) if len(answers) else len(batch)
-        for stream in sorted(undecided):
-            for row in _rows_of(batch, stream, until):
-                if (update := _update(decoders[stream], batch, row)) is not None:
-                    undecided.discard(stream)
-                    if not update.snapshot:
-                        orphans[stream] = update
-                    break
-        if len(answers) or not undecided:
-            break
-    return orphans
-
-
-def _newest_snapshots(
-    reader: Reader, position: int, venue: Venue, decoders: dict[int, Decoder], orphans: dict[int, Update]
-) -> int | None:
-    """Position of the oldest of the newest snapshots before `position` that these updates go back to."""
-    in_stream = venue.snapshot_request(reader.feed.symbol) is None
-    found: dict[int, int] = {}
-    last: dict[int, Update] = {}  # the last update before `position`
-    for chunk in reversed([one for one in reader.chunks() if one.chunk_id < position >> ROW_BITS and one.rows]):
-        for batch in reversed(list(_batches_of(reader, chunk.chunk_id))):
-            answers = _answers(reader, batch)
-            for stream in set(orphans) - set(found):
-                if stream not in last and (update := _last_update(decoders[stream], batch, stream)) is not None:
-                    last[stream] = update
-                    if not _follows(venue.rule(reader.stream_name(stream)), update, orphans[stream]):
-                        del orphans[stream]
-                        continue
-                rows = [int(answers[-1])] if len(answers) else []
-                if in_stream:
-                    rows += _snapshots(batch, stream, decoders[stream])
-                if rows:
-                    found[stream] = batch.position + max(rows)
-            if len(found) == len(orphans):
-                return min(found.values(), default=None)
-    return min(found.values(), default=None)
-
-
-def _last_update(decoder: Decoder, batch: Batch, stream: int) -> Update | None:
-    rows = reversed(_rows_of(batch, stream, len(batch)))
-    return next((update for row in rows if (update := _update(decoder, batch, row)) is not None), None)
-
-
-def _follows(rule: Rule | None, before: Update, update: Update) -> bool:
-    """Whether `update` may go on from `before`; a stream without numbers does not tell."""
-    if rule is None:
-        return True
-    rule.judge(before)
-    return rule.judge(update) not in (Verdict.GAP, Verdict.RESET)
-
-
-def _batches_of(reader: Reader, chunk_id: int) -> Iterator[Batch]:
-    reader.move_to(chunk_id << ROW_BITS)
-    for batch in reader.batches():
-        if batch.position >> ROW_BITS != chunk_id:
-            return
-        yield batch
-
-
-def _answers(reader: Reader, batch: Batch) -> Rows:
-    """Rows that are whole books fetched by REST."""
-    names = reader.streams
-    if SNAPSHOT_STREAM not in names:
-        return np.zeros(0, np.intp)
-    rows: Any = batch.rows
-    good = (rows["kind"] == Kind.RESPONSE) & (rows["flags"] & Flag.FAILED == 0)
-    return np.flatnonzero(good & (rows["stream"] == names.index(SNAPSHOT_STREAM)))
-
-
-def _rows_of(batch: Batch, stream: int, until: int) -> list[int]:
-    rows: Any = batch.rows[:until]
-    found: list[int] = np.flatnonzero((rows["kind"] == Kind.DATA) & (rows["stream"] == stream)).tolist()
-    return found
-
-
-def _snapshots(batch: Batch, stream: int, decoder: Decoder) -> list[int]:
-    """The newest row of the stream that is a snapshot, among those that may be one: decoding all would take as long as
-    they took to come."""
-    numbers = np.array(_rows_of(batch, stream, len(batch)), np.intp)
-    if not len(numbers):
-        return []
-    rows: Any = batch.rows[numbers]
-    openers = [np.flatnonzero(rows["session"] == session)[:OPENERS] for session in np.unique(rows["session"])]
-    large = np.flatnonzero(rows["length"] >= np.quantile(rows["length"], LARGE))
-    for row in numbers[np.unique(np.concatenate([*openers, large]))][::-1].tolist():
-        update = _update(decoder, batch, row)
-        if update is not None and update.snapshot:
-            return [row]
-    return []
-
-
-def _update(decoder: Decoder, batch: Batch, row: int) -> Update | None:
-    """The first change of the book in a record, if it holds one that decodes."""
-    try:
-        return next((message for message in decoder(batch.payload(row)) if isinstance(message, Update)), None)
-    except WireError:
-        return None
-
-
-# -- the worker --------------------------------------------------------------------------------------------------------
 
 
 class Keeper:

@@ -56,8 +56,8 @@ def book(
     """Show a book: a live ladder on a terminal, else once.
 
     The book is rebuilt from what is recorded, and says whether it is whole: SYNCED with every update since its
-    snapshot in it, WAITING for a snapshot or a source, DIRTY since a gap, STALE when nothing comes, ENDED when the
-    recorder stopped.
+    snapshot in it, WAITING for a snapshot or a source, PARTIAL where changes alone have come (levels they have not
+    shown are unknown), DIRTY since a gap, STALE when nothing comes, ENDED when the recorder stopped.
 
     Keys: q quits, space pauses, + and - change the depth, g and G group levels by ticks, n and p (or arrows) go to
     the next and previous symbol, v turns between several venues side by side and as one. Through time: , and . step

@@ -7,28 +7,28 @@ its id is ahead of the stream, and the client bridges it when the stream gets th
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 
 import msgspec
 import numpy as np
 
+from mdtool.books.engine import FeedEngine
 from mdtool.books.l2 import Level
 from mdtool.books.l3 import L3Book
 from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookState, BookSync, open_book
+from mdtool.books.sync import BookState, open_book
 from mdtool.books.wire import texts
-from mdtool.clock import SECOND
 from mdtool.errors import WireError
 from mdtool.exchange.source import BookView, Instrument, OrdersView
+from mdtool.history.wholes import whole_books
 from mdtool.model import SESSION_STREAM, SNAPSHOT_STREAM, BookUpdate, Flag, Kind, Scale, Side
 from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
-from mdtool.venues.venue import Decoder, Venue
+from mdtool.venues.venue import Venue
 
 NOT_PUBLISHED = frozenset(
     {SNAPSHOT_STREAM, SESSION_STREAM, "ping", "other"}
 )  # streams of the recorder's, not of the venue's
-WARM_UP = 10 * SECOND  # played silently before a snapshot, because the update that bridges it may stand before it
 SAMPLE = 4096  # records looked at for the digits of the wire where no snapshot shows them
 PLAIN_DIGITS = Scale(-8, -8)  # of a feed in which no price was ever seen
 
@@ -44,14 +44,13 @@ class RecordedFeed:
         self._venue = venue
         self._snapshots = _positions(self._ahead, Kind.RESPONSE, SNAPSHOT_STREAM)  # of the answers that hold a book
         self._at = -1  # position of the last record played
-        self._book_stream: str | None = None  # the first one seen: two would be two chains
-        self._sync: BookSync | None = None
-        self._decoders: dict[str, Decoder] = {}
         self._firsts: dict[str, bytes | None] = {}
         digits, scale = self._digits()
-        self._scale = scale
         self._wire_digits = digits.finest(scale)
         tick, step = (10 ** (e - d) for e, d in zip(scale, self._wire_digits, strict=True))
+        self._engine = FeedEngine(
+            venue, self.reader, book_only=True, opens=lambda venue, stream, _: open_book(venue, stream, scale)
+        )
         self.instrument = Instrument(self.symbol, venue.native(self.symbol), self._wire_digits, tick, step)
 
     def stream(self, number: int) -> str | None:
@@ -75,10 +74,9 @@ class RecordedFeed:
         """Stands at the first record received at or after `from_ns`, with the book as it was then."""
         self.reader.seek(from_ns)
         target = self.reader.position
-        before = bisect_left(self._snapshots, target)
-        if before:
-            self._ahead.move_to(self._snapshots[before - 1])
-            self.reader.seek(next(self._ahead.records()).recv_ns - WARM_UP)
+        newest = next(whole_books(self._ahead, self._venue, before=target), None)
+        if newest is not None:
+            self.reader.move_to(newest.start)
             for record in self.reader.records():
                 if record.position >= target:
                     break
@@ -87,27 +85,14 @@ class RecordedFeed:
         self._at = target - 1
 
     def play(self, kind: int, flags: int, stream: int, payload: bytes, recv_ns: int, position: int) -> None:
-        """Takes a record into the book. One that cannot be read changes nothing: the rule will find what is missing."""
+        """Takes a record into the book."""
         self._at = position
-        name = self.reader.stream_name(stream)
-        if kind == Kind.DATA and self._venue.is_book(name):
-            if self._book_stream is None:
-                self._open_book(name)
-            if name != self._book_stream:
-                return
-        elif not (kind == Kind.RESPONSE and name == SNAPSHOT_STREAM and not flags & Flag.FAILED):
-            return
-        try:
-            messages = self._decoder(name)(payload)
-        except WireError:
-            return
-        if self._sync is not None:
-            for message in messages:
-                self._sync.on_message(message, recv_ns)
+        if stream not in self._engine.unwanted:
+            self._engine.take(kind, flags, stream, payload, recv_ns)
 
     def depth(self, limit: int) -> BookView | bytes | None:
         """The book now, or the next snapshot recorded; None where neither is known."""
-        sync = self._sync
+        sync = self._engine.sync
         if sync is not None and sync.state is BookState.SYNCED:
             digits = self._wire_digits.finest(sync.book.scale)
             bids, asks = (_rescaled(half, sync.book.scale, digits) for half in sync.book.top(limit))
@@ -117,7 +102,7 @@ class RecordedFeed:
 
     def orders(self) -> OrdersView | bytes | None:
         """The book by order now, or the next snapshot recorded; None where neither is known."""
-        sync = self._sync
+        sync = self._engine.sync
         book: object = None if sync is None or sync.state is not BookState.SYNCED else sync.book
         if sync is None or not isinstance(book, L3Book):
             return self._following()
@@ -136,18 +121,6 @@ class RecordedFeed:
     def close(self) -> None:
         self.reader.close()
         self._ahead.close()
-
-    def _open_book(self, stream: str) -> None:
-        sync = open_book(self._venue, stream, self._scale)
-        if sync is not None:
-            self._book_stream = stream
-            self._sync = sync
-
-    def _decoder(self, stream: str) -> Decoder:
-        decoder = self._decoders.get(stream)
-        if decoder is None:
-            decoder = self._decoders[stream] = self._venue.decoder(stream)
-        return decoder
 
     def _read(self, position: int) -> bytes:
         self._ahead.move_to(position)

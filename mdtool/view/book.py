@@ -33,7 +33,7 @@ class BookPicture:
     """A book at one moment, with what its reader knows of its soundness."""
 
     feed: str
-    state: str  # SYNCED, WAITING, DIRTY, STALE or ENDED
+    state: str  # SYNCED, WAITING, PARTIAL, DIRTY, STALE or ENDED
     note: str  # why, or since when; may be empty
     as_of_ns: int  # receive time of the last record read, 0 before the first
     last_seq: int  # id of the last update applied, UNKNOWN before one

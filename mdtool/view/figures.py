@@ -17,6 +17,7 @@ DAY = 86_400 * SECOND
 STATES = {
     "SYNCED": "bold black on green",
     "WAITING": "bold black on yellow",
+    "PARTIAL": "bold black on yellow",
     "DIRTY": "bold white on red",
     "STALE": "bold black on yellow",
     "ENDED": "bold reverse",

@@ -242,9 +242,9 @@ def test_reading_on_in_time():
         Row(40, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":9,"u":9,"b":[["2","5"]],"a":[]}'),
     ]
     book = Book(Records(rows))
-    assert book.advance_to(10).state is BookState.WAITING
+    assert book.advance_to(10).state is BookState.PARTIAL
     assert (book.best_bid(), book.best_ask(), book.vwap(Side.BID, 1), book.volume_to(Side.BID, 0)) == (
-        None if book.levels is None else book.best_bid(), book.best_ask(), None, 0)  # fmt: skip
+        (1, 1), None, Fraction(1), 1)  # fmt: skip
     assert book.advance_to(29).top() == ([(100, 1), (50, 2), (25, 8)], [(300, 7)])
     assert (book.scale, book.last_seq, book.recv_ns) == (Scale(-2, 0), 6, 20)
     assert (book.vwap(Side.BID, 2), book.vwap(Side.BID, 12), book.volume_to(Side.BID, 50)) == (Fraction(75), None, 3)

@@ -16,7 +16,7 @@ from mdtool.venues import catalog
 from mdtool.venues.sequence import Verdict
 
 APPLY, STALE, GAP, LATE = Verdict.APPLY, Verdict.STALE, Verdict.GAP, Verdict.OUT_OF_ORDER
-WAITING, SYNCED, DIRTY = BookState
+WAITING, PARTIAL, SYNCED, DIRTY = BookState
 STREAMS = {"binance": "depth@100ms", "binance-usdm": "depth@0ms"}
 
 
@@ -55,9 +55,9 @@ def test_the_snapshot_comes_after_the_update_that_bridges_it():
     sync = make()
     sized = update(9, 12, b'[["1","7"]]')
     assert run(sync, update(5, 9, b'[["1","5"]]'), sized, update(12, 13, b'[["3","1"]]'), whole(10)) == [
-        (APPLY, WAITING, 0, True),
-        (APPLY, WAITING, 0, False),
-        (APPLY, WAITING, 0, False),
+        (APPLY, PARTIAL, 0, True),
+        (APPLY, PARTIAL, 0, False),
+        (APPLY, PARTIAL, 0, False),
         (APPLY, SYNCED, 3, False),
     ]
     assert (sync.book.bids(), sync.book.asks(), sync.last_seq) == ([(3, 1), (1, 7)], [(2, 1)], 13)
@@ -78,9 +78,9 @@ def test_usdm_applies_the_update_that_ends_at_the_snapshot():
 def test_a_snapshot_that_is_too_old_asks_for_another():
     sync = make()
     assert run(sync, update(10, 12), whole(8), whole(9), whole(11)) == [
-        (APPLY, WAITING, 0, True),
-        (GAP, WAITING, 0, True),
-        (GAP, WAITING, 0, True),
+        (APPLY, PARTIAL, 0, True),
+        (GAP, PARTIAL, 0, True),
+        (GAP, PARTIAL, 0, True),
         (APPLY, SYNCED, 2, False),
     ]
     other = make()
@@ -108,11 +108,11 @@ def test_a_gap_makes_the_book_dirty_until_a_snapshot_behind_the_hole():
 def test_a_hole_among_the_held_drops_what_is_before_it():
     sync = make()
     assert run(sync, update(0, 5), update(5, 6), update(8, 9), update(9, 10), whole(6), whole(8)) == [
-        (APPLY, WAITING, 0, True),
-        (APPLY, WAITING, 0, False),
-        (GAP, WAITING, 0, False),  # the first snapshot is still to come
-        (APPLY, WAITING, 0, False),
-        (GAP, WAITING, 0, True),
+        (APPLY, PARTIAL, 0, True),
+        (APPLY, PARTIAL, 0, False),
+        (GAP, PARTIAL, 0, False),  # the first snapshot is still to come
+        (APPLY, PARTIAL, 0, False),
+        (GAP, PARTIAL, 0, True),
         (APPLY, SYNCED, 3, False),
     ]
 
@@ -120,7 +120,7 @@ def test_a_hole_among_the_held_drops_what_is_before_it():
 def test_a_hole_that_the_snapshot_reaches_over_does_not_matter():
     sync = make()
     assert run(sync, update(0, 5), whole(10), update(9, 12)) == [
-        (APPLY, WAITING, 0, True),
+        (APPLY, PARTIAL, 0, True),
         (APPLY, SYNCED, 1, False),
         (GAP, SYNCED, 1, False),
     ]
@@ -159,11 +159,14 @@ def test_an_update_that_does_not_parse_makes_the_book_dirty_and_goes_in_not_even
 
 def test_a_bad_ladder_among_the_held_and_in_a_snapshot():
     sync = make()
-    run(sync, update(9, 10), update(10, 11, b"5"), update(11, 12))
-    bad = sync.on_message(whole(9), 7)
-    assert (bad.state, bad.applied, bad.needs_snapshot, sync.last_seq) == (DIRTY, 2, True, 10)
+    assert run(sync, update(9, 10), update(10, 11, b"5"), update(11, 12)) == [
+        (APPLY, PARTIAL, 0, True),
+        (APPLY, WAITING, 0, False),  # read at once: what cannot be read is a hole, and what is held goes
+        (APPLY, PARTIAL, 0, False),
+    ]
+    assert run(sync, whole(9)) == [(GAP, PARTIAL, 0, True)]
     bad = sync.on_message(whole(11, b"{}"), 8)
-    assert (bad.verdict, bad.state, bad.applied, bad.needs_snapshot) == (Verdict.UNVERIFIABLE, DIRTY, 0, True)
+    assert (bad.verdict, bad.state, bad.applied, bad.needs_snapshot) == (Verdict.UNVERIFIABLE, PARTIAL, 0, True)
     assert run(sync, whole(11)) == [(APPLY, SYNCED, 2, False)]
     assert sync.last_seq == 12
 
@@ -171,7 +174,7 @@ def test_a_bad_ladder_among_the_held_and_in_a_snapshot():
 def test_what_is_held_is_bounded():
     sync = make()
     run(sync, *(update(i, i + 1) for i in range(MAX_HELD + 10)))
-    assert run(sync, whole(5), whole(10)) == [(GAP, WAITING, 0, True), (APPLY, SYNCED, MAX_HELD + 1, False)]
+    assert run(sync, whole(5), whole(10)) == [(GAP, PARTIAL, 0, True), (APPLY, SYNCED, MAX_HELD + 1, False)]
 
 
 def test_the_scale_widens_with_the_values():

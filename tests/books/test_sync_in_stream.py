@@ -111,7 +111,7 @@ def test_levels_that_fall_out_of_the_depth_are_gone():
 def test_a_fetched_book_replaces_one_that_nothing_proves_with_the_younger_updates_on_top():
     sync = timed()
     sync.on_message(message(bids=[(1, 1)], ns=10), 1)
-    assert sync.state is BookState.WAITING
+    assert sync.state is BookState.PARTIAL
     sync.on_message(message(whole=True, in_stream=False, bids=[(1, 1)], ns=10), 2)
     assert (sync.state, sync.book.bids()) == (BookState.SYNCED, [(1, 1)])
     for ns, price in ((20, 2), (30, 3), (40, 4)):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdtool.capture import keeping
-from mdtool.capture.keeping import Keeper, main, needs
+from mdtool.capture.keeping import Keeper, main
 from mdtool.capture.options import RecorderEvent, record_options
 from mdtool.capture.recorder import Recorder
 from mdtool.clock import DAY, SECOND, ManualClock, SystemClock
@@ -19,6 +19,8 @@ from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.server import Server
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator, symbol_names
+from mdtool.history import needs as dependence
+from mdtool.history.needs import needs
 from mdtool.model import Flag, Kind
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep.removal import execute
@@ -134,7 +136,7 @@ def test_in_stream_snapshots_are_found_where_a_session_opens_and_among_the_large
 
             return lambda payload: (BookUpdate(0, 1, 1, 0, b"[]", b"[]", snapshot=payload.startswith(b"S")),)
 
-    monkeypatch.setattr(keeping.catalog, "get", lambda name: InStream())
+    monkeypatch.setattr(dependence.catalog, "get", lambda name: InStream())
     with store.writer(FEED, sync="none") as writer:
         depth = writer.stream("depth")
         for day, words in enumerate([b"S u u u", b"u u u u", b"u S......................... u u", b"u u u", b"u u"]):

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from mdtool.books.book import Book
+from mdtool.books.phases import NO_WHOLE_YET
 from mdtool.books.sync import BookState
 from mdtool.clock import SECOND
 from mdtool.commands.tasks import book as tasks
 from mdtool.commands.tasks.book import BookFollower
 from mdtool.commands.tasks.daily import DayTrades
 from mdtool.commands.tasks.sealing import seal_feeds
-from mdtool.commands.tasks.wholes import starts
 from mdtool.exchange.binance import DIALECTS, BinanceProtocol
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator
+from mdtool.history.wholes import whole_books
 from mdtool.interop.importer import import_files
 from mdtool.model import SESSION_SYMBOL, Kind, Scale
 from mdtool.storage.reading.reader import Reader
@@ -78,7 +79,7 @@ SIM_SCALE = Scale(-2, -4)
 
 def whole(follower: BookFollower, scale: Scale = SIM_SCALE) -> tuple[int, object]:
     sync = follower.sync
-    if sync is None or sync.state is BookState.WAITING:
+    if sync is None or sync.state in NO_WHOLE_YET:
         return -1, None
     book = sync.copy().book
     book.rescale(book.scale.finest(scale))
@@ -123,10 +124,10 @@ def test_the_book_of_any_moment_is_the_exchanges(store: Store, simulator: Simula
 def test_it_begins_at_the_nearest_whole_book(store: Store) -> None:
     with store.reader(f"sim/{SYMBOL}") as reader:
         late = START_NS + (SNAPSHOTS[-1] + 3) * SECOND
-        found = [*starts(reader, SIM, late)]
+        found = [one.start for one in whole_books(reader, SIM, until_ns=late)]
         assert len(found) == 3 and found == sorted(found, reverse=True)
-        assert len([*starts(reader, SIM, START_NS + (SNAPSHOTS[0] + 3) * SECOND)]) == 1
-        assert [*starts(reader, SIM, START_NS)] == []
+        assert len([*whole_books(reader, SIM, until_ns=START_NS + (SNAPSHOTS[0] + 3) * SECOND)]) == 1
+        assert [*whole_books(reader, SIM, until_ns=START_NS)] == []
 
 
 @pytest.mark.parametrize("mark_every", [10, tasks.MARK_EVERY])  # with and without a copy of the book to begin from
@@ -163,7 +164,7 @@ def test_steps_from_the_live_end_and_beyond_the_ends(store: Store) -> None:
         follower.go_to(0)
         assert follower.at_ns == reader.first_ns
         follower.previous_update()
-        assert follower.state is BookState.WAITING
+        assert follower.state in NO_WHOLE_YET
 
 
 def test_the_next_gap(tmp_path: Path) -> None:

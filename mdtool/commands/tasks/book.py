@@ -16,11 +16,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from mdtool.books.book import Book
+from mdtool.books.phases import NO_WHOLE_YET
 from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import MINUTE, SECOND
 from mdtool.commands.tasks.picture import STALE_AFTER_NS, Worth, draw, worth
-from mdtool.commands.tasks.wholes import starts
 from mdtool.errors import UsageError
+from mdtool.history.wholes import whole_books
 from mdtool.kernel.journal import Record
 from mdtool.model import SNAPSHOT_STREAM, Kind
 from mdtool.storage.journal.presence import WRITER_TTL_NS
@@ -98,7 +99,7 @@ class BookFollower:
         self._parts: dict[int, _Part] = {}
         self._base = base
         if mark is not None:
-            self.book.sync = mark.sync.copy()
+            self.book.resume(mark.sync.copy())
             self.as_of_ns = mark.recv_ns
             self._steps.append(mark.position - 1)  # a mark is set right behind an update
 
@@ -127,7 +128,7 @@ class BookFollower:
         ns = max(ns, self._reader.first_ns or ns)
         forward = self.at_ns is not None and self.as_of_ns <= ns and ns >= self.at_ns
         self.at_ns = ns
-        if forward and self.state is not BookState.WAITING:
+        if forward and self.state not in NO_WHOLE_YET:
             self._read(ns, None)
         else:
             self._rebuild(ns, None)
@@ -195,7 +196,8 @@ class BookFollower:
             self._build(mark, mark.position, tail, ns, position)
             return
         found = False
-        for start in islice(starts(self._reader, self._venue, ns, self._stream), TRIES):
+        wholes = whole_books(self._reader, self._venue, until_ns=ns, stream=self._stream)
+        for _, start in islice(wholes, TRIES):
             if position is None or start < position:
                 found = True
                 if self._build(None, start, tail, ns, position):
@@ -209,7 +211,7 @@ class BookFollower:
         self._fresh(mark, base)
         self._reader.move_to(min(base, tail)) if min(base, tail) else self._reader.to_start()
         self._read(ns, position, tail)
-        return self.state is not BookState.WAITING
+        return self.state not in NO_WHOLE_YET
 
     def _read(self, ns: int | None, position: int | None, tail: int = 0) -> None:
         begins = self._base, tail, max(tail, self._recent if tail else 0)  # by _Part

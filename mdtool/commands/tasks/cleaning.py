@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mdtool.capture.keeping import needs
 from mdtool.clock import SystemClock
+from mdtool.history.needs import needs
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.upkeep.removal import Effect, execute, finish, unfinished
 from mdtool.storage.upkeep.retention import FeedPlan, RemovalPlan, RemovalUnit, RetentionLimits, plan

@@ -33,10 +33,12 @@ class Worth(NamedTuple):
 def worth(sync: BookSync | None, as_of_ns: int, ended_ns: int | None, now_ns: int | None, *, alive: bool) -> Worth:
     """`now_ns` None: looked at as of the record that was read last, where silence and the end say nothing."""
     state = BookState.WAITING if sync is None else sync.state
-    note = "for snapshot"
-    if sync is not None and state is not BookState.WAITING:
-        since = f"since {clock(sync.state_since_ns)}"
-        note = "" if state is BookState.SYNCED else f"{since}: gap, waiting for snapshot"
+    note = ""
+    if state is BookState.WAITING:
+        note = "for snapshot"
+    elif sync is not None and state is not BookState.SYNCED:
+        why = "changes alone, no whole book yet" if state is BookState.PARTIAL else "gap, waiting for snapshot"
+        note = f"since {clock(sync.state_since_ns)}: {why}"
     if now_ns is None:
         return Worth(state.name, note)
     beside = "" if state is BookState.SYNCED else f", {state.name} {note}"

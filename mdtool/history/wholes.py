@@ -7,7 +7,7 @@ messages that may be whole books are decoded: those asked for, the first of a se
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,41 +27,72 @@ LARGE = 0.999  # quantile of length above which a message within a session may b
 Rows = npt.NDArray[Any]
 
 
-def starts(reader: Reader, venue: Venue, until_ns: int | None, stream: str | None = None) -> Iterator[int]:
-    """Positions from which reading gives a whole book received no later than `until_ns` (None: at all), newest first.
-    Moves the reader."""
+class WholeBook(NamedTuple):
+    """Where a whole book stands."""
+
+    position: int
+    start: int  # position from which reading gives it, with the update that connects to it
+
+
+def whole_books(
+    reader: Reader, venue: Venue, *, until_ns: int | None = None, before: int | None = None, stream: str | None = None
+) -> Iterator[WholeBook]:
+    """The whole books received no later than `until_ns` and recorded before a position, newest first, of one book
+    stream or all. Moves the reader."""
     for chunk in reversed(reader.chunks()):
-        if not chunk.rows or (until_ns is not None and chunk.min_ns > until_ns):
+        begins = chunk.chunk_id << ROW_BITS
+        too_late = until_ns is not None and chunk.min_ns > until_ns
+        if not chunk.rows or too_late or (before is not None and begins >= before):
             continue
-        reader.move_to(chunk.chunk_id << ROW_BITS)
-        batches = []
-        for batch in reader.batches():
-            if batch.position >> ROW_BITS != chunk.chunk_id:
-                break
-            batches.append(batch)
-        for batch in reversed(batches):
-            for number, asked in _wholes(batch, venue, reader.feed.symbol, until_ns, stream):
+        for batch in reversed(list(batches_of(reader, chunk.chunk_id))):
+            for number, asked in _wholes(
+                batch, venue, reader.feed.symbol, _rows_before(batch, until_ns, before), stream
+            ):
+                position = start = batch.position + number
                 if asked:  # the update it connects to may stand before it
                     reader.seek(int(batch.rows["recv_ns"][number]) - LEAD_NS)
-                    yield min(reader.position, batch.position + number)
-                else:
-                    yield batch.position + number
+                    start = min(reader.position, position)
+                yield WholeBook(position, start)
 
 
-def _wholes(
-    batch: Batch, venue: Venue, symbol: str, until_ns: int | None, stream: str | None
-) -> Iterator[tuple[int, bool]]:
-    """(row, whether it was asked for) of a batch's whole books, last first."""
+def batches_of(reader: Reader, chunk_id: int) -> Iterator[Batch]:
+    """The batches of one chunk. Moves the reader."""
+    reader.move_to(chunk_id << ROW_BITS)
+    for batch in reader.batches():
+        if batch.position >> ROW_BITS != chunk_id:
+            return
+        yield batch
+
+
+def rows_of(batch: Batch, stream: int) -> npt.NDArray[np.intp]:
+    """Rows that are messages of a stream."""
+    return np.flatnonzero((batch.rows["kind"] == Kind.DATA) & (batch.rows["stream"] == stream))
+
+
+def answers(batch: Batch) -> npt.NDArray[np.intp]:
+    """Rows that are whole books fetched by REST."""
+    if SNAPSHOT_STREAM not in batch.streams:
+        return np.zeros(0, np.intp)
     rows = batch.rows
-    early = np.ones(len(rows), np.bool_) if until_ns is None else rows["recv_ns"] <= until_ns
-    if SNAPSHOT_STREAM in batch.streams:
-        good = early & (rows["kind"] == Kind.RESPONSE) & (rows["flags"] & Flag.FAILED == 0)
-        for number in np.flatnonzero(good & (rows["stream"] == batch.streams.index(SNAPSHOT_STREAM)))[::-1].tolist():
-            yield number, True
+    good = (rows["kind"] == Kind.RESPONSE) & (rows["flags"] & Flag.FAILED == 0)
+    return np.flatnonzero(good & (rows["stream"] == batch.streams.index(SNAPSHOT_STREAM)))
+
+
+def _rows_before(batch: Batch, until_ns: int | None, before: int | None) -> Rows:
+    """For each row whether it is early enough."""
+    early: Rows = np.ones(len(batch.rows), np.bool_) if until_ns is None else batch.rows["recv_ns"] <= until_ns
+    return early if before is None else early & (batch.position + np.arange(len(early)) < before)
+
+
+def _wholes(batch: Batch, venue: Venue, symbol: str, early: Rows, stream: str | None) -> Iterator[tuple[int, bool]]:
+    """(row, whether it was asked for) of a batch's whole books, last first within each kind."""
+    found = answers(batch)
+    for number in found[early[found]][::-1].tolist():
+        yield number, True
     for number, name in enumerate(batch.streams):
         if venue.is_book(name) and stream in (None, name) and _sends_wholes(venue, symbol, name):
-            of_book = np.flatnonzero((rows["kind"] == Kind.DATA) & (rows["stream"] == number) & early)
-            for row in _in_stream(batch, venue, name, of_book):
+            of_book = rows_of(batch, number)
+            for row in _in_stream(batch, venue, name, of_book[early[of_book]]):
                 yield row, False
 
 
