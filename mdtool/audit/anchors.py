@@ -1,21 +1,21 @@
 """Whether a stream of book changes is anchored: whether a whole book is recorded that its updates continue.
 
-Rule: a whole book that does not fit is a finding only where no other one anchors the same run of updates; a recorder
-that asks too early asks again, and nothing is lost by that. The whole book may stand before or behind the update that
-bridges it.
+Rule: a whole book that does not fit is a finding only where no other one anchors the same run of updates, and the run
+is not over at once: a recorder that asks too early asks again, and nothing is lost by that. The whole book may stand
+before or behind the update that bridges it; that is the book's own doing, here it is only watched.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
-from mdtool.audit.findings import UnbridgedSnapshot
+from mdtool.audit.findings import Finding, NotAnchored, UnbridgedSnapshot
 from mdtool.audit.report import Note
+from mdtool.books.sync import Step
 from mdtool.model import Update
-from mdtool.venues.sequence import Rule, Verdict
+from mdtool.venues.sequence import Verdict
 
-HELD = 2_000  # updates kept for a whole book yet to come; ~3 min at 100 ms, more than any request takes
+LONG_NS = 60 * 10**9  # a run that goes on for so long without a whole book has not merely been asked for too early
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,85 +26,102 @@ class _Misfit:
 
 
 class Anchors:
-    """One book stream's whole books. A run is what lies between two holes."""
+    """One book stream's whole books. A run is what lies between two holes. `asked`: they have to be asked for."""
 
-    def __init__(self, stream: str, rule: Rule) -> None:
-        self.findings: list[UnbridgedSnapshot] = []
+    def __init__(self, stream: str, *, asked: bool) -> None:
+        self.findings: list[Finding] = []
         self.notes: list[Note] = []
-        self.seen = 0  # whole books
-        self.held: deque[Update] = deque(maxlen=HELD)  # the run's last updates; the caller appends
-        self.pending: list[tuple[Update, int]] = []  # whole books newer than every update so far
+        self.anchored = False  # this run
+        self.fresh = True  # no update of this connection has come yet
+        self.refusals = 0  # requests for a whole book that were answered with none
         self._stream = stream
-        self._bridge = rule.bridge
-        self._anchored = False
+        self._asked = asked
+        self._seen = 0  # whole books
+        self._updates = 0  # of this run
+        self._since_ns = 0  # of its first one
         self._misfits: list[_Misfit] = []
+        self._ahead: _Misfit | None = None  # a whole book newer than every update so far
+        self._next = 0  # first id of the first update that is held for a whole book
 
-    def snapshot(self, snapshot: Update, recv_ns: int) -> None:
-        """A whole book, received now."""
-        self.seen += 1
-        for update in self.held:
-            if self._settled(snapshot, recv_ns, update):
-                return
-        self.pending.append((snapshot, recv_ns))
+    def asked_for(self, book: Update, step: Step, recv_ns: int) -> None:
+        """A whole book that was asked for, and what it did."""
+        self._seen += 1
+        if step.error is not None:
+            self.refusals += 1
+        elif step.verdict is Verdict.GAP:
+            self._misfits.append(_Misfit(book.last_seq, self._next, recv_ns))
+        else:  # the chain goes on from it, or holds without it
+            self.anchored = True
+            self._ahead = _Misfit(book.last_seq, 0, recv_ns)
 
-    def on_stream(self) -> None:
+    def came_whole(self) -> None:
         """A whole book that came as a message of the stream itself: it needs no bridge."""
-        self.seen += 1
-        self._anchored = True
+        self._seen += 1
+        self.fresh = False
+        self.anchored = True
 
-    def update(self, update: Update) -> None:
-        """An update while whole books are pending."""
-        self.pending = [entry for entry in self.pending if not self._settled(*entry, update)]
+    def update(self, update: Update, step: Step, recv_ns: int) -> None:
+        """An update, and what it did."""
+        self.fresh = False
+        if not self._updates:
+            self._since_ns = recv_ns
+        self._updates += 1
+        if step.needs_snapshot:
+            self._next = update.first_seq
+        ahead = self._ahead
+        if ahead is None:
+            return
+        if step.verdict is Verdict.GAP:  # the whole book before it was too old
+            self.anchored = False
+            self._misfits.append(_Misfit(ahead.snapshot_seq, update.first_seq, ahead.at_ns))
+            self._ahead = None
+        elif update.last_seq > ahead.snapshot_seq:
+            self._ahead = None
 
-    def end_run(self) -> None:
-        """A hole: what follows needs a whole book of its own. One that is newer than all of this run may be it."""
-        if not self._anchored:
-            self.findings.extend(
-                UnbridgedSnapshot(
-                    stream=self._stream,
-                    at_ns=misfit.at_ns,
-                    snapshot_seq=misfit.snapshot_seq,
-                    next_first_seq=misfit.next_first_seq,
-                )
-                for misfit in self._misfits
-            )
-        else:
+    def begin_run(self) -> None:
+        """Behind a hole, which needs a whole book of its own; one that is newer than all before it may be it."""
+        self.anchored = self._ahead is not None
+        self._updates = 0
+
+    def end_run(self, last_ns: int, *, is_last: bool = False) -> None:
+        """A hole, or the end."""
+        misfits, self._misfits = self._misfits, []
+        if self.anchored:
             self.notes.extend(
                 Note(
-                    "superseded_snapshot",
-                    self._stream,
-                    misfit.at_ns,
+                    "superseded_snapshot", self._stream, misfit.at_ns,
                     f"the snapshot of id {misfit.snapshot_seq} came too early; another one anchors the updates",
                 )
-                for misfit in self._misfits
-            )
-        self._misfits.clear()
-        self._anchored = False
-        self.held.clear()
+                for misfit in misfits
+            )  # fmt: skip
+        elif self._updates and (is_last or last_ns - self._since_ns > LONG_NS):
+            self.findings.extend(
+                UnbridgedSnapshot(
+                    stream=self._stream, at_ns=misfit.at_ns, snapshot_seq=misfit.snapshot_seq,
+                    next_first_seq=misfit.next_first_seq,
+                )
+                for misfit in misfits
+            )  # fmt: skip
+            if self.refusals and not misfits:
+                self.findings.append(
+                    NotAnchored(
+                        stream=self._stream, at_ns=self._since_ns, until_ns=last_ns, updates=self._updates,
+                        refusals=self.refusals,
+                    )
+                )  # fmt: skip
 
     def finish(self, last_ns: int) -> None:
         """The end of what is looked at."""
-        self.end_run()
-        for snapshot, recv_ns in self.pending:
+        self.end_run(last_ns, is_last=True)
+        if not self._asked and not self._seen:
+            return
+        if self._ahead is not None and self._updates:
             self.notes.append(
                 Note(
-                    "unused_snapshot",
-                    self._stream,
-                    recv_ns,
-                    f"no update newer than the snapshot of id {snapshot.last_seq} is recorded",
+                    "unused_snapshot", self._stream, self._ahead.at_ns,
+                    f"no update newer than the snapshot of id {self._ahead.snapshot_seq} is recorded",
                 )
-            )
-        if not self.seen:
-            self.notes.append(
-                Note("no_snapshot", self._stream, last_ns, "no whole book is in this stretch: only changes are known")
-            )
-
-    def _settled(self, snapshot: Update, recv_ns: int, update: Update) -> bool:
-        verdict = self._bridge(snapshot, update)
-        if verdict == Verdict.STALE:
-            return False
-        if verdict == Verdict.GAP:
-            self._misfits.append(_Misfit(snapshot.last_seq, update.first_seq, recv_ns))
-        else:
-            self._anchored = True
-        return True
+            )  # fmt: skip
+        if not self._seen:
+            text = "no whole book is in this stretch: only changes are known"
+            self.notes.append(Note("no_snapshot", self._stream, last_ns, text))

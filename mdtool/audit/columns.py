@@ -10,19 +10,22 @@ their numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from mdtool.errors import WireError
-from mdtool.model import NO_TIME, UNKNOWN, Flag, Kind, Message, Other, Trade, Update
+from mdtool.books.engine import FeedEngine, RecordLike, Said
+from mdtool.books.sync import BookSync
+from mdtool.model import NO_TIME, UNKNOWN, Kind, Message, Other, Scale, Trade, Update
 from mdtool.storage.journal.batch import Batch
 from mdtool.storage.parts.part_writer import Decode, Decoded
+from mdtool.storage.reading.reader import Record
 from mdtool.venues.sequence import Rule, Verdict
-from mdtool.venues.venue import Decoder, Venue
+from mdtool.venues.venue import Venue
 
-Line = tuple[int, int, int, int, int]  # venue_ns, first_seq, last_seq, prev_seq, verdict
-NOTHING: Line = (NO_TIME, UNKNOWN, UNKNOWN, UNKNOWN, 0)
+Cells = tuple[int, int, int, int, int]  # venue_ns, first_seq, last_seq, prev_seq, verdict
+NOTHING: Cells = (NO_TIME, UNKNOWN, UNKNOWN, UNKNOWN, 0)
 
 
 def decoding(venue: Venue) -> Callable[[], Decode]:
@@ -30,64 +33,75 @@ def decoding(venue: Venue) -> Callable[[], Decode]:
     return lambda: _Columns(venue)
 
 
+class _Names:
+    """A part's streams as an engine asks for them; more become known from batch to batch."""
+
+    def __init__(self, venue: str) -> None:
+        self.feed = _Feed(venue, None)
+        self.streams: Sequence[str] = ()
+
+    def stream_name(self, number: int, /) -> str:
+        return self.streams[number]
+
+    def records(self) -> Iterator[RecordLike]:
+        return iter(())
+
+
+class _Feed(NamedTuple):
+    venue: str
+    scale: Scale | None
+
+
+def _no_book(venue: Venue, stream: str, scale: Scale | None) -> BookSync | None:
+    """Columns are of the sequence alone."""
+    return None
+
+
 class _Columns:
-    """The decoders and rules of one part's streams."""
+    """One part's streams under their rules."""
 
     def __init__(self, venue: Venue) -> None:
-        self._venue = venue
-        self._streams: dict[int, _Stream] = {}
+        self._names = _Names(venue.name)
+        self._engine = FeedEngine(venue, self._names, every_book=True, opens=_no_book)
 
     def __call__(self, batch: Batch) -> Decoded:
-        lines = [self._line(record.kind, record.flags, record.stream, record.payload, batch.streams)
-                 for record in batch.records()]  # fmt: skip
+        self._names.streams = batch.streams
+        lines = [self._line(record) for record in batch.records()]
         table = np.array(lines, np.int64).reshape(len(lines), len(NOTHING))
         venue_ns, first, last, prev, verdict = (np.ascontiguousarray(column) for column in table.T)
         return Decoded(venue_ns, first, last, prev, verdict.astype(np.uint8))
 
-    def _line(self, kind: int, flags: int, number: int, payload: bytes, names: list[str]) -> Line:
-        if kind != Kind.DATA and (kind != Kind.RESPONSE or flags & Flag.FAILED):
-            return NOTHING
-        stream = self._streams.get(number)
-        if stream is None:
-            stream = self._streams[number] = _Stream(self._venue, names[number])
-        try:
-            messages = stream.decode(payload)
-        except WireError:
-            return NOTHING
-        if kind == Kind.RESPONSE:
-            return _whole(messages)
-        return stream.line(messages)
+    def _line(self, record: Record) -> Cells:
+        taken = self._engine.on_record(record)
+        if record.kind == Kind.RESPONSE:
+            return _whole([said.message for said in taken.said])
+        return _joined([_of(said, taken.line.rule) for said in taken.said if type(said.message) is not Other])
 
 
-class _Stream:
-    def __init__(self, venue: Venue, name: str) -> None:
-        self.decode: Decoder = venue.decoder(name)
-        self._rule: Rule | None = venue.rule(name)
-
-    def line(self, messages: Sequence[Message]) -> Line:
-        """The one line of a record. Several messages in it count as one, from the first to the last; its verdict is the
-        first that is not APPLY."""
-        lines = [self._one(message) for message in messages if type(message) is not Other]
-        if len(lines) < 2:
-            return lines[0] if lines else NOTHING
-        venue_ns, first, last, prev, _ = lines[0]
-        verdicts = [line[4] for line in lines]
-        verdict = next((one for one in verdicts if one not in (0, Verdict.APPLY)), max(verdicts))
-        return venue_ns, last if first == UNKNOWN else first, lines[-1][2], prev, verdict
-
-    def _one(self, message: Message) -> Line:
-        rule = self._rule
-        verdict = int(rule.judge(message)) if rule is not None else 0
-        if isinstance(message, Update):
-            return message.venue_ns, message.first_seq, message.last_seq, message.prev_seq, verdict
-        venue_ns = getattr(message, "venue_ns", NO_TIME)
-        if isinstance(message, Trade) and rule is not None and rule.complete:
-            # One id is all there is: the one before it is one less.
-            return venue_ns, UNKNOWN, message.trade_id, UNKNOWN, verdict
-        return venue_ns, UNKNOWN, UNKNOWN, UNKNOWN, verdict
+def _joined(lines: list[Cells]) -> Cells:
+    """The one line of a record. Several messages in it count as one, from the first to the last; its verdict is the
+    first that is not APPLY."""
+    if len(lines) < 2:
+        return lines[0] if lines else NOTHING
+    venue_ns, first, last, prev, _ = lines[0]
+    verdicts = [line[4] for line in lines]
+    verdict = next((one for one in verdicts if one not in (0, Verdict.APPLY)), max(verdicts))
+    return venue_ns, last if first == UNKNOWN else first, lines[-1][2], prev, verdict
 
 
-def _whole(messages: Sequence[Message]) -> Line:
+def _of(said: Said, rule: Rule | None) -> Cells:
+    message = said.message
+    verdict = 0 if said.verdict is None else int(said.verdict)
+    if isinstance(message, Update):
+        return message.venue_ns, message.first_seq, message.last_seq, message.prev_seq, verdict
+    venue_ns = getattr(message, "venue_ns", NO_TIME)
+    if isinstance(message, Trade) and rule is not None and rule.complete:
+        # One id is all there is: the one before it is one less.
+        return venue_ns, UNKNOWN, message.trade_id, UNKNOWN, verdict
+    return venue_ns, UNKNOWN, UNKNOWN, UNKNOWN, verdict
+
+
+def _whole(messages: Sequence[Message]) -> Cells:
     """Of a REST answer: the whole book in it, which no rule judges."""
     for message in messages:
         if isinstance(message, Update):

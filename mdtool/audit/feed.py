@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from mdtool.audit.connection import with_connections
-from mdtool.audit.findings import ClockStep, Corrupt, Finding, Lost, UncleanEnd
+from mdtool.audit.findings import (
+    Absent,
+    ClockStep,
+    Corrupt,
+    Empty,
+    Finding,
+    Lost,
+    NotUnderstood,
+    QuoteMismatch,
+    UncleanEnd,
+)
 from mdtool.audit.offset import OffsetMeter
 from mdtool.audit.report import FeedReport, Note, Reconnection, failed
-from mdtool.audit.stream import Change, StreamAudit
+from mdtool.audit.seams import Change
+from mdtool.audit.stream import StreamAudit
+from mdtool.books.checks import top
+from mdtool.books.engine import FeedEngine, Line, Taken
+from mdtool.books.sync import BookState
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
-from mdtool.model import SESSION_SYMBOL, Flag, Kind, Update
+from mdtool.model import NO_TIME, SESSION_SYMBOL, UNKNOWN, Flag, Kind, Quote, Update
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, Record, WriterStatus
@@ -24,6 +38,7 @@ from mdtool.venues.venue import Venue
 
 MAX_FINDINGS = 10_000  # listed; all are counted
 MAX_RECONNECTS = 10_000
+MAX_NAMES = 8  # of unknown messages, told in a finding
 MAX_DAMAGED = 1_000  # damaged records in a row before the rest is given up
 
 
@@ -43,7 +58,7 @@ def audit_feed(
     reader.to_start()
     if from_ns is not None:
         reader.seek(from_ns)
-    audit = _FeedAudit(reader, venue)
+    audit = _FeedAudit(reader, venue, whole=from_ns is None)
     audit.run(to_ns)
     return audit.finish(time.time_ns() if now_ns is None else now_ns)
 
@@ -107,14 +122,15 @@ def _undamaged(reader: Reader, corrupt: Callable[[int, CorruptStore], None]) -> 
 
 
 class _FeedAudit:
-    """The state of one run over a feed; the Watcher of its streams."""
+    """The state of one run over a feed; the observer of its streams. `whole`: the run begins where the feed does."""
 
-    def __init__(self, reader: Reader, venue: Venue) -> None:
+    def __init__(self, reader: Reader, venue: Venue, *, whole: bool) -> None:
         self._reader = reader
         self._venue = venue
-        self._streams: dict[int, StreamAudit] = {}
-        self._books: list[StreamAudit] = []
-        self._early: deque[tuple[Update, int]] = deque(maxlen=100)  # before there was a stream for them
+        self._whole = whole
+        self._engine = FeedEngine(venue, reader, every_book=True)
+        self._streams: dict[str, StreamAudit] = {}
+        self._numbered: dict[int, StreamAudit] = {}  # the same, by the stream's number
         self._meter = OffsetMeter()
         self._findings: list[Finding] = []
         self._counts: Counter[str] = Counter()
@@ -123,6 +139,7 @@ class _FeedAudit:
         self._closes: dict[int, str] = {}  # session -> what its CLOSE says
         self._sessions: set[int] = set()
         self._opened: set[int] = set()  # those whose OPEN stands in this stretch
+        self._planned: dict[str, None] = {}  # streams that the recorder said it would record
         self._epoch_of: dict[int, int] = {}  # chunk id -> epoch
         self._epoch: int | None = None
         self._epochs = 0
@@ -149,12 +166,11 @@ class _FeedAudit:
             else:
                 self._unclean(None)
         streams = sorted(self._streams.values(), key=lambda stream: stream.name)
-        reports = tuple(stream.finish() for stream in streams)
+        reports = tuple(report for report in (stream.finish() for stream in streams) if report.records)
         for stream in streams:
-            if stream.anchors is not None and (stream.anchors.seen or self._asks_for_books(stream.name)):
+            if stream.anchors is not None and stream.messages:
                 self._notes.extend(stream.anchors.notes)
-        if not self._records:
-            self._note("empty", "no record in this stretch of time")
+        self._judge_evidence(streams)
         if self._counts.total() > len(self._findings):
             self._note("findings_cut", f"only the first {len(self._findings):,} findings are listed")
         return FeedReport(
@@ -172,6 +188,8 @@ class _FeedAudit:
             offset=self._meter.result(),
         )
 
+    # -- what the streams tell ----------------------------------------------------------------------------------
+
     def found(self, finding: Finding) -> None:
         self._counts[finding.kind] += 1
         if len(self._findings) < MAX_FINDINGS:
@@ -179,6 +197,21 @@ class _FeedAudit:
 
     def begins_whole(self, stream: str, session: int) -> bool:
         return session in self._opened and not self._asks_for_books(stream)
+
+    def is_open(self, session: int) -> bool:
+        return session in self._opened and session not in self._closes
+
+    def quoted(self, quote: Quote, recv_ns: int) -> None:
+        for stream in self._streams.values():
+            book = stream.line.book
+            if book is None or book.last_seq != quote.seq or quote.seq == UNKNOWN or book.state is not BookState.SYNCED:
+                continue
+            for wrong in top(book.book, quote):
+                self.found(
+                    QuoteMismatch(
+                        stream=stream.name, at_ns=recv_ns, found=wrong.found, expected=wrong.expected, seq=quote.seq
+                    )
+                )
 
     def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
         self._sessions.add(session)
@@ -188,9 +221,12 @@ class _FeedAudit:
             return
         self._reconnects[old, session] = Reconnection(stream.last_ns, recv_ns, old, session, self._closes.get(old, ""))
 
+    # -- the records --------------------------------------------------------------------------------------------
+
     def _chunk(self, chunk_id: int, records: Iterable[Record], to_ns: int | None) -> bool:
         """The records of one chunk; False where `to_ns` was reached."""
-        streams = self._streams
+        streams = self._numbered
+        take = self._engine.take
         data = int(Kind.DATA)
         last_ns, kind = self._last_ns, self._last_kind
         count = 0
@@ -210,13 +246,15 @@ class _FeedAudit:
             last_ns = recv_ns
             kind = record.kind
             count += 1
-            stream = streams.get(record.stream)
+            number = record.stream
+            taken = take(kind, record.flags, number, record.payload, recv_ns)
+            stream = streams.get(number)
             if stream is None:
-                stream = self._stream(record.stream)
+                stream = streams[number] = self._stream(taken.line)
             if kind == data:
-                stream.data(record)
+                stream.data(record, taken)
             else:
-                self._other(stream, record, kind)
+                self._other(stream, record, kind, taken)
         self._last_ns, self._last_kind = last_ns, kind
         self._records += count
         return finished
@@ -245,27 +283,19 @@ class _FeedAudit:
         self._epoch = epoch
         self._epochs += 1
 
-    def _stream(self, number: int) -> StreamAudit:
-        name = self._reader.stream_name(number)
-        made = StreamAudit(name, self._venue, self, self._meter.values.append)
-        self._streams[number] = made
-        if made.anchors is not None:
-            self._books.append(made)
-            for book, recv_ns in self._early:
-                made.anchors.snapshot(book, recv_ns)
+    def _stream(self, line: Line) -> StreamAudit:
+        made = self._streams.get(line.name)
+        if made is None:
+            asked = line.book is not None and self._asks_for_books(line.name)
+            made = StreamAudit(line, self._venue, self, self._meter.values.append, asked=asked)
+            self._streams[line.name] = made
         return made
 
-    def _other(self, stream: StreamAudit, record: Record, kind: int) -> None:
+    def _other(self, stream: StreamAudit, record: Record, kind: int, taken: Taken) -> None:
         """A record that is no message received."""
-        stream.other(record)
+        stream.other(record, taken)
         if kind == Kind.RESPONSE:
-            if not record.flags & Flag.FAILED:
-                for book in stream.whole_book(record):
-                    for other in self._books:
-                        assert other.anchors is not None  # that is what makes it one of _books
-                        other.anchors.snapshot(book, record.recv_ns)
-                    if not self._books:
-                        self._early.append((book, record.recv_ns))
+            self._answered(stream, record, taken)
         elif kind == Kind.END:
             self._imported = bool(record.flags & Flag.IMPORTED)
         elif kind == Kind.OPEN:
@@ -274,14 +304,67 @@ class _FeedAudit:
             self._closes[record.session] = _close_reason(record.payload)
         elif kind == Kind.NOTE:
             self._noted(record)
+        for line, _ in taken.losses if kind == Kind.NOTE else ():
+            self._stream(line).lost(record)
+
+    def _answered(self, stream: StreamAudit, record: Record, taken: Taken) -> None:
+        """A whole book, to each book it went to; or none."""
+        books = {id(said.message): said.message for said in taken.said if isinstance(said.message, Update)}
+        stream.named["snapshot"] += len(books)
+        for book in books.values():
+            if book.venue_ns != NO_TIME:
+                self._meter.values.append(record.recv_ns - book.venue_ns)
+        for said in taken.said:
+            if said.step is not None and said.line is not None and isinstance(said.message, Update):
+                self._stream(said.line).whole_book(record, said.message, said.step)
+        if not books:
+            for one in self._streams.values():
+                one.refused()
 
     def _noted(self, record: Record) -> None:
-        """A NOTE of what repair could not save: numbers may not show it, and it is known all the same."""
+        """A NOTE of what repair could not save: numbers may not show it, and it is known all the same. Or one of what
+        the recorder set out to record."""
         note = _object(record.payload)
         if note.get("note") == "lost":
             rows, why = note.get("rows"), str(note.get("why", ""))
             lost = rows if isinstance(rows, int) else None
             self.found(Lost(stream="", at_ns=record.recv_ns, rows=lost, reason=why, position=record.position))
+        elif note.get("note") == "plan" and isinstance(streams := note.get("streams"), list):
+            self._planned |= dict.fromkeys(name for name in streams if isinstance(name, str))
+
+    # -- what it comes to ---------------------------------------------------------------------------------------
+
+    def _judge_evidence(self, streams: Sequence[StreamAudit]) -> None:
+        """A verdict needs evidence: nothing, and what nobody understood, are none."""
+        at_ns = self._last_ns if self._records else 0
+        if self._reader.feed.symbol == SESSION_SYMBOL:
+            if not self._records:
+                self.found(Empty(stream="", at_ns=at_ns, reason="no record in this stretch of time"))
+            return
+        messages = sum(stream.messages for stream in streams)
+        books = sum(stream.named["snapshot"] for stream in streams)
+        if not self._records:
+            self.found(Empty(stream="", at_ns=at_ns, reason="no record in this stretch of time"))
+        elif not (messages or books) and self._whole and self._reached_end:
+            self.found(
+                Empty(stream="", at_ns=at_ns, reason=f"{self._records:,} records, and none of them is a message")
+            )
+        elif not (messages or books):
+            self.found(Empty(stream="", at_ns=at_ns, reason="no message in this stretch of time"))
+        understood = sum(stream.understood for stream in streams)
+        what = Counter({stream.name: stream.unknown for stream in streams if stream.unknown})
+        if unreadable := sum(stream.unreadable for stream in streams):
+            what["undecodable"] = unreadable
+        if what.total() > understood:
+            named = dict(what.most_common(MAX_NAMES))
+            self.found(NotUnderstood(stream="", at_ns=at_ns, count=what.total(), of=messages, what=named))
+        there = {stream.name for stream in streams if stream.messages}
+        for name in self._planned if self._whole and self._reached_end else ():
+            if name not in there and self._venue.is_book(name):
+                reason = "it was to be recorded, and no message of it is there"
+                self.found(Absent(stream=name, at_ns=at_ns, reason=reason))
+            elif name not in there:
+                self._notes.append(Note("silent", name, at_ns, f"{name} was to be recorded, and no message of it came"))
 
     def _asks_for_books(self, stream: str) -> bool:
         """Whether the stream's whole books have to be asked for."""

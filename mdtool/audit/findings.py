@@ -137,6 +137,90 @@ class UnbridgedSnapshot(Finding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotAnchored(Finding):
+    """Changes of a book without a whole one, though it was asked for: what stood in the book is known only where a
+    change has shown it. `at_ns` is the first change's, `until_ns` the last one's."""
+
+    kind: ClassVar[str] = "not_anchored"
+    until_ns: int
+    updates: int
+    refusals: int  # requests for a whole book that were answered with none
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.updates:,} updates that no whole book anchors: {self.refusals:,} requests for one were answered "
+            "with none; contiguous, not anchored"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed(Finding):
+    """The best bid is not below the best ask, from this update until one that mends it."""
+
+    kind: ClassVar[str] = "crossed"
+    found: str
+    last_seq: int
+
+    @property
+    def text(self) -> str:
+        return f"the book stands crossed as of id {self.last_seq}: {self.found}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteMismatch(Finding):
+    """The best bid and ask that the venue says of an update's id are not those of the book at that id."""
+
+    kind: ClassVar[str] = "quote_mismatch"
+    found: str
+    expected: str
+    seq: int
+
+    @property
+    def text(self) -> str:
+        return f"at id {self.seq} the book has {self.found}, the venue's quote says {self.expected}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Empty(Finding):
+    """Nothing is there that could be judged."""
+
+    kind: ClassVar[str] = "empty"
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotUnderstood(Finding):
+    """Most of what was received is nothing that the venue's adapter knows."""
+
+    kind: ClassVar[str] = "not_understood"
+    count: int
+    of: int  # messages
+    what: dict[str, int]  # by name, the most first
+
+    @property
+    def text(self) -> str:
+        names = ", ".join(f"{count:,} {name}" for name, count in self.what.items())
+        return f"{self.count:,} of {self.of:,} messages are none that this venue is known to send ({names})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent(Finding):
+    """A stream that was to be recorded, and of which no message is there."""
+
+    kind: ClassVar[str] = "absent"
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Corrupt(Finding):
     """A record whose bytes contradict their checksum. It is left out of everything else."""
 

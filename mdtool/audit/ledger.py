@@ -13,9 +13,10 @@ class Validity(StrEnum):
     """What is known of an interval."""
 
     WHOLE = "whole"  # the venue's numbers prove that no message is missing
+    TOP = "top"  # the venue's checksum proves the best levels, and nothing of those below
     BROKEN = "broken"  # they prove that some are
     UNPROVABLE = "unprovable"  # the venue gives no numbers to prove it by
-    NOT_RECORDED = "not_recorded"  # nobody was recording, by intention
+    NOT_RECORDED = "not_recorded"  # between two connections, writers or imports: nobody was listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Ledger:
         self._from_ns = ns
 
     def become(self, state: Validity, why: str) -> None:
-        """What the stream is from its beginning: for one that turns out to carry no numbers."""
+        """What the stretch is that ends at the next hole, from its beginning."""
         self._state, self._why = state, why
 
     def hole(self, from_ns: int, to_ns: int, state: Validity, why: str) -> None:

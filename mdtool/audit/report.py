@@ -26,6 +26,7 @@ class StreamReport:
     last_ns: int
     intervals: tuple[Interval, ...]
     checksums: Mapping[str, int] = field(default_factory=dict)  # compared: "match", "mismatch"; empty where none are
+    undecodable: int = 0  # messages that are not what the venue documents
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -35,6 +36,7 @@ class StreamReport:
             "verdicts": dict(self.verdicts),
             "first_ns": self.first_ns,
             "last_ns": self.last_ns,
+            "undecodable": self.undecodable,
         } | ({"checksums": dict(self.checksums)} if self.checksums else {})
 
 

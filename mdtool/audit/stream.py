@@ -1,25 +1,25 @@
-"""One stream of a feed under its venue's sequence rule: this is where an audit spends its time.
+"""One stream of a feed: what its messages came to under its venue's rule, as findings, counts and a ledger.
 
-Rule: `data` does the least that each message needs; whatever is rare lives in the methods below it.
+Rule: `data` does the least that each message needs; whatever is rare lives in the methods below it. Decoding, judging
+and the book are the engine's; here is only what follows from them.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from mdtool.audit.anchors import Anchors
-from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder, Unanchored, Undecodable, WrongChecksum
+from mdtool.audit.findings import Crossed, Duplicate, Finding, Gap, OutOfOrder, Unanchored, WrongChecksum
 from mdtool.audit.ledger import Ledger, Validity
 from mdtool.audit.report import StreamReport
-from mdtool.books.sync import BookState, open_book
-from mdtool.errors import WireError
+from mdtool.audit.seams import BETWEEN, Change
+from mdtool.audit.unreadable import Unreadable
+from mdtool.books.checks import crossed
+from mdtool.books.engine import Line, Said, Taken
+from mdtool.books.sync import BookState, Step
 from mdtool.model import (
-    NO_TIME,
     SESSION_SYMBOL,
     UNKNOWN,
     BookUpdate,
@@ -41,8 +41,7 @@ from mdtool.venues.venue import Venue
 WHOLE = "every message follows the one before"
 UNSEEN = "the venue's numbers do not show a loss here"
 ELSEWHERE = f"a loss shows in the connection's numbers, in the audit of {SESSION_SYMBOL}"
-MAX_REASONS = 16  # kinds of undecodable message told apart in one stream
-_DIGITS = re.compile(r"\d+")
+BEFORE_WHOLE = "a whole book follows: it proves nothing of the time before it"
 _NAMES: dict[type, str] = {
     BookUpdate: "book_update",
     OrderUpdate: "order_update",
@@ -52,22 +51,6 @@ _NAMES: dict[type, str] = {
     Liquidation: "liquidation",
     Status: "status",
 }
-
-
-@dataclass(slots=True)
-class _Undecodable:
-    at_ns: int
-    position: int
-    reason: str
-    count: int = 0
-
-
-class Change(Enum):
-    """How one writer of a feed gave way to the next."""
-
-    STOPPED = "stop"  # by intention: what was missed meanwhile is no defect
-    DIED = "writer died"
-    IMPORTED = "import"  # one import ended and another began: nobody says that nothing was meant to be between
 
 
 class StreamObserver(Protocol):
@@ -81,6 +64,14 @@ class StreamObserver(Protocol):
         """Whether the feed has this connection from its beginning, where the stream begins with the whole book."""
         ...
 
+    def quoted(self, quote: Quote, recv_ns: int) -> None:
+        """The venue's own word on the top of the book."""
+        ...
+
+    def is_open(self, session: int) -> bool:
+        """Whether a connection is known to be up: opened, and not closed yet."""
+        ...
+
     def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
         """The stream's first message from this connection; the stream still has the session and time of the one
         before."""
@@ -88,97 +79,117 @@ class StreamObserver(Protocol):
 
 
 class StreamAudit:
-    """The state of one stream. `add_offset` takes receive time minus venue time, ns."""
+    """The state of one stream. `add_offset` takes receive time minus venue time, ns; `asked`: its whole books have to
+    be asked for."""
 
-    def __init__(self, name: str, venue: Venue, watcher: StreamObserver, add_offset: Callable[[int], None]) -> None:
-        self.name = name
+    def __init__(
+        self, line: Line, venue: Venue, observer: StreamObserver, add_offset: Callable[[int], None], *, asked: bool
+    ) -> None:
+        self.name = line.name
+        self.line = line
         self.session = -1  # of the last message; -1 before the first
         self.last_ns = 0  # of the last message
-        rule = venue.rule(name)
-        self.anchors = Anchors(name, rule) if rule is not None and venue.is_book(name) else None
-        self._wrong_since: tuple[int, str] | None = None  # when and how a checksum was wrong, till the next whole book
-        self._proven = False  # by checksums, where there are no numbers
-        self._checked = open_book(venue, name) if rule is not None and venue.traits(name).checksum else None
-        self._decode = venue.decoder(name)
-        self._rule = rule
-        self._watcher = watcher
+        self.messages = 0  # DATA records
+        self.anchors = Anchors(line.name, asked=asked) if line.book is not None else None
+        self._observer = observer
         self._add_offset = add_offset
-        self._messages = 0  # DATA records
-        self._first_ns: int | None = None  # of the first of them
+        self._sessions: set[int] = set()  # those it has had
+        self._advanced = -1  # the session that brought the last message which was new
+        self._switched = False  # the last message is of another session than the one before it
+        self._change: Change | None = None  # what the last messages are parted by from those before, unproven so far
+        self._wrong_since: tuple[int, str] | None = None  # when and how the book became wrong, till the next whole one
+        self._crossed = False
+        self._first_ns: int | None = None  # of the first message
         self._others: Counter[int] = Counter()  # records of other kinds
         self._others_ns: tuple[int, int] | None = None  # first and last of them
         self._decoded: Counter[type] = Counter()
-        self._named: Counter[str] = Counter()  # what has a word of its own
+        self.named: Counter[str] = Counter()  # what has a word of its own
+        self._judged_count = 0
         self._odd: Counter[Verdict] = Counter()  # verdicts other than APPLY, which is the rest
-        self._change: Change | None = None  # how the writer of the last message gave way to this one's
-        self._bad: dict[str, _Undecodable] = {}
-        complete = rule is not None and rule.complete
+        self._bad = Unreadable()
+        self._complete = line.rule is not None and line.rule.complete
         self._ledger = Ledger(
-            name,
-            Validity.WHOLE if complete else Validity.UNPROVABLE,
-            WHOLE if complete else ELSEWHERE if venue.connection_rule() is not None else UNSEEN,
+            line.name,
+            Validity.WHOLE if self._complete else Validity.UNPROVABLE,
+            WHOLE if self._complete else ELSEWHERE if venue.connection_rule() is not None else UNSEEN,
         )
 
-    def data(self, record: Record) -> None:
-        """A message received."""
+    @property
+    def understood(self) -> int:
+        """Messages that the venue's adapter knows."""
+        return self._decoded.total() + self.named.total() - self.unknown
+
+    @property
+    def unknown(self) -> int:
+        """Messages of a stream that it does not know: they are named by nothing but the stream."""
+        return self.named[self.name] if self.messages else 0
+
+    @property
+    def unreadable(self) -> int:
+        """Messages that are not what the venue documents."""
+        return self._bad.count if self.messages else 0
+
+    def data(self, record: Record, taken: Taken) -> None:
+        """A message received, and what it came to."""
+        self.messages += 1
         recv_ns = record.recv_ns
-        self._messages += 1
-        try:
-            messages = self._decode(record.payload)
-        except WireError as error:
-            self._undecodable(record, error)
-            if self._checked is not None and self._checked.state is BookState.SYNCED:
-                self._checked.lose(recv_ns)  # what it changed is not known: the next checksum would only say so again
-                self._wrong_since = (self.last_ns or recv_ns, str(error))
+        if taken.fault is not None:
+            self._unreadable(record, taken.fault)
             return
-        rule = self._rule
-        for message in messages:
+        if record.session != self.session or self._switched:
+            self._connected(record)
+        for said in taken.said:
+            message, verdict, _, step, _ = said
             kind = type(message)
             if kind is Other:
-                self._named[message.what] += 1  # type: ignore[union-attr]
+                self.named[message.what] += 1  # type: ignore[union-attr]
                 continue
-            self._decoded[kind] += 1
+            if step is not None and step.error is not None:
+                self._unreadable(record, step.error)
+            else:
+                self._decoded[kind] += 1
             if venue_ns := message.venue_ns:  # type: ignore[union-attr]  # NO_TIME is 0
                 self._add_offset(recv_ns - venue_ns)
-            if rule is None:
+            if kind is Quote:
+                self._observer.quoted(message, recv_ns)  # type: ignore[arg-type]
+            if verdict is None:
+                if self._change is not None:
+                    self._parted(recv_ns)
                 continue
-            before = rule.last
-            verdict = rule.judge(message)
-            if verdict is not Verdict.APPLY:
-                self._judged(verdict, message, before, record)
-            if kind is BookUpdate or kind is OrderUpdate:
-                if self.anchors is not None:
-                    self._anchor(message, record)  # type: ignore[arg-type]
-                if self._checked is not None:
-                    self._check(message, recv_ns)
-        if record.session != self.session or self._change is not None:
-            self._connected(record)
+            self._judged_count += 1
+            if verdict is not Verdict.APPLY or self._change is not None or record.session != self._advanced:
+                self._judged(said, record)
+            if step is not None:
+                self._booked(message, step, record)
         self.last_ns = recv_ns
 
-    def whole_book(self, record: Record) -> list[Update]:
-        """A REST answer with the whole book, for the streams it anchors."""
-        try:
-            messages = self._decode(record.payload)
-        except WireError as error:
-            self._undecodable(record, error)
-            return []
-        books = [message for message in messages if isinstance(message, Update)]
-        self._named["snapshot"] += len(books)
-        for book in books:
-            if book.venue_ns != NO_TIME:
-                self._add_offset(record.recv_ns - book.venue_ns)
-        return books
+    def whole_book(self, record: Record, book: Update, step: Step) -> None:
+        """A whole book that was asked for, and what it did to this stream's."""
+        assert self.anchors is not None  # it is a book's stream
+        self.anchors.asked_for(book, step, record.recv_ns)
+        self._healed(step, record.recv_ns)
 
-    def other(self, record: Record) -> None:
+    def refused(self) -> None:
+        """A request for a whole book was answered with none."""
+        if self.anchors is not None:
+            self.anchors.refusals += 1
+
+    def other(self, record: Record, taken: Taken) -> None:
         """A record that is no message received."""
         recv_ns = record.recv_ns
         self._others[record.kind] += 1
         self._others_ns = (self._others_ns[0] if self._others_ns else recv_ns, recv_ns)
+        if taken.fault is not None:
+            self._unreadable(record, taken.fault)
+
+    def lost(self, record: Record) -> None:
+        """Records are lost here that may have been the stream's, and nothing else would show it."""
+        self._wrong_since = self._wrong_since or (self.last_ns or record.recv_ns, "records were lost here")
 
     @property
     def interrupted(self) -> bool:
         """The last message was another writer's."""
-        return self._change is not None
+        return self._change is not None and self._change is not Change.RECONNECT
 
     def writer_changed(self, change: Change) -> None:
         """Another epoch begins."""
@@ -189,102 +200,168 @@ class StreamAudit:
         """Nothing more comes."""
         if self.anchors is not None:
             self.anchors.finish(self.last_ns)
+            self._say_proven()
             for finding in self.anchors.findings:
-                self._watcher.found(finding)
-        for bad in self._bad.values():
-            self._watcher.found(
-                Undecodable(
-                    stream=self.name, at_ns=bad.at_ns, reason=bad.reason, count=bad.count, position=bad.position
-                )
-            )
+                self._observer.found(finding)
+        for bad in self._bad.findings(self.name):
+            self._observer.found(bad)
         if self._wrong_since is not None:
             self._ledger.hole(self._wrong_since[0], self.last_ns, Validity.BROKEN, self._wrong_since[1])
         self._ledger.close(self.last_ns)
-        bounds = [*(self._others_ns or ()), *(bad.at_ns for bad in self._bad.values())]
+        bounds = [*(self._others_ns or ()), *self._bad.times]
         if self._first_ns is not None:
             bounds += (self._first_ns, self.last_ns)
-        kinds = {Kind.DATA: self._messages, **self._others}
+        kinds = {Kind.DATA: self.messages, **self._others}
         return StreamReport(
             stream=self.name,
             records=sum(kinds.values()),
             kinds={Kind(kind).name.lower(): count for kind, count in sorted(kinds.items()) if count},
-            decoded={_NAMES[kind]: count for kind, count in self._decoded.items()} | dict(self._named),
+            decoded={_NAMES[kind]: count for kind, count in self._decoded.items() if count} | dict(self.named),
             verdicts=self._verdicts(),
-            first_ns=min(bounds),
-            last_ns=max(bounds),
+            first_ns=min(bounds, default=0),
+            last_ns=max(bounds, default=0),
             intervals=tuple(self._ledger.intervals),
             checksums=self._checksums(),
+            undecodable=self._bad.count,
         )
 
     def _checksums(self) -> dict[str, int]:
-        check = self._checked.check if self._checked is not None else None
+        check = self.line.book.check if self.line.book is not None else None
         return {} if check is None else {"match": check.matched, "mismatch": check.mismatched}
 
     def _verdicts(self) -> dict[str, int]:
-        if self._rule is None:
+        if self.line.rule is None:
             return {}
         counts = {verdict.name.lower(): count for verdict, count in sorted(self._odd.items())}
-        return {"apply": self._decoded.total() - self._odd.total()} | counts
+        return {"apply": self._judged_count - self._odd.total()} | counts
 
-    def _check(self, message: Message, recv_ns: int) -> None:
-        assert self._checked is not None
-        step = self._checked.on_message(message, recv_ns)
+    # -- the book -----------------------------------------------------------------------------------------------
+
+    def _booked(self, message: Message, step: Step, record: Record) -> None:
+        """An update, or a whole book that came on the stream."""
+        assert self.anchors is not None
+        recv_ns = record.recv_ns
+        whole: bool = message.snapshot  # type: ignore[union-attr]
+        if whole:
+            self.anchors.came_whole()
+        else:
+            if self.anchors.fresh and self._observer.begins_whole(self.name, record.session):
+                self._observer.found(Unanchored(stream=self.name, at_ns=recv_ns, session=record.session))
+            self.anchors.update(message, step, recv_ns)  # type: ignore[arg-type]
         if step.mismatch is not None:
-            self._watcher.found(
+            self._observer.found(
                 WrongChecksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=_ids(message)[1])
             )
-            self._wrong_since = (self.last_ns or recv_ns, step.mismatch)
-        elif self._wrong_since is not None and step.state is BookState.SYNCED:
+            self._wrong_since = self._wrong_since or (self.last_ns or recv_ns, step.mismatch)
+            return
+        if step.error is not None:
+            self._wrong_since = self._wrong_since or (self.last_ns or recv_ns, step.error)
+            return
+        self._healed(step, recv_ns)
+        if step.applied:
+            self._check_crossed(recv_ns)
+
+    def _healed(self, step: Step, recv_ns: int) -> None:
+        """A whole book ends what was wrong with the one before."""
+        if self._wrong_since is not None and step.state is BookState.SYNCED:
+            self._say_proven()
             self._ledger.hole(self._wrong_since[0], recv_ns, Validity.BROKEN, self._wrong_since[1])
             self._wrong_since = None
-        elif not self._proven and self._checked.check is not None and self._checked.check.matched:
-            self._proven = True
-            self._ledger.become(Validity.WHOLE, "the book has the checksums the venue says")
 
-    def _anchor(self, update: Update, record: Record) -> None:
-        anchors = self.anchors
-        assert anchors is not None
-        if update.snapshot:
-            anchors.on_stream()
-            return
-        if record.session != self.session and self._watcher.begins_whole(self.name, record.session):
-            self._watcher.found(Unanchored(stream=self.name, at_ns=record.recv_ns, session=record.session))
-        anchors.held.append(update)
-        if anchors.pending:
-            anchors.update(update)
-
-    def _judged(self, verdict: Verdict, message: Message, before: int | None, record: Record) -> None:
-        """Anything but the next message in order."""
-        self._odd[verdict] += 1
-        first, last, prev = _ids(message)
-        changed = self.session not in (-1, record.session)
-        if verdict is Verdict.GAP:
-            self._hole(first, prev, before, record.recv_ns, changed)
-        elif verdict is Verdict.STALE and changed:
-            pass  # to who subscribes anew venues send the latest again: counted as stale, and nothing is wrong
-        elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
-            kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
-            self._watcher.found(
-                kind(
+    def _check_crossed(self, recv_ns: int) -> None:
+        """A book that stands crossed is told once, until it does no more."""
+        book = self.line.book
+        assert book is not None
+        found = crossed(book.book) if book.state is BookState.SYNCED else []
+        if found and not self._crossed:
+            self._observer.found(
+                Crossed(
                     stream=self.name,
-                    at_ns=record.recv_ns,
-                    first_seq=first,
-                    last_seq=last,
-                    after_seq=before,
-                    session_changed=changed,
+                    at_ns=recv_ns,
+                    found=f"{found[0].found}, expected {found[0].expected}",
+                    last_seq=book.last_seq,
                 )
             )
-        elif verdict is Verdict.RESET:
-            if self.anchors is not None:
-                self.anchors.end_run()
-        elif verdict is Verdict.UNVERIFIABLE and not self._proven and not getattr(message, "snapshot", False):
-            self._ledger.become(Validity.UNPROVABLE, "a message carries no numbers to prove it by")
+        self._crossed = bool(found)
 
-    def _hole(self, first: int | None, prev: int | None, before: int | None, recv_ns: int, changed: bool) -> None:
+    def _say_proven(self) -> None:
+        """What the stretch up to here is, beyond its sequence."""
+        book = self.line.book
+        if book is None or self.anchors is None:
+            return
+        if self._complete:
+            why = WHOLE if self.anchors.anchored else f"{WHOLE}; no whole book anchors them"
+            self._ledger.become(Validity.WHOLE, why)
+        elif book.check is not None and book.check.matched:
+            times = f"the venue's checksum {book.check.matched:,} times"
+            if book.proven_depth is None:
+                self._ledger.become(Validity.WHOLE, f"the book had {times}")
+            else:
+                why = f"the best {book.proven_depth} levels had {times}; below them nothing is proven"
+                self._ledger.become(Validity.TOP, why)
+
+    # -- the sequence -------------------------------------------------------------------------------------------
+
+    def _judged(self, said: Said, record: Record) -> None:
+        """Anything but the next message in order, and what comes first behind a seam."""
+        message, verdict, before, _, _ = said
+        assert verdict is not None
+        if verdict is not Verdict.APPLY:
+            self._odd[verdict] += 1
+        first, last, prev = _ids(message)
+        recv_ns = record.recv_ns
+        seam = self._change
+        whole = isinstance(message, Update) and message.snapshot
+        if verdict is Verdict.GAP:
+            self._hole(first, prev, before, recv_ns)
+        elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
+            # To who subscribes anew venues send the latest again, and two connections that overlap bring all twice:
+            # counted as stale, and nothing is wrong.
+            if verdict is Verdict.OUT_OF_ORDER or record.session == self._advanced:
+                self._repeated(verdict, first, last, before, recv_ns)
+            return
+        elif seam is not None and (whole or not self._complete or verdict is Verdict.UNVERIFIABLE):
+            self._parted(recv_ns)
+        elif whole and self._complete and before is not None and last != before:
+            self._end_run()
+            self._ledger.hole(
+                self.last_ns,
+                recv_ns,
+                Validity.UNPROVABLE,
+                "a whole book follows: it proves nothing of what was before it",
+            )
+        elif verdict is Verdict.RESET:
+            self._end_run()
+            self._change = None
+        elif verdict is Verdict.UNVERIFIABLE and self._complete and not whole:
+            self._ledger.become(Validity.UNPROVABLE, "a message carries no numbers to prove it by")
+        elif verdict is Verdict.APPLY:
+            self._change = None  # its numbers follow those before the seam: nothing is missing
+        self._advanced = record.session
+
+    def _repeated(
+        self, verdict: Verdict, first: int | None, last: int | None, before: int | None, recv_ns: int
+    ) -> None:
+        kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
+        self._observer.found(
+            kind(
+                stream=self.name, at_ns=recv_ns, first_seq=first, last_seq=last, after_seq=before,
+                session_changed=self._switched,
+            )
+        )  # fmt: skip
+
+    def _parted(self, recv_ns: int) -> None:
+        """What lies between two connections, writers or imports, where no number behind it proves that nothing does."""
+        change, self._change = self._change, None
+        if change is not None:
+            self._end_run()
+            self._ledger.hole(self.last_ns, recv_ns, *BETWEEN[change])
+
+    def _hole(self, first: int | None, prev: int | None, before: int | None, recv_ns: int) -> None:
         """Messages are missing; a finding, unless nobody was meant to record them."""
-        if self.anchors is not None:
-            self.anchors.end_run()
-        if self._change is Change.STOPPED:
+        self._end_run()
+        change, self._change = self._change, None
+        if change is Change.STOPPED:
             why = f"the recording was stopped after id {before} and resumed at {first}"
             self._ledger.hole(self.last_ns, recv_ns, Validity.NOT_RECORDED, why)
             return
@@ -296,11 +373,17 @@ class StreamAudit:
             next_prev_seq=prev,
             after_ns=self.last_ns,
             next_ns=recv_ns,
-            session_changed=changed,
-            cause=self._change.value if self._change else "reconnect" if changed else "",
+            session_changed=self._switched,
+            cause=change.value if change else "",
         )
-        self._watcher.found(gap)
+        self._observer.found(gap)
         self._ledger.hole(self.last_ns, recv_ns, Validity.BROKEN, gap.text)
+
+    def _end_run(self) -> None:
+        if self.anchors is not None:
+            self.anchors.end_run(self.last_ns)
+            self._say_proven()
+            self.anchors.begin_run()
 
     def _connected(self, record: Record) -> None:
         """The first message, of another connection, or of another writer."""
@@ -308,29 +391,24 @@ class StreamAudit:
         if self._first_ns is None:
             self._first_ns = recv_ns
             self._ledger.begin(recv_ns)
-        if record.session != self.session:
-            self._watcher.session_began(self, record.session, recv_ns)
-            self.session = record.session
-        if self.interrupted and (self._rule is None or not self._rule.complete):
-            # Where the numbers cannot tell of a hole, the stop itself does.
-            if self._change is Change.STOPPED:
-                self._ledger.hole(self.last_ns, recv_ns, Validity.NOT_RECORDED, "the recording was stopped and resumed")
-            elif self._change is Change.DIED:
-                self._ledger.hole(self.last_ns, recv_ns, Validity.BROKEN, "the writer died and another began")
-        self._change = None
+        self._switched = self.session not in (-1, record.session)
+        if record.session == self.session:
+            return
+        old, is_new = self.session, record.session not in self._sessions
+        self._observer.session_began(self, record.session, recv_ns)
+        self.session = record.session
+        if not is_new:
+            return
+        self._sessions.add(record.session)
+        if self.anchors is not None:
+            self.anchors.fresh = True
+        if old >= 0 and self._change is None and not self._observer.is_open(old):
+            self._change = Change.RECONNECT
 
-    def _undecodable(self, record: Record, error: WireError) -> None:
-        # Kinds are told apart by their text without its numbers, which are offsets and values of one message. What a
-        # venue quotes of the message behind a semicolon is none of the kind either.
-        kind = _DIGITS.sub("#", str(error).partition(";")[0])
-        bad = self._bad.get(kind)
-        if bad is None:
-            if len(self._bad) >= MAX_REASONS:
-                kind = next(reversed(self._bad))
-            else:
-                self._bad[kind] = _Undecodable(record.recv_ns, record.position, str(error))
-            bad = self._bad[kind]
-        bad.count += 1
+    def _unreadable(self, record: Record, reason: str) -> None:
+        self._bad.add(record, reason)
+        if record.kind == Kind.DATA and self.line.book is not None and not self._complete:
+            self._wrong_since = self._wrong_since or (self.last_ns or record.recv_ns, reason)
 
 
 def _ids(message: Message) -> tuple[int | None, int | None, int | None]:

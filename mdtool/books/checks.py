@@ -1,11 +1,10 @@
-"""What a sound book never shows. Findings are values; an empty list is a sound book.
+"""What a sound book never shows. What is found are values; an empty list is a sound book.
 
 A level beyond the range of the snapshot is unknown until it changes: checks look at the top only.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import NamedTuple
 
 from mdtool.books.l2 import L2Book, Level
@@ -13,30 +12,23 @@ from mdtool.kernel.ladder import LadderError, decimal
 from mdtool.model import Quote, Side, format_decimal
 
 
-class Check(Enum):
-    CROSSED = "crossed"  # the best bid is not below the best ask
-    TOP = "top"  # the venue's own quote of the same update id says otherwise
-    STALE = "stale"  # nothing received for too long
-
-
-class Finding(NamedTuple):
+class Contradiction(NamedTuple):
     """One thing wrong, in words made of exact decimals."""
 
-    check: Check
     found: str
     expected: str
 
 
-def crossed(book: L2Book) -> list[Finding]:
+def crossed(book: L2Book) -> list[Contradiction]:
     """Bid at or above ask. Auctions and halts apart, a venue's book never stands so between two updates."""
     bid, ask = book.best_bid(), book.best_ask()
     if bid is None or ask is None or bid[0] < ask[0]:
         return []
     shown_bid, shown_ask = (format_decimal(price, book.scale.price_exp) for price, _ in (bid, ask))
-    return [Finding(Check.CROSSED, f"bid {shown_bid}", f"below ask {shown_ask}")]
+    return [Contradiction(f"bid {shown_bid}", f"below ask {shown_ask}")]
 
 
-def top(book: L2Book, quote: Quote) -> list[Finding]:
+def top(book: L2Book, quote: Quote) -> list[Contradiction]:
     """The best levels against a quote of the same update id."""
     sides = (
         (Side.BID, book.best_bid(), quote.bid_price, quote.bid_size),
@@ -47,16 +39,8 @@ def top(book: L2Book, quote: Quote) -> list[Finding]:
         if not _is_level(book, level, price, size):
             word = side.name.lower()
             found = "none" if level is None else _text(book, level)
-            findings.append(Finding(Check.TOP, f"{word} {found}", f"{word} {price} x {size}"))
+            findings.append(Contradiction(f"{word} {found}", f"{word} {price} x {size}"))
     return findings
-
-
-def stale(last_recv_ns: int, now_ns: int, after_ns: int) -> list[Finding]:
-    """Nothing received for longer than `after_ns`."""
-    silent_ns = now_ns - last_recv_ns
-    if silent_ns <= after_ns:
-        return []
-    return [Finding(Check.STALE, f"silent for {silent_ns / 1e9:.3f} s", f"at most {after_ns / 1e9:.3f} s")]
 
 
 def _is_level(book: L2Book, level: Level | None, price: str, size: str) -> bool:

@@ -94,6 +94,13 @@ class BookSync:
         """Whether only a snapshot can make the book whole, as of now."""
         return self.phase in WANTING
 
+    @property
+    def proven_depth(self) -> int | None:
+        """Levels a side that the venue's checksum vouches for, where nothing vouches for those below; None: all."""
+        if self.check is None or self.rule.complete:
+            return None
+        return None if self._depth is not None and self._depth <= self.check.depth else self.check.depth
+
     def on_message(self, message: Message, recv_ns: int) -> Step:
         """Take the next message. Others than updates of the book's kind change nothing: UNVERIFIABLE."""
         if isinstance(message, Update) and message.snapshot and not message.in_stream:

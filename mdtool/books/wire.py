@@ -39,6 +39,7 @@ class WireCheck:
     def __init__(self, checksum: Checksum) -> None:
         self.matched = 0
         self.mismatched = 0
+        self.depth = checksum.depth  # levels a side it is over
         self._checksum = checksum
         self._scale = Scale(0, 0)
         self._halves: tuple[dict[int, WireLevel], dict[int, WireLevel]] = ({}, {})

@@ -121,6 +121,8 @@ def test_across_midnight(audit: Callable[..., FeedReport]) -> None:
     # One interval over both days: the ids prove that nothing is missing between the two files.
     assert [(i.stream, i.state.value) for i in report.intervals] == [
         ("bookTicker", "unprovable"),
+        ("bookTicker", "not_recorded"),  # from the one file to the other: no number says that nothing was between
+        ("bookTicker", "unprovable"),
         ("depth@100ms", "whole"),
         ("trade", "whole"),
     ]

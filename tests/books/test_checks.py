@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mdtool.books.checks import Check, Finding, crossed, stale, top
+from mdtool.books.checks import Contradiction, crossed, top
 from mdtool.books.l2 import L2Book
 from mdtool.model import Quote, Scale
 
@@ -18,18 +18,16 @@ def book(bids, asks):
 def test_crossed():
     assert crossed(book([(100, 1)], [(101, 1)])) == crossed(book([], [(1, 1)])) == crossed(L2Book()) == []
     for ask in (100, 99):
-        assert crossed(book([(100, 1)], [(ask, 1)])) == [
-            Finding(Check.CROSSED, "bid 1.00", f"below ask {ask / 100:.2f}")
-        ]
+        assert crossed(book([(100, 1)], [(ask, 1)])) == [Contradiction("bid 1.00", f"below ask {ask / 100:.2f}")]
 
 
 @pytest.mark.parametrize(
     ("quote", "findings"),
     [
         (Quote(0, 1, "2.50", "1.5", "2.60000000", "0.25"), []),
-        (Quote(0, 1, "2.51", "1.5", "2.6", "0.25"), [Finding(Check.TOP, "bid 2.50 x 1.500", "bid 2.51 x 1.5")]),
-        (Quote(0, 1, "2.5", "1.5", "2.6", "0.2501"), [Finding(Check.TOP, "ask 2.60 x 0.250", "ask 2.6 x 0.2501")]),
-        (Quote(0, 1, "x", "1.5", "2.6", "0.25"), [Finding(Check.TOP, "bid 2.50 x 1.500", "bid x x 1.5")]),
+        (Quote(0, 1, "2.51", "1.5", "2.6", "0.25"), [Contradiction("bid 2.50 x 1.500", "bid 2.51 x 1.5")]),
+        (Quote(0, 1, "2.5", "1.5", "2.6", "0.2501"), [Contradiction("ask 2.60 x 0.250", "ask 2.6 x 0.2501")]),
+        (Quote(0, 1, "x", "1.5", "2.6", "0.25"), [Contradiction("bid 2.50 x 1.500", "bid x x 1.5")]),
     ],
 )
 def test_top(quote, findings):
@@ -38,9 +36,4 @@ def test_top(quote, findings):
 
 def test_an_empty_side_agrees_with_a_quote_of_nothing():
     assert top(book([], [(260, 250)]), Quote(0, 1, "0.00", "0.000", "2.6", "0.25")) == []
-    assert top(book([], []), Quote(0, 1, "1", "1", "0", "0")) == [Finding(Check.TOP, "bid none", "bid 1 x 1")]
-
-
-def test_stale():
-    assert stale(10, 10 + 5_000_000_000, 5_000_000_000) == []
-    assert stale(0, 6_500_000_000, 5_000_000_000) == [Finding(Check.STALE, "silent for 6.500 s", "at most 5.000 s")]
+    assert top(book([], []), Quote(0, 1, "1", "1", "0", "0")) == [Contradiction("bid none", "bid 1 x 1")]
