@@ -37,6 +37,8 @@ class Anchors:
         self._stream = stream
         self._asked = asked
         self._seen = 0  # whole books
+        self.updates = 0  # in all
+        self.adrift = 0  # those of runs that no whole book anchors
         self._updates = 0  # of this run
         self._since_ns = 0  # of its first one
         self._misfits: list[_Misfit] = []
@@ -66,6 +68,7 @@ class Anchors:
         if not self._updates:
             self._since_ns = recv_ns
         self._updates += 1
+        self.updates += 1
         if step.needs_snapshot:
             self._next = update.first_seq
         ahead = self._ahead
@@ -86,6 +89,7 @@ class Anchors:
     def end_run(self, last_ns: int, *, is_last: bool = False) -> None:
         """A hole, or the end."""
         misfits, self._misfits = self._misfits, []
+        self.adrift += 0 if self.anchored else self._updates
         if self.anchored:
             self.notes.extend(
                 Note(

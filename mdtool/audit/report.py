@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from mdtool.audit.findings import Finding
-from mdtool.audit.ledger import Interval
+from mdtool.audit.ledger import Interval, Validity
+from mdtool.model import SESSION_SYMBOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class StreamReport:
     intervals: tuple[Interval, ...]
     checksums: Mapping[str, int] = field(default_factory=dict)  # compared: "match", "mismatch"; empty where none are
     undecodable: int = 0  # messages that are not what the venue documents
+    anchored: bool | None = None  # whether a whole book anchors all its updates; None where it has none
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -37,6 +40,7 @@ class StreamReport:
             "first_ns": self.first_ns,
             "last_ns": self.last_ns,
             "undecodable": self.undecodable,
+            "anchored": self.anchored,
         } | ({"checksums": dict(self.checksums)} if self.checksums else {})
 
 
@@ -94,6 +98,17 @@ class Note:
         return {"kind": self.kind, "stream": self.stream, "at_ns": self.at_ns, "text": self.text}
 
 
+class Verdict(StrEnum):
+    """What an audit comes to, in a word. Only CLEAN says that all is well, and only of what was proven."""
+
+    CLEAN = "clean"  # nothing found, and what there is has been proven
+    NOT_ANCHORED = "not_anchored"  # nothing found: a book's updates are contiguous, and no whole book anchors them
+    UNPROVEN = "unproven"  # nothing found, and nothing that could prove it
+    LOG = "log"  # nothing found in what the recorder keeps of its connections; there is nothing in it to prove
+    FINDINGS = "findings"
+    FAILED = "failed"  # not audited
+
+
 @dataclass(frozen=True, slots=True)
 class FeedReport:
     """The audit of one feed. `findings` holds the first ones, `finding_counts` the number of each kind in all."""
@@ -116,6 +131,19 @@ class FeedReport:
     def clean(self) -> bool:
         """Nothing found, and the feed could be audited."""
         return self.error is None and not self.finding_counts
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.error is not None:
+            return Verdict.FAILED
+        if self.finding_counts:
+            return Verdict.FINDINGS
+        if any(stream.anchored is False for stream in self.streams):
+            return Verdict.NOT_ANCHORED
+        proven = any(interval.state in (Validity.WHOLE, Validity.TOP) for interval in self.intervals)
+        if proven:
+            return Verdict.CLEAN
+        return Verdict.LOG if self.feed.endswith(f"/{SESSION_SYMBOL}") else Verdict.UNPROVEN
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
@@ -149,6 +177,7 @@ class FeedReport:
             "reconnects": [reconnect.to_json() for reconnect in self.reconnects],
             "recv_minus_venue": self.offset.to_json() if self.offset else None,
             "clean": self.clean,
+            "verdict": self.verdict.value,
             "error": self.error,
         }
 

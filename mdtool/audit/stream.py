@@ -223,6 +223,7 @@ class StreamAudit:
             intervals=tuple(self._ledger.intervals),
             checksums=self._checksums(),
             undecodable=self._bad.count,
+            anchored=None if self.anchors is None or not self.anchors.updates else not self.anchors.adrift,
         )
 
     def _checksums(self) -> dict[str, int]:
@@ -274,14 +275,8 @@ class StreamAudit:
         assert book is not None
         found = crossed(book.book) if book.state is BookState.SYNCED else []
         if found and not self._crossed:
-            self._observer.found(
-                Crossed(
-                    stream=self.name,
-                    at_ns=recv_ns,
-                    found=f"{found[0].found}, expected {found[0].expected}",
-                    last_seq=book.last_seq,
-                )
-            )
+            text = f"{found[0].found}, expected {found[0].expected}"
+            self._observer.found(Crossed(stream=self.name, at_ns=recv_ns, found=text, last_seq=book.last_seq))
         self._crossed = bool(found)
 
     def _say_proven(self) -> None:
@@ -366,16 +361,10 @@ class StreamAudit:
             self._ledger.hole(self.last_ns, recv_ns, Validity.NOT_RECORDED, why)
             return
         gap = Gap(
-            stream=self.name,
-            at_ns=recv_ns,
-            after_seq=before,
-            next_first_seq=first,
-            next_prev_seq=prev,
-            after_ns=self.last_ns,
-            next_ns=recv_ns,
-            session_changed=self._switched,
+            stream=self.name, at_ns=recv_ns, after_seq=before, next_first_seq=first, next_prev_seq=prev,
+            after_ns=self.last_ns, next_ns=recv_ns, session_changed=self._switched,
             cause=change.value if change else "",
-        )
+        )  # fmt: skip
         self._observer.found(gap)
         self._ledger.hole(self.last_ns, recv_ns, Validity.BROKEN, gap.text)
 

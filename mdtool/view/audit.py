@@ -15,8 +15,19 @@ from mdtool.units import format_duration
 from mdtool.view.moments import clock, moment, stretch
 from mdtool.view.reports import count, table
 
+VERDICTS = {
+    "clean": ("clean", "bold green"),
+    "not_anchored": ("contiguous, not anchored", "bold yellow"),
+    "log": ("no finding", "green"),
+    "unproven": ("no finding, nothing provable", "bold yellow"),
+}
+# Words of findings that are no nouns, and so are the same of one and of many.
+_ADJECTIVES = {
+    "absent", "corrupt", "crossed", "empty", "lost", "not_anchored", "not_understood", "out_of_order", "unanchored",
+    "undecodable",
+}  # fmt: skip
 SHOWN = 20  # findings of a feed that are written out; --json has more
-STATE_STYLES = {"whole": "green", "broken": "bold red", "unprovable": "yellow", "not_recorded": "dim"}
+STATE_STYLES = {"whole": "green", "top": "green", "broken": "bold red", "unprovable": "yellow", "not_recorded": "dim"}
 Report = Mapping[str, Any]
 
 
@@ -53,8 +64,11 @@ def audit_summary(reports: Sequence[Report]) -> RenderableType:
     for report in reports:
         found.update(report["finding_counts"])
     failed = sum(report["error"] is not None for report in reports)
-    clean = sum(report["clean"] for report in reports)
-    line = Text(f"{count(len(reports), 'feed')}, {clean} clean", style="bold")
+    verdicts = Counter(report["verdict"] for report in reports)
+    line = Text(f"{count(len(reports), 'feed')}, {verdicts['clean']} clean", style="bold")
+    for verdict, (words, _) in VERDICTS.items():
+        if verdict not in ("clean", "log") and verdicts[verdict]:
+            line.append(f", {verdicts[verdict]} {words}")
     if found:
         line.append(f", {_counts(found)}", style="bold red")
     if failed:
@@ -66,10 +80,10 @@ def _title(report: Report) -> Text:
     title = Text.assemble((report["feed"], "bold"), "  ")
     if report["error"]:
         return title.append("not audited", style="bold red")
-    if report["clean"]:
-        title.append("clean", style="bold green")
-    else:
+    if report["verdict"] == "findings":
         title.append(_counts(report["finding_counts"]), style="bold red")
+    else:
+        title.append(*VERDICTS[report["verdict"]])
     title.append(f"  {count(report['records'], 'record')}", style="dim")
     for what in ("epoch", "session"):
         if report[f"{what}s"] > 1:
@@ -80,7 +94,10 @@ def _title(report: Report) -> Text:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(count(number, kind.replace("_", " ")) for kind, number in counts.items())
+    return ", ".join(
+        f"{number:,} {kind.replace('_', ' ')}" if kind in _ADJECTIVES else count(number, kind.replace("_", " "))
+        for kind, number in counts.items()
+    )
 
 
 def _messages(stream: Report) -> Text:

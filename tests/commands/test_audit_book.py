@@ -12,6 +12,7 @@ from mdtool.exchange.simulator import Simulator
 from mdtool.model import Kind, format_decimal
 from mdtool.storage.store import Store
 
+TRADE = b'{"e":"trade","E":1,"s":"A","t":%d,"p":"1","q":"1","T":1,"m":true}'
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 START_NS = 1_760_000_000_000_000_000  # as tests/test_fixtures.py makes the capture
 
@@ -99,7 +100,9 @@ def test_audit_of_many_is_short_where_all_is_well(mdtool, tmp_path: Path) -> Non
     with Store.create(tmp_path / "store") as store:
         for number in range(6):
             with store.writer(f"sim/A{number}_USDT") as writer:
-                writer.end(10**18, "test")
+                for trade in (1, 2):
+                    writer.append(10**18 + trade, Kind.DATA, writer.stream("trade"), 1, TRADE % trade)
+                writer.end(10**18 + 3, "test")
     done = mdtool("--store", tmp_path / "store", "audit")
     assert done.code == 0
     assert done.out.splitlines()[-1] == "6 feeds, 6 clean"
