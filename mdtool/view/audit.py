@@ -67,7 +67,9 @@ def audit_summary(reports: Sequence[Report]) -> RenderableType:
     verdicts = Counter(report["verdict"] for report in reports)
     line = Text(f"{count(len(reports), 'feed')}, {verdicts['clean']} clean", style="bold")
     for verdict, (words, _) in VERDICTS.items():
-        if verdict not in ("clean", "log") and verdicts[verdict]:
+        if verdict == "log" and verdicts[verdict]:
+            line.append(f", {count(verdicts[verdict], 'log')} of connections")
+        elif verdict != "clean" and verdicts[verdict]:
             line.append(f", {verdicts[verdict]} {words}")
     if found:
         line.append(f", {_counts(found)}", style="bold red")

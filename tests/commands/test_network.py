@@ -206,7 +206,7 @@ def test_demo_ends_well_and_may_be_kept(mdtool, tmp_path: Path) -> None:
     assert done.code == 0
     assert done.err == f"the store is kept: mdtool --store {tmp_path / 'kept'} registry list\n"
     assert re.search(r"^At id \d+ this is the exchange's own book, on all \d+ levels\.$", done.out, re.M)
-    assert "5 feeds, 5 clean\n" in done.out
+    assert "5 feeds, 4 clean, 1 log of connections\n" in done.out
     assert mdtool("--store", tmp_path / "kept", "audit").code == 0
 
 

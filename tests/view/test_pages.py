@@ -133,6 +133,7 @@ def report(**changes: object) -> dict[str, object]:
         "reconnects": [],
         "recv_minus_venue": None,
         "clean": True,
+        "verdict": "clean",
         "error": None,
     }
     return values | changes
@@ -140,7 +141,7 @@ def report(**changes: object) -> dict[str, object]:
 
 def test_many_findings_are_counted_not_listed() -> None:
     findings = [{"at_ns": n, "stream": "trade", "text": f"gap {n}"} for n in range(100)]
-    page = text(audit_page(report(findings=findings, finding_counts={"gap": 150}, clean=False)))
+    page = text(audit_page(report(findings=findings, finding_counts={"gap": 150}, clean=False, verdict="findings")))
     assert page.startswith("sim/A_USDT  150 gaps  3 records")
     assert page.count("trade  gap ") == SHOWN
     assert "  and 130 more; --json lists them\n" in page
@@ -153,8 +154,8 @@ def test_a_clock_that_was_behind_is_no_latency() -> None:
 
 
 def test_audit_summary() -> None:
-    broken = report(finding_counts={"gap": 2, "out_of_order": 1}, clean=False)
-    failed = report(error="no adapter", clean=False)
+    broken = report(finding_counts={"gap": 2, "out_of_order": 1}, clean=False, verdict="findings")
+    failed = report(error="no adapter", clean=False, verdict="failed")
     assert text(audit_summary([report(), broken, failed])) == (
         "3 feeds, 1 clean, 2 gaps, 1 out of order, 1 that could not be audited\n"
     )
