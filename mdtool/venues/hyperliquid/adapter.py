@@ -13,13 +13,11 @@ apart and says nothing of their order; on subscribing the venue sends the latest
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 
-import msgspec
-
-from mdtool.errors import UnknownSymbol, UsageError, WireError
-from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Message, Quote, Side, Trade
-from mdtool.venues.decoding import Id, Ms, number_text, other, signed_text, strict
+from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.model import BookUpdate, Message
+from mdtool.venues.hyperliquid.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RecentRule, Rule, TimeRule, Verdict
 from mdtool.venues.venue import Adapter, Connection, Decoder, Heartbeat, Place
@@ -28,9 +26,6 @@ BEAT = Heartbeat(50.0, '{"method":"ping"}')  # the venue cuts a connection to wh
 SUBSCRIPTIONS = 1_000  # an address may have, over all of its connections
 # One subscription a frame; 2,000 frames a minute from an address, whose connections (up to 4 here) share them.
 LIMITS = ConnectionLimits(subscriptions=250, args=1, frame_bytes=4_096, send_interval=0.15)
-LEVEL = ("px", "sz")
-_ABSENT = msgspec.Raw()
-_NONE = (b"", b"null")
 
 _SESSION = Place(None, "session")
 _OTHER = Place(None, "other")
@@ -47,114 +42,6 @@ _PERP = re.compile(r"[A-Z0-9]{1,20}", re.ASCII)
 _BUILT = re.compile(r"([A-Z0-9]{1,10}):([A-Z0-9]{1,20})", re.ASCII)
 _NAMED_SPOT = {"PURR_USDC": "PURR/USDC"}  # the one pair the venue calls by its name
 _THOUSANDS = ("PEPE", "SHIB", "BONK", "FLOKI", "LUNC", "DOGS", "NEIRO")  # coins traded by the thousand: kPEPE
-
-
-class _Level(msgspec.Struct, gc=False):
-    px: str
-    sz: str
-
-
-class _Book(msgspec.Struct, gc=False):
-    time: Ms
-    levels: tuple[msgspec.Raw, msgspec.Raw]
-
-
-class _Trade(msgspec.Struct, gc=False):
-    px: str
-    side: str
-    sz: str
-    tid: Id
-    time: Ms
-
-
-class _Best(msgspec.Struct, gc=False):
-    time: Ms
-    bbo: tuple[_Level | None, _Level | None]
-
-
-class _Context(msgspec.Struct, gc=False):
-    markPx: msgspec.Raw = _ABSENT
-    oraclePx: msgspec.Raw = _ABSENT
-    funding: msgspec.Raw = _ABSENT
-
-
-class _Asset(msgspec.Struct, gc=False):
-    ctx: _Context
-
-
-class _BookMessage(msgspec.Struct, gc=False):
-    data: _Book
-
-
-class _TradesMessage(msgspec.Struct, gc=False):
-    data: list[_Trade]
-
-
-class _BestMessage(msgspec.Struct, gc=False):
-    data: _Best
-
-
-class _AssetMessage(msgspec.Struct, gc=False):
-    data: _Asset
-
-
-_BOOK = msgspec.json.Decoder(_BookMessage)
-_TRADES = msgspec.json.Decoder(_TradesMessage)
-_BEST = msgspec.json.Decoder(_BestMessage)
-_ASSET = msgspec.json.Decoder(_AssetMessage)
-_NOTHING = _Level("0", "0")
-
-
-def _book(payload: bytes) -> Sequence[Message]:
-    book = _BOOK.decode(payload).data
-    bids, asks = book.levels
-    return (
-        BookUpdate(book.time * 1_000_000, UNKNOWN, UNKNOWN, UNKNOWN, bids, asks, True, True, None, LEVEL),
-    )  # fmt: skip
-
-
-def _side(word: str) -> Side:
-    """Of the aggressor: B bought, A sold."""
-    if word == "B":
-        return Side.BID
-    if word == "A":
-        return Side.ASK
-    raise WireError(f"side {word[:20]!r}, expected B or A")
-
-
-def _trades(payload: bytes) -> Sequence[Message]:
-    return [
-        Trade(trade.time * 1_000_000, trade.tid, trade.px, trade.sz, _side(trade.side))
-        for trade in _TRADES.decode(payload).data
-    ]
-
-
-def _best(payload: bytes) -> Sequence[Message]:
-    best = _BEST.decode(payload).data
-    bid, ask = (level or _NOTHING for level in best.bbo)
-    return (Quote(best.time * 1_000_000, UNKNOWN, bid.px, bid.sz, ask.px, ask.sz),)
-
-
-def _price(raw: msgspec.Raw) -> str:
-    return "" if bytes(raw) in _NONE else number_text(raw)
-
-
-def _context(payload: bytes) -> Sequence[Message]:
-    """Mark, oracle and the funding rate of the hour; the message has no time."""
-    context = _ASSET.decode(payload).data.ctx
-    rate = ""
-    if bytes(context.funding) not in _NONE:
-        negative, rate = signed_text(context.funding)
-        rate = f"-{rate}" if negative else rate
-    return (Funding(NO_TIME, _price(context.markPx), _price(context.oraclePx), rate),)
-
-
-_DECODERS: dict[str, Callable[[bytes], Sequence[Message]]] = {
-    "l2Book": _book,
-    "trades": _trades,
-    "bbo": _best,
-    "activeAssetCtx": _context,
-}
 
 
 class BookRule(TimeRule):
@@ -281,8 +168,7 @@ class Hyperliquid(Adapter):
             return _OTHER
 
     def decoder(self, stream: str) -> Decoder:
-        decode = _DECODERS.get(stream)
-        return other(stream) if decode is None else strict(stream, decode)
+        return decoder(stream)
 
     def rule(self, stream: str) -> Rule | None:
         if stream == "l2Book":
