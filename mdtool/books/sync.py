@@ -122,7 +122,7 @@ class BookSync:
         other.book = self.book.copy()
         other.check = deepcopy(self.check)
         other.observer = None
-        other.rule = _twin(self.rule)
+        other.rule = self.rule.copy()
         other._parser = type(self._parser)(self._parser.scale)
         other._held = self._held.copy()
         return other
@@ -296,17 +296,6 @@ class BookSync:
         self.last_seq = update.last_seq
         self.venue_ns = update.venue_ns
         self.recv_ns = recv_ns
-
-
-def _twin(rule: Rule) -> Rule:
-    """A rule with the same state. Not deepcopy: the messages a rule keeps are immutable, and large."""
-    other = copy(rule)
-    for name, value in vars(other).items():
-        if isinstance(value, list | deque | set | dict):
-            setattr(other, name, value.copy())
-        elif hasattr(value, "judge"):
-            setattr(other, name, _twin(value))
-    return other
 
 
 def open_book(

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
 from mdtool.model import NO_TIME, UNKNOWN, Message, Quote, Trade, Update
 
@@ -58,11 +59,29 @@ class Rule(Protocol):
         """Forget the last id."""
         ...
 
+    def copy(self) -> Self:
+        """Another in the same state, from here on going its own way."""
+        ...
 
-class _Chain:
+
+class Copied:
+    """How a rule is copied. What it holds is immutable (numbers, messages), but for the attributes a class names in
+    `_own`: of those a copy has one of its own."""
+
+    _own: ClassVar[tuple[str, ...]] = ()
+
+    def copy(self) -> Self:
+        other = copy(self)
+        for name in self._own:
+            setattr(other, name, getattr(self, name).copy())
+        return other
+
+
+class _Chain(Copied):
     """Numbers of which each message names the one before: (prev, last]."""
 
     complete = True
+    _own: ClassVar[tuple[str, ...]] = ("_holes",)
 
     def __init__(self, *, overlap: bool) -> None:
         self._overlap = overlap
@@ -231,7 +250,7 @@ class ConnectionRule(_Chain):
         return self._advance(number - 1, number)
 
 
-class RisingRule:
+class RisingRule(Copied):
     """Ids that only rise, of quotes, trades or updates. APPLY says the order holds; a missing one cannot be seen."""
 
     complete = False
@@ -266,7 +285,7 @@ def _number(message: Message) -> int:
     return message.last_seq if isinstance(message, Update) else UNKNOWN
 
 
-class TimeRule:
+class TimeRule(Copied):
     """Updates without ids. UNVERIFIABLE is the best there is; one that repeats the one before it to the byte is STALE,
     one whose venue time lies before the last one's OUT_OF_ORDER. `last` is a time, in ns."""
 
@@ -298,11 +317,12 @@ class TimeRule:
         self.last = self._before = None
 
 
-class RecentRule:
+class RecentRule(Copied):
     """Trades whose ids tell them apart and say nothing of their order. UNVERIFIABLE is the best there is; one that was
     there lately is STALE, another whose venue time lies before the last one's OUT_OF_ORDER."""
 
     complete = False
+    _own: ClassVar[tuple[str, ...]] = ("_order", "_seen")
 
     def __init__(self) -> None:
         self.last: int | None = None

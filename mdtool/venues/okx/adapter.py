@@ -54,6 +54,8 @@ _ARGUMENT = msgspec.json.Decoder(_Arg)
 class BookRule(LinkedRule):
     """The chain; of messages without ids, what their times tell."""
 
+    _own = (*LinkedRule._own, "_times")
+
     def __init__(self) -> None:
         super().__init__(BookSteps(drops_equal=True, overlap=False))
         self._times = TimeRule()
