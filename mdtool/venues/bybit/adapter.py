@@ -295,7 +295,7 @@ class Bybit(Adapter):
             return _OTHER
 
     def decoder(self, stream: str) -> Decoder:
-        return decoder("orderbook" if self.is_book(stream) else stream, stream)
+        return decoder("orderbook" if stream != FULL and self.is_book(stream) else stream, stream)
 
     def rule(self, stream: str) -> Rule | None:
         if stream == FULL:

@@ -28,6 +28,7 @@ from mdtool.venues.decoding import EMPTY, MAX_MS, Id, Ms, opposite, other, stric
 from mdtool.venues.venue import Decoder
 
 _63_BITS = 2**63 - 1
+RESTARTED = 1  # u of the first message after the service was
 
 Level = tuple[str, str]
 
@@ -164,19 +165,28 @@ def _closing(word: str) -> Side:
 
 
 def _book(payload: bytes) -> Sequence[Message]:
+    """u 1 is a whole book, whatever its type says: the service was restarted, and this is all there is."""
     message = _BOOK.decode(payload)
-    book = message.data
-    if message.type == "delta":
-        whole = False
-    elif message.type == "snapshot":
-        whole = True
-    else:
+    return (_of(message, whole=_is_whole(message) or message.data.u == RESTARTED),)
+
+
+def _changes(payload: bytes) -> Sequence[Message]:
+    """orderbook.full: there u 1 comes with a change."""
+    message = _BOOK.decode(payload)
+    return (_of(message, whole=_is_whole(message)),)
+
+
+def _is_whole(message: _BookMessage) -> bool:
+    if message.type not in ("snapshot", "delta"):
         raise WireError(f"type {message.type[:20]!r}, expected snapshot or delta")
-    return (
-        BookUpdate(
-            message.ts * 1_000_000, book.u, book.u, UNKNOWN if whole else book.u - 1, book.b, book.a, whole, whole,
-            cross_seq=UNKNOWN if book.seq is None else book.seq,
-        ),
+    return message.type == "snapshot"
+
+
+def _of(message: _BookMessage, *, whole: bool) -> BookUpdate:
+    book = message.data
+    return BookUpdate(
+        message.ts * 1_000_000, book.u, book.u, UNKNOWN if whole else book.u - 1, book.b, book.a, whole, whole,
+        cross_seq=UNKNOWN if book.seq is None else book.seq,
     )  # fmt: skip
 
 
@@ -249,6 +259,7 @@ def _states(payload: bytes) -> Sequence[Message]:
 
 _DECODERS: dict[str, Callable[[bytes], Sequence[Message]]] = {
     "orderbook": _book,
+    "orderbook.full": _changes,
     "orderbook.1": _best,
     "snapshot": _full,
     "publicTrade": _trades,
