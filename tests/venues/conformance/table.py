@@ -88,7 +88,7 @@ def _session(venue: str, found: dict, replace: dict[str, str]) -> Session:
 
 
 def row(venue: str, folder: Path = FOLDER) -> Row:
-    """The venue's row. One that speaks another's protocol names it (`like`), and what it spells otherwise (`replace`)."""
+    """The venue's row. One that speaks another's protocol names it (`like`) and what it spells otherwise."""
     path = folder / f"{venue}.toml"
     assert path.exists(), f"no {path.name}: a venue in the catalog needs a row here, see mdtool-venue(7)"
     found = tomllib.loads(path.read_text(encoding="utf-8"))
