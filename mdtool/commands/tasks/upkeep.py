@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdtool.errors import CorruptStore, FeedLocked, NotAStore, UsageError
-from mdtool.storage.doctor.census import StoreEvidence, examine_store
-from mdtool.storage.doctor.feed_table import RepairAction
 from mdtool.storage.doctor.flaws import Checked
 from mdtool.storage.doctor.rebuild import rebuild
+from mdtool.storage.doctor.recovered_table import RepairAction
 from mdtool.storage.doctor.repair import repair
+from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.store import Store
 from mdtool.units import format_size, parse_duration, parse_size

@@ -1,4 +1,4 @@
-"""What verify finds: values, each saying where, what, and what to do about it."""
+"""Findings as values: where, what was found, what was expected, and what to do about it."""
 
 from __future__ import annotations
 

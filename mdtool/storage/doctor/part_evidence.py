@@ -1,5 +1,4 @@
-"""The parts of one feed, examined: the file as a whole against the registry, its metadata, and where that fails, what
-of its records can still be proven.
+"""What one part says: its file against the registry, its metadata, and of a damaged one the records still proven.
 
 A part's entry in feed.bin has the CRC of the whole file as it was read back and found right when it was sealed, so a
 file that matches is proven without decoding it.
@@ -17,9 +16,10 @@ import numpy as np
 
 from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
 from mdtool.kernel.journal import crc32c, fill_crcs
-from mdtool.storage.doctor.evidence import Bytes, ChunkEvidence, Progress, Rows
+from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, Progress
 from mdtool.storage.doctor.flaws import Flaw, FlawKind
-from mdtool.storage.doctor.inspection import Slot
+from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.untrusted import Bytes, Rows
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.registry import FeedInfo

@@ -1,4 +1,4 @@
-"""Where repair puts what it takes out of use: `repaired/<time>/` with the files as they were and a note of why.
+"""Where what goes out of use is kept: `repaired/<time>/`, the files as they were and a note of why.
 
 Rule: nothing is changed or taken away before it is here.
 """

@@ -1,4 +1,4 @@
-"""registry.bin, and each feed.bin, made again from the feeds that are there.
+"""registry.bin, and each feed.bin, made again from the feeds that are there: `registry verify --rebuild`.
 
 Rule: nothing is deleted; a registry that is replaced or changed is kept in `repaired/<time>/`. Slots and heads that
 prove themselves stay as they are.
@@ -17,12 +17,13 @@ from pathlib import Path
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedLocked, NotAStore
 from mdtool.storage import files
-from mdtool.storage.doctor.census import StoreEvidence, examine_store
-from mdtool.storage.doctor.evidence import Progress, examine_feed, no_progress
-from mdtool.storage.doctor.feed_table import RepairAction, highest_session, put_right, recover_table, renewed_image
+from mdtool.storage.doctor.chunk_evidence import Progress, no_progress
+from mdtool.storage.doctor.feed_evidence import examine_feed
 from mdtool.storage.doctor.part_evidence import highest_session_in
 from mdtool.storage.doctor.quarantine import Quarantine
+from mdtool.storage.doctor.recovered_table import RepairAction, highest_session, put_right, recover_table, renewed_image
 from mdtool.storage.doctor.registry_image import keeps_numbers, write_image
+from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import FeedState
 from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock_writer
@@ -71,9 +72,9 @@ def rebuild(
                     RepairAction("", str(store.file.path), store.why or "its counts are wrong", "put right")
                 )
             if not dry_run:
-                keeper = Quarantine(path, clock.now_ns())
-                keeper.open({"actions": [asdict(action) for action in made.actions]})
-                write_image(store.file.path, new, keeper, in_place=store.head is not None)
+                quarantine = Quarantine(path, clock.now_ns())
+                quarantine.open({"actions": [asdict(action) for action in made.actions]})
+                write_image(store.file.path, new, quarantine, in_place=store.head is not None)
     return made.actions
 
 
@@ -146,9 +147,9 @@ def _feed(feed: FeedInfo, actions: list[RepairAction], dry_run: bool, now_ns: in
         mine = [*table.actions, *([put_right(feed, registry)] if new is not None and not table.actions else [])]
         actions += mine
         if new is not None and not dry_run:
-            keeper = Quarantine(feed.directory, now_ns)
-            keeper.open({"feed": feed.name, "actions": [asdict(action) for action in mine]})
-            write_image(registry.path, new, keeper, in_place=keeps_numbers(feed, registry, table.slots))
+            quarantine = Quarantine(feed.directory, now_ns)
+            quarantine.open({"feed": feed.name, "actions": [asdict(action) for action in mine]})
+            write_image(registry.path, new, quarantine, in_place=keeps_numbers(feed, registry, table.slots))
         return max(highest_session(table), highest_session_in(feed, table.slots))
 
 

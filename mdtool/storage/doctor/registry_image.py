@@ -1,4 +1,4 @@
-"""A registry's file as bytes: what it is to hold, whether it does already, and putting that in its place.
+"""A registry as the bytes of its file, and putting these in the place of what is there.
 
 Rule: what the file held is kept before a byte of it changes.
 """
@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mdtool.storage import files
-from mdtool.storage.doctor.evidence import FeedEvidence
-from mdtool.storage.doctor.inspection import Slot
+from mdtool.storage.doctor.feed_evidence import FeedEvidence
 from mdtool.storage.doctor.quarantine import Quarantine
+from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.format import layout
 from mdtool.storage.journal.registry import FeedInfo, feed_fields
 

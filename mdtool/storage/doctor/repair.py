@@ -1,4 +1,4 @@
-"""The only code that shortens anything: it makes a damaged feed whole again, keeping what it takes out of use.
+"""One feed made whole again, keeping what is taken out of use: the only code that shortens anything.
 
 Rule: every record that proves itself stays, byte for byte and where it was; what is lost is named in a NOTE record in
 its place. A plan is made first and printed as it is, so that a dry run says exactly what the run then does. Done twice,
@@ -16,14 +16,23 @@ from pathlib import Path
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedLocked, StoreError
 from mdtool.model import SESSION_STREAM
-from mdtool.storage.doctor.evidence import ChunkEvidence, FeedEvidence, Progress, examine_feed, no_progress
-from mdtool.storage.doctor.feed_table import FeedTable, RepairAction, names_of, put_right, recover_table, renewed_image
+from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, Progress, no_progress
+from mdtool.storage.doctor.chunk_findings import chunk_findings, runs_of, temporary
+from mdtool.storage.doctor.feed_evidence import FeedEvidence, examine_feed
 from mdtool.storage.doctor.flaws import FlawKind
-from mdtool.storage.doctor.inspection import Slot, chunk_findings, runs_of, temporary
-from mdtool.storage.doctor.mend import Mended, closed, lost_chunk, mend, write
+from mdtool.storage.doctor.mended_chunk import Mended, closed, lost_chunk, mend, write
 from mdtool.storage.doctor.part_evidence import PartEvidence, examine_part, parts_of, salvage, unnamed_parts
 from mdtool.storage.doctor.quarantine import Quarantine
+from mdtool.storage.doctor.recovered_table import (
+    FeedTable,
+    RepairAction,
+    names_of,
+    put_right,
+    recover_table,
+    renewed_image,
+)
 from mdtool.storage.doctor.registry_image import keeps_numbers, write_image
+from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
@@ -71,10 +80,10 @@ def repair(
         held.enter_context(maintaining(feed, wait=False))
         made = plan(feed, gone=gone, progress=progress)
         if made.steps:
-            keeper = Quarantine(feed.directory, (clock or SystemClock()).now_ns())
-            keeper.open({"feed": feed.name, "actions": [asdict(action) for action in made.actions]})
+            quarantine = Quarantine(feed.directory, (clock or SystemClock()).now_ns())
+            quarantine.open({"feed": feed.name, "actions": [asdict(action) for action in made.actions]})
             for step in made.steps:
-                step(keeper)
+                step(quarantine)
     return made.actions
 
 
@@ -146,14 +155,14 @@ def counted(records: int) -> str:
 
 
 def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, streams: Mapping[int, str]) -> Step:
-    def step(keeper: Quarantine) -> None:
+    def step(quarantine: Quarantine) -> None:
         for file in (seen.index, seen.heap):
             if not file.missing:
-                keeper.keep(file.path)
+                quarantine.keep(file.path)
         if old.location == Location.SHM:
             for path in chunk_paths(feed, old.chunk_id, Location.DISK):
                 if path.exists():
-                    keeper.take(path)  # a copy that was not finished
+                    quarantine.take(path)  # a copy that was not finished
         write(feed, new, streams)
 
     return step
@@ -197,10 +206,10 @@ def _parts(
 
 
 def _write_out(feed: FeedInfo, new: Mended, streams: Mapping[int, str]) -> Step:
-    def step(keeper: Quarantine) -> None:
+    def step(quarantine: Quarantine) -> None:
         for path in chunk_paths(feed, new.slot.chunk_id, Location.DISK):
             if os.path.lexists(path):
-                keeper.take(path)
+                quarantine.take(path)
         write(feed, new, streams)
 
     return step
@@ -209,12 +218,12 @@ def _write_out(feed: FeedInfo, new: Mended, streams: Mapping[int, str]) -> Step:
 def _part_aside(feed: FeedInfo, seen: PartEvidence) -> Step:
     """After the registry has stopped naming it."""
 
-    def step(keeper: Quarantine) -> None:
+    def step(quarantine: Quarantine) -> None:
         own = feed.directory / seen.name
         if str(own) == seen.where:
-            keeper.take(own)
+            quarantine.take(own)
         else:
-            keeper.kept.append(place_of(feed).set_aside(seen.name))
+            quarantine.kept.append(place_of(feed).set_aside(seen.name))
 
     return step
 
@@ -226,7 +235,7 @@ def _registry(made: RepairPlan, registry: FeedEvidence, table: FeedTable, *, ren
     if not renewed and not table.actions:
         made.actions.append(put_right(made.feed, registry))
     in_place = keeps_numbers(made.feed, registry, table.slots)
-    made.steps.append(lambda keeper: write_image(registry.path, new, keeper, in_place=in_place))
+    made.steps.append(lambda quarantine: write_image(registry.path, new, quarantine, in_place=in_place))
 
 
 def _leftovers(made: RepairPlan, table: FeedTable, dealt_with: set[str]) -> None:
@@ -272,10 +281,10 @@ def _aside(made: RepairPlan, path: Path, found: str, pair: list[Path] | None = N
         return
     made.add(path, found, f"moved to {feed_folder(made.feed)}")
 
-    def step(keeper: Quarantine) -> None:
+    def step(quarantine: Quarantine) -> None:
         for one in pair or [path]:
             if os.path.lexists(one):
-                keeper.take(one)
+                quarantine.take(one)
 
     made.steps.append(step)
 
@@ -308,8 +317,8 @@ def _cursors(made: RepairPlan, table: FeedTable) -> None:
 
 
 def _move_cursor(feed: FeedInfo, path: Path, name: str, target: int) -> Step:
-    def step(keeper: Quarantine) -> None:
-        keeper.keep(path, changing=True)
+    def step(quarantine: Quarantine) -> None:
+        quarantine.keep(path, changing=True)
         with cursor.Cursor(feed, name, create=False, durable=True) as moved:
             moved.commit(target)
 

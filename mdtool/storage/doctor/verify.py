@@ -1,4 +1,4 @@
-"""Every byte of a store that can prove itself is asked to; every registry is held against the files it names.
+"""Every byte that can prove itself is asked to; every registry is held against the files it names.
 
 Rule: only looks. What it finds are values; whatever the bytes, nothing is raised for them.
 """
@@ -13,26 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from mdtool.errors import StoreError, UsageError
-from mdtool.storage.doctor.census import StoreEvidence, examine_store
-from mdtool.storage.doctor.evidence import (
-    FeedEvidence,
-    Progress,
-    examine_chunk,
-    examine_feed,
-    no_progress,
-)
-from mdtool.storage.doctor.flaws import Checked, Flaw, FlawKind
-from mdtool.storage.doctor.inspection import (
+from mdtool.storage.doctor.chunk_evidence import Progress, examine_chunk, no_progress
+from mdtool.storage.doctor.chunk_findings import (
     BLANK_IN_FEED,
     BLANK_IN_STORE,
-    Slot,
     being_written,
     chunk_findings,
     stray,
     temporary,
     unnamed_streams,
 )
+from mdtool.storage.doctor.feed_evidence import FeedEvidence, examine_feed
+from mdtool.storage.doctor.flaws import Checked, Flaw, FlawKind
 from mdtool.storage.doctor.part_evidence import examine_part, part_findings, parts_of, unnamed_parts
+from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths

@@ -1,18 +1,17 @@
-"""One chunk, one table, judged: what contradicts what. `verify` reports it, `repair` acts on it."""
+"""One chunk judged: where its files, its entry and the stream names contradict each other. Reads no file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdtool.storage import files
-from mdtool.storage.doctor.evidence import ChunkEvidence, figures
+from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, figures
 from mdtool.storage.doctor.flaws import Flaw, FlawKind
+from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.registry import FeedInfo
@@ -33,54 +32,6 @@ BLANK_IN_STORE = _blanks(layout.STORE_HEADER)
 NOT_HERE = (
     "repair where the writer ran (a container: --ipc=host); if it is lost for good, run: mdtool repair --gone {feed}"
 )
-
-_NUMBERS = ("chunk_id", "epoch", "part", "rows", "heap_bytes", "min_ns", "max_ns", "created_ns", "closed_ns",
-            "part_bytes", "part_crc32c", "rows_crc32c")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A chunk slot whose checksum holds, its words as enums; None in `of` where they make no sense."""
-
-    chunk_id: int
-    epoch: int
-    state: ChunkState
-    location: Location
-    flags: ChunkFlag
-    part: int
-    rows: int
-    heap_bytes: int
-    min_ns: int
-    max_ns: int
-    created_ns: int
-    closed_ns: int
-    boot: bytes
-    part_bytes: int = 0
-    part_crc32c: int = 0
-    rows_crc32c: int = 0
-
-    @classmethod
-    def of(cls, slot: np.void) -> Slot | None:
-        try:
-            return cls(
-                state=ChunkState(int(slot["state"])),
-                location=Location(int(slot["location"])),
-                flags=ChunkFlag(int(slot["flags"])),
-                boot=bytes(slot["boot"]),
-                **{name: int(slot[name]) for name in _NUMBERS},
-            )
-        except ValueError:
-            return None
-
-    @property
-    def has_files(self) -> bool:
-        """Whether the chunk is in files of its own, and not in a part or gone."""
-        return self.state in (ChunkState.LIVE, ChunkState.CLOSED) and self.location != Location.PART
-
-    @property
-    def boot_is_over(self) -> bool:
-        """Whether it was in the shared memory of an earlier boot."""
-        return bool(any(self.boot)) and self.boot != files.boot_id()
 
 
 def stray(page: bytes, blanks: Sequence[tuple[int, int]]) -> int | None:

@@ -1,4 +1,4 @@
-"""A damaged chunk made whole: every record that proves itself stays at its position, byte for byte.
+"""What a damaged chunk becomes: every record that proves itself stays at its position, byte for byte.
 
 A row in the middle that does not prove itself is replaced by a NOTE record at the same position, so no other record
 moves. Rows at the end that do not are cut off, and one NOTE stands where the first of them was. A chunk that is gone
@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,9 @@ import numpy.typing as npt
 from mdtool.kernel.journal import crc32c
 from mdtool.model import Kind
 from mdtool.storage import files
-from mdtool.storage.doctor.evidence import Buffer, ChunkEvidence, Rows, figures
-from mdtool.storage.doctor.inspection import Slot
+from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, figures
+from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.untrusted import Buffer, Rows
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.format.stream_names import add_name
@@ -126,11 +126,6 @@ def write(feed: FeedInfo, mended: Mended, streams: Mapping[int, str]) -> None:
     for number, name in streams.items():
         add_name(page, number, name)
     files.replace_durably(index_path, [bytes(page), mended.rows.tobytes()])
-
-
-def fields_of(slot: Slot) -> dict[str, Any]:
-    """A slot as the fields of layout.CHUNK_SLOT."""
-    return asdict(slot)
 
 
 def closed(slot: Slot, seen: ChunkEvidence | None, rows: Rows) -> Slot:

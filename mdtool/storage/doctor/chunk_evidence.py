@@ -1,179 +1,26 @@
-"""What a store's files say, read without trusting any of them: whatever the bytes, a value comes back and nothing is
-raised, mapped beyond its end, waited for or written."""
+"""What one chunk's two files say: every row and payload asked, which prove themselves and which do not."""
 
 from __future__ import annotations
 
-import errno
-import mmap
-import os
-import stat
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mdtool.errors import CorruptStore
 from mdtool.kernel.journal import Journal
-from mdtool.storage import files
+from mdtool.storage.doctor.untrusted import Bytes, Rows, head_of, load, probe
 from mdtool.storage.format import layout
 from mdtool.storage.format.stream_names import Names, names_in
 
-Buffer = mmap.mmap | bytes
-Rows = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # records and payload bytes looked at since the last call
 
 RUN = 65_536  # rows checked between two reports of progress
-PROBE = 1 << 20
-SETTLE = 50  # tries, 100 us apart, at a slot that a writer may be rewriting
 
 
 def no_progress(records: int, payload_bytes: int) -> None:
     """For who does not want to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """A file's content; `error` says why there is none."""
-
-    path: Path
-    data: Buffer = b""
-    error: str | None = None
-    missing: bool = False
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-
-def load(path: Path) -> Bytes:
-    """A regular file, mapped. The device is read here already as far as it is needed by `probe`."""
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            return Bytes(path, error="is no regular file")
-        fd = files.open_existing(path)
-        try:
-            return Bytes(path, files.map_file(fd))
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return Bytes(path, error=error.strerror or str(error), missing=error.errno == errno.ENOENT)
-
-
-def probe(path: Path, size: int) -> str | None:
-    """Read the first `size` bytes: what the device refuses comes as an error here, and as SIGBUS from a mapping."""
-    try:
-        fd = files.open_existing(path)
-        try:
-            scratch = bytearray(PROBE)
-            at = 0
-            while at < size:
-                if not (got := os.preadv(fd, [scratch], at)):
-                    return None
-                at += got
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return f"{error.strerror} at byte {at:,}" if error.errno == errno.EIO else error.strerror
-    return None
-
-
-def head_of(data: Buffer, dtype: np.dtype[Any], magic: bytes) -> tuple[np.void | None, str]:
-    """A header that proves itself; else None and what is wrong with it."""
-    try:
-        return layout.header(dtype, magic, bytes(data[: layout.PAGE]), ""), ""
-    except CorruptStore as error:
-        return None, str(error).removeprefix(": ").split(";")[0].split(", expected")[0]
-
-
-def whole_slot(dtype: np.dtype[Any], data: Buffer, at: int) -> np.void | None:
-    """The slot at `at` where it proves itself."""
-    part = bytes(data[at : at + dtype.itemsize])
-    return layout.unsealed(dtype, part) if len(part) == dtype.itemsize else None
-
-
-@dataclass(slots=True)
-class TableEvidence:
-    """The slots of one table: None for each that is damaged."""
-
-    slots: list[np.void | None]
-    count: int  # as the file says
-    behind: list[np.void | None] = field(default_factory=list)  # slots behind the count, up to the last whole one
-
-    @property
-    def damaged(self) -> list[int]:
-        return [number for number, slot in enumerate(self.slots) if slot is None]
-
-
-def read_table(
-    path: Path, data: Buffer, dtype: np.dtype[Any], at: int, count_at: int, *, in_use: bool, limit: int = 1 << 40
-) -> TableEvidence:
-    """A table of slots. `in_use`: a slot may be in the middle of being rewritten, and the count may just have risen."""
-    room = min(limit, max(0, (len(data) - at) // dtype.itemsize))
-    count = int.from_bytes(data[count_at : count_at + 8], "little") if len(data) >= count_at + 8 else 0
-    slots: list[np.void | None] = []
-    for number in range(min(count, room)):
-        slot = whole_slot(dtype, data, at + number * dtype.itemsize)
-        for _ in range(SETTLE if in_use and slot is None else 0):
-            time.sleep(1e-4)
-            if (slot := whole_slot(dtype, data, at + number * dtype.itemsize)) is not None:
-                break
-        slots.append(slot)
-    blank = bytes(dtype.itemsize)
-    while slots and slots[-1] is None:
-        start = at + (len(slots) - 1) * dtype.itemsize
-        if bytes(data[start : start + dtype.itemsize]) != blank:
-            break
-        slots.pop()  # never written: the count is what is wrong
-    behind = [
-        whole_slot(dtype, data, at + number * dtype.itemsize) for number in range(len(slots), 0 if in_use else room)
-    ]
-    while behind and behind[-1] is None:
-        behind.pop()
-    return TableEvidence(slots, count, behind)
-
-
-@dataclass(slots=True)
-class FeedEvidence:
-    """What feed.bin says."""
-
-    path: Path
-    file: Bytes
-    head: np.void | None
-    why: str  # there is no head
-    chunks: TableEvidence
-    streams: list[str | None]  # None: damaged
-    streams_count: int
-    streams_behind: list[str | None]
-    settings: np.void | None  # the copy of the feed's slot in registry.bin
-
-
-def examine_feed(directory: Path, *, in_use: bool) -> FeedEvidence:
-    """feed.bin, whatever its state."""
-    path = directory / "feed.bin"
-    file = load(path)
-    head, why = head_of(file.data, layout.FEED_HEADER, layout.FEED_MAGIC)
-    names = read_table(
-        path, file.data, layout.STREAM_SLOT, layout.PAGE, layout.STREAMS_AT, in_use=in_use, limit=layout.MAX_STREAMS
-    )
-    return FeedEvidence(
-        path,
-        file,
-        head,
-        file.error or why,
-        read_table(path, file.data, layout.CHUNK_SLOT, layout.CHUNKS_AT, layout.COMMITTED_AT, in_use=in_use),
-        [_text(slot) for slot in names.slots],
-        names.count,
-        [_text(slot) for slot in names.behind],
-        whole_slot(layout.FEED_SLOT, file.data, layout.SETTINGS_AT),
-    )
-
-
-def _text(slot: np.void | None) -> str | None:
-    return None if slot is None else bytes(slot["name"]).decode("utf-8", "replace")
 
 
 @dataclass(slots=True)

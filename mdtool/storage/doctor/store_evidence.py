@@ -1,4 +1,4 @@
-"""Which feeds a store has, by its registry and by what lies below feeds/, whatever state either is in."""
+"""Which feeds a store has, by registry.bin and by what lies below feeds/, whatever state either is in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from mdtool.errors import UsageError
-from mdtool.storage.doctor.evidence import Bytes, TableEvidence, examine_feed, head_of, load, read_table
-from mdtool.storage.doctor.inspection import Slot
+from mdtool.storage.doctor.feed_evidence import examine_feed
+from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.untrusted import Bytes, TableEvidence, head_of, load, read_table
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, FeedState, Location
 from mdtool.storage.journal.registry import FeedInfo, feed_info

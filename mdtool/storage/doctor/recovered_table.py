@@ -1,4 +1,4 @@
-"""A feed's chunk table (feed.bin) put together again from the chunks and parts that are there.
+"""What feed.bin should hold: its chunk table and stream names worked out from the chunks and parts that are there.
 
 Rule: what proves itself is taken as it is, what does not is put together from the files' own heads, and what nobody can
 tell is said. Nothing is deleted; the damaged file is kept.
@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from mdtool.errors import StoreError
-from mdtool.storage.doctor.evidence import ChunkEvidence, FeedEvidence, Progress, examine_chunk, figures, no_progress
-from mdtool.storage.doctor.inspection import Slot
+from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, Progress, examine_chunk, figures, no_progress
+from mdtool.storage.doctor.feed_evidence import FeedEvidence
 from mdtool.storage.doctor.part_evidence import fingerprint_of, manifest_of, parts_of, unnamed_parts
 from mdtool.storage.doctor.registry_image import differs, image
+from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths

@@ -23,7 +23,7 @@ from mdtool.storage.store import Store
 FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND
 ELSEWHERE = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def _isolated(*command: str) -> list[str]:

@@ -357,12 +357,12 @@ def test_a_repair_cut_short_is_finished_by_the_next(scratch, monkeypatch, steps)
         return plan
 
     def counting(step):
-        def run(keeper):
+        def run(quarantine):
             nonlocal left
             left -= 1
             if not left:
                 raise Cut
-            step(keeper)
+            step(quarantine)
 
         return run
 
@@ -486,9 +486,9 @@ def test_a_removed_feed_is_in_the_trash_and_can_come_back(scratch):
 
 
 def test_a_device_that_refuses_to_read_is_said_and_left(scratch, monkeypatch):
-    from mdtool.storage.doctor import evidence
+    from mdtool.storage.doctor import chunk_evidence
 
-    monkeypatch.setattr(evidence, "probe", lambda path, size: "Input/output error at byte 4,096")
+    monkeypatch.setattr(chunk_evidence, "probe", lambda path, size: "Input/output error at byte 4,096")
     findings = verify(scratch).findings
     assert {finding.what for finding in findings} == {FlawKind.UNREADABLE}
     with Store.open(scratch) as store:
