@@ -37,6 +37,7 @@ def create(path: Path, size: int) -> int:
         os.ftruncate(fd, size)
     except BaseException:
         os.close(fd)
+        path.unlink(missing_ok=True)
         raise
     return fd
 
@@ -61,11 +62,14 @@ def reserve(fd: int, start: int, stop: int, where: Path) -> None:
     try:
         os.posix_fallocate(fd, start, stop - start)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(
-                f"{where}: no space left for {stop - start:,} more bytes; free some and start again"
-            ) from None
-        raise StoreError(f"{where}: cannot reserve space: {error.strerror}") from None
+        raise refusal(where, error, f"cannot reserve {stop - start:,} more bytes") from None
+
+
+def refusal(where: Path, error: OSError, what: str) -> StoreError:
+    """What the system refused, as the error to raise: StoreFull where there is no space, else StoreError."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"{where}: {what}: no space left; free some and start again")
+    return StoreError(f"{where}: {what}: {error.strerror or error}")
 
 
 def sync_directory(path: Path) -> None:

@@ -13,6 +13,7 @@ from mdtool.model import Scale
 from mdtool.storage import files, settings
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, FeedState
+from mdtool.storage.journal import locks
 from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, is_registry
 from mdtool.storage.journal.writer import Sync, Writer
 from mdtool.storage.reading import cursor as cursors
@@ -197,6 +198,7 @@ class Store:
                     self._registry.update_feed(feed.feed_id, {"live": location, "chunk_bytes": size})
                     feed = self._registry.feed(feed.feed_id)
             files.make_directory(feed.directory)
+            locks.offer(feed.directory)  # before there is anything to be looked at
             if not (feed.directory / "feed.bin").exists():
                 FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
             copy_settings(feed)

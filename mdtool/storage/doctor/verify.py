@@ -5,6 +5,7 @@ Rule: only looks. What it finds are values; whatever the bytes, nothing is raise
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Collection, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mdtool.errors import StoreError, UsageError
+from mdtool.kernel.journal import crc32c
 from mdtool.storage.doctor.chunk_evidence import Progress, examine_chunk, no_progress
 from mdtool.storage.doctor.chunk_findings import (
     BLANK_IN_FEED,
@@ -28,10 +30,11 @@ from mdtool.storage.doctor.flaws import Checked, Flaw, FlawKind
 from mdtool.storage.doctor.part_evidence import examine_part, part_findings, parts_of, unnamed_parts
 from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
+from mdtool.storage.doctor.untrusted import load
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
-from mdtool.storage.journal.locks import is_written, undisturbed, wait_for_changes
+from mdtool.storage.journal.locks import can_be_undisturbed, is_written, undisturbed, wait_for_changes
 from mdtool.storage.journal.registry import FeedInfo, feed_info
 from mdtool.storage.reading import cursor
 
@@ -77,16 +80,9 @@ def verify(
 
 def _check(feed: FeedInfo, store: StoreEvidence, checked: Checked, registries_only: bool, progress: Progress) -> int:
     """One feed; returns the highest session its records carry."""
-    with undisturbed(feed.directory):
-        one = Checked()
-        highest = _Feed(feed, store, one, progress).check(registries_only)
-        if one.findings and (is_written(feed.directory) or not (feed.directory / "feed.bin").exists()):
-            # A second look tells damage, which stays, from what a writer, or who makes the feed known, was about to do.
-            wait_for_changes(store.file.path)
-            time.sleep(SECOND_LOOK)
-            first, one = set(one.findings), Checked()
-            highest = _Feed(feed, store, one, no_progress).check(registries_only)
-            one.findings = [finding for finding in one.findings if finding in first]
+    one, highest, held = _look(feed, store, registries_only, progress)
+    if not held and can_be_undisturbed(feed.directory):  # somebody began to change it meanwhile
+        one, highest, _ = _look(feed, store, registries_only, no_progress)
     checked.feeds += one.feeds
     checked.chunks += one.chunks
     checked.parts += one.parts
@@ -94,6 +90,27 @@ def _check(feed: FeedInfo, store: StoreEvidence, checked: Checked, registries_on
     checked.payload_bytes += one.payload_bytes
     checked.findings += one.findings
     return highest
+
+
+def _look(feed: FeedInfo, store: StoreEvidence, registries_only: bool, progress: Progress) -> tuple[Checked, int, bool]:
+    """What is found in one feed, the highest session of its records, and whether its closed chunks and parts were kept
+    from changing meanwhile."""
+    with undisturbed(feed.directory) as held:
+        one, before = Checked(), _signs(feed)
+        highest = _Feed(feed, store, one, progress).check(registries_only)
+        if one.findings and (before[0] or before != _signs(feed)):
+            # A second look tells damage, which stays, from what a writer, or who makes the feed known, was about to do.
+            wait_for_changes(store.file.path)
+            time.sleep(SECOND_LOOK)
+            first, one = set(one.findings), Checked()
+            highest = _Feed(feed, store, one, no_progress).check(registries_only)
+            one.findings = [finding for finding in one.findings if finding in first]
+    return one, highest, held
+
+
+def _signs(feed: FeedInfo) -> tuple[bool, int]:
+    """Whether the feed is being written, and what tells afterwards that it has been meanwhile."""
+    return is_written(feed.directory), crc32c(bytes(load(feed.directory / "feed.bin").data))
 
 
 def store_findings(store: StoreEvidence) -> Iterator[Flaw]:
@@ -124,7 +141,7 @@ def store_findings(store: StoreEvidence) -> Iterator[Flaw]:
     for directory in store.strays:
         yield finding(FlawKind.ORPHAN, "a feed that the registry does not name", "its entry", str(directory))
     for entry in sorted(store.path.iterdir()) if store.path.is_dir() else []:
-        if entry.name not in STORE_NAMES:
+        if entry.name not in STORE_NAMES and not being_written(entry) and os.path.lexists(entry):
             yield foreign("", entry)
 
 
@@ -144,6 +161,8 @@ class _Feed:
         self.checked = checked
         self.progress = progress
         self.repair = f"run: mdtool repair {feed.name}"
+        if not (feed.directory / "feed.bin").exists():
+            wait_for_changes(store.file.path)  # who makes a feed known makes its registry in the same go
         self.in_use = is_written(feed.directory)
         self.seen: FeedEvidence = examine_feed(feed.directory, in_use=self.in_use)
         self.slots = [Slot.of(slot) if slot is not None else None for slot in self.seen.chunks.slots]
@@ -303,7 +322,7 @@ class _Feed:
                 named = CHUNK_FILE.fullmatch(entry.name)
                 if named is None:
                     waiting = entry.name.startswith((f"{layout.NEXT_CHUNK}.", f".{layout.NEXT_CHUNK}."))
-                    if not waiting and not being_written(entry) and entry.exists():
+                    if not waiting and not being_written(entry) and os.path.lexists(entry):
                         self.checked.findings.append(foreign(self.feed.name, entry))
                     continue
                 slot = slots.get(int(named[1]))
@@ -319,7 +338,7 @@ class _Feed:
                     )
         for entry in sorted(self.feed.directory.iterdir()) if self.feed.directory.is_dir() else []:
             known = entry.name in FEED_NAMES or DAY_FOLDER.fullmatch(entry.name)
-            if not known and not being_written(entry):
+            if not known and not being_written(entry) and os.path.lexists(entry):
                 self.checked.findings.append(foreign(self.feed.name, entry))
 
     def cursors(self) -> None:

@@ -51,6 +51,21 @@ class Region:
         self.reserved = min(reserved, self.size)
         self._step = FIRST_STEP
 
+    @classmethod
+    def create(cls, path: Path, size: int) -> Region:
+        """A new sparse file, or none at all. Raises FileExistsError where there is one, StoreFull, StoreError."""
+        try:
+            fd = files.create(path, size)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise files.refusal(path, error, "cannot be made") from None
+        try:
+            return cls(path, fd)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
     def back(self, upto: int) -> None:
         """Reserve storage to at least `upto`, and a step beyond while the file has it. Raises StoreFull."""
         stop = min(self.size, max(upto, self.reserved + self._step))
@@ -65,6 +80,11 @@ class Region:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def discard(self) -> None:
+        """Close the file and take its name away: nothing was ever recorded in it."""
+        self.close()
+        self.path.unlink(missing_ok=True)
 
 
 class LiveChunk:
@@ -86,8 +106,12 @@ class LiveChunk:
         """A new chunk under its own name. Raises FileExistsError where a file has that name, StoreFull."""
         index_path, heap_path = chunk_paths(feed, chunk_id, location)
         fresh = cls._create_files(feed, chunk_id, location, index_path, heap_path, heap_bytes)
-        fresh.index.back(layout.PAGE)
-        fresh._write_header(epoch, ChunkState.LIVE, now_ns)
+        try:
+            fresh.index.back(layout.PAGE)
+            fresh._write_header(epoch, ChunkState.LIVE, now_ns)
+        except BaseException:
+            fresh.discard()
+            raise
         return fresh
 
     @classmethod
@@ -114,6 +138,7 @@ class LiveChunk:
         index.reserved = min(int(head["index_reserved"]), index.size)
         adopted = cls(feed, chunk_id, location, index, heap)
         adopted._write_header(epoch, ChunkState.LIVE, now_ns)
+        published: list[Path] = []
         try:
             for region, path in zip((heap, index), reversed(chunk_paths(feed, chunk_id, location)), strict=True):
                 os.link(region.path, path)  # and not rename, which would replace what is there
@@ -121,12 +146,16 @@ class LiveChunk:
                 if not os.path.samestat(os.fstat(region.fd), os.lstat(path)):
                     # Another process put its own there in the meantime. Both hold nothing; the name stays for verify.
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        except FileNotFoundError:
-            adopted.close()  # a worker found it stale in the same moment
-            return None
-        except OSError:
+                published.append(path)
+        except OSError as error:
             adopted.close()
-            raise
+            for path in published:
+                path.unlink(missing_ok=True)
+            if isinstance(error, FileNotFoundError):
+                return None  # a worker found it stale in the same moment
+            if isinstance(error, FileExistsError):
+                raise
+            raise files.refusal(index_path, error, "cannot be given the chunk's name") from None
         finally:
             discard_next(feed, location)
         return adopted
@@ -137,11 +166,11 @@ class LiveChunk:
     ) -> LiveChunk:
         files.make_directory(index_path.parent)
         index_bytes = layout.PAGE + max(64, heap_bytes // HEAP_BYTES_PER_ROW) * layout.ROW.itemsize
-        index = Region(index_path, files.create(index_path, index_bytes))
+        index = Region.create(index_path, index_bytes)
         try:
-            heap = Region(heap_path, files.create(heap_path, max(heap_bytes, mmap.PAGESIZE)))
+            heap = Region.create(heap_path, max(heap_bytes, mmap.PAGESIZE))
         except BaseException:
-            index.close()
+            index.discard()
             raise
         return cls(feed, chunk_id, location, index, heap)
 
@@ -206,6 +235,11 @@ class LiveChunk:
         self.heap.close()
         self.index.close()
 
+    def discard(self) -> None:
+        """Close it and take its names away: it was made, and never came to hold a record."""
+        self.index.discard()
+        self.heap.discard()
+
 
 def preallocate(feed: FeedInfo, chunk_id: int, now_ns: int) -> bool:
     """Make the feed's next chunk ready, so that rolling to it is an open; False where one is ready already.
@@ -230,11 +264,9 @@ def preallocate(feed: FeedInfo, chunk_id: int, now_ns: int) -> bool:
         aside[1].rename(heap_path)
         aside[0].rename(index_path)
     except BaseException:
-        for path in aside:
-            path.unlink(missing_ok=True)
+        fresh.discard()
         raise
-    finally:
-        fresh.close()
+    fresh.close()
     return True
 
 

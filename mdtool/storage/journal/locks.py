@@ -51,9 +51,9 @@ def lock_writer(feed: FeedInfo) -> int:
         # Never contended: it is only ever set under the flock. Bound to this open file, as that is.
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, RANGE_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         os.pwrite(fd, f"{os.getpid():<{PID_BYTES - 1}}\n".encode(), 0)
-    except BaseException:
+    except OSError as error:
         os.close(fd)
-        raise
+        raise files.refusal(path, error, "the writer's lock cannot be taken") from None
     return fd
 
 
@@ -86,12 +86,21 @@ def is_written(directory: Path) -> bool:
     return holder(directory).held
 
 
+def offer(directory: Path) -> None:
+    """Have the lock file of maintenance there from the feed's beginning: what has no lock file, nobody can wait for."""
+    os.close(_maintenance(directory))
+
+
+def _maintenance(directory: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(directory / MAINTENANCE_LOCK, flags, files.FILE_MODE)
+
+
 @contextmanager
 def maintaining(feed: FeedInfo, *, wait: bool = True) -> Iterator[None]:
     """Alone among those who change closed chunks and parts of a feed. Raises FeedLocked where it would have to wait and
     should not."""
-    path = feed.directory / MAINTENANCE_LOCK
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
+    fd = _maintenance(feed.directory)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -103,19 +112,24 @@ def maintaining(feed: FeedInfo, *, wait: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(directory: Path) -> Iterator[None]:
+def undisturbed(directory: Path) -> Iterator[bool]:
     """While nobody changes closed chunks and parts of the feed in `directory`; several may look so at once. Waits for a
-    process that does."""
+    process that does. Gives False where there is no lock to hold: nobody has changed any yet, and somebody may now."""
     try:
         fd = files.open_existing(directory / MAINTENANCE_LOCK)
     except OSError:
-        yield  # nobody ever has
+        yield False
         return
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
-        yield
+        yield True
     finally:
         os.close(fd)
+
+
+def can_be_undisturbed(directory: Path) -> bool:
+    """Whether the feed in `directory` has the lock file that `undisturbed` holds."""
+    return (directory / MAINTENANCE_LOCK).exists()
 
 
 def wait_for_changes(registry: Path) -> None:

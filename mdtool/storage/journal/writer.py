@@ -168,34 +168,45 @@ class Writer:
         now_ns = self._clock.now_ns()
         heap_bytes = max(self.feed.chunk_bytes, length)
         fresh = self._create_chunk(heap_bytes, now_ns)
-        for name, number in self._streams.items():
-            fresh.know_stream(number, name)
-        self._day_ns = day_start(recv_ns)
-        self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
-        if not fresh.make_room(self._appender, length):
-            raise StoreFull(f"{fresh.heap.path}: a record of {length:,} bytes does not fit a new chunk")
-        self._entry = self._registry.add_chunk(
-            {
-                "chunk_id": fresh.chunk_id,
-                "epoch": self.epoch,
-                "state": ChunkState.LIVE,
-                "location": fresh.location,
-                "created_ns": now_ns,
-                "min_ns": recv_ns,
-                "max_ns": recv_ns,
-                "boot": files.boot_id() if fresh.location == Location.SHM else bytes(16),
-            }
-        )
+        try:
+            for name, number in self._streams.items():
+                fresh.know_stream(number, name)
+            self._day_ns = day_start(recv_ns)
+            self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
+            if not fresh.make_room(self._appender, length):
+                raise StoreFull(f"{fresh.heap.path}: a record of {length:,} bytes does not fit a new chunk")
+            self._entry = self._registry.add_chunk(
+                {
+                    "chunk_id": fresh.chunk_id,
+                    "epoch": self.epoch,
+                    "state": ChunkState.LIVE,
+                    "location": fresh.location,
+                    "created_ns": now_ns,
+                    "min_ns": recv_ns,
+                    "max_ns": recv_ns,
+                    "boot": files.boot_id() if fresh.location == Location.SHM else bytes(16),
+                }
+            )
+        except BaseException:
+            # No entry names it, so no record is in it: it goes, and the next try has its number.
+            self._appender.detach()
+            fresh.discard()
+            self._next_chunk_id = fresh.chunk_id
+            raise
         self._chunk = fresh
 
     def _create_chunk(self, heap_bytes: int, now_ns: int) -> LiveChunk:
         # A file under the next name is one whose writer died before it was registered, so it holds no record; it is
         # left for verify to report, and the next name is taken.
         for _ in range(MAX_ORPHANS):
-            chunk_id, self._next_chunk_id = self._next_chunk_id, self._next_chunk_id + 1
-            wanted = (self.feed, chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
-            with contextlib.suppress(FileExistsError):
-                return LiveChunk.adopt(*wanted) or LiveChunk.create(*wanted)
+            wanted = (self.feed, self._next_chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
+            try:
+                fresh = LiveChunk.adopt(*wanted) or LiveChunk.create(*wanted)
+            except FileExistsError:
+                self._next_chunk_id += 1
+                continue
+            self._next_chunk_id += 1
+            return fresh
         raise StoreError(f"{self.feed.directory}: {MAX_ORPHANS} unregistered chunks in a row; run: mdtool verify")
 
     def _close_chunk(self) -> None:
