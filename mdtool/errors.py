@@ -49,6 +49,10 @@ class StoreFull(StoreError):
     """No space is left for what was to be appended. What was committed stands."""
 
 
+class SyncFailed(StoreError):
+    """The disk refused to take what was written. Asked again it would say that all is well, and it is not."""
+
+
 class CorruptStore(StoreError):
     """Bytes of the store that contradict their checksum or their own header."""
 

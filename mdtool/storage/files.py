@@ -9,7 +9,7 @@ import os
 import uuid
 from pathlib import Path
 
-from mdtool.errors import StoreError, StoreFull
+from mdtool.errors import StoreError, StoreFull, SyncFailed
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
@@ -18,12 +18,20 @@ DIRECTORY_MODE = 0o750
 def make_directory(path: Path) -> None:
     """The directory and its parents, on disk where they are new. Raises StoreError where a file or a link stands in the
     way."""
+    if path.is_dir():
+        return
     try:
         fresh = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        for one in reversed(fresh):
-            with contextlib.suppress(PermissionError):  # a parent that may be written to and not read
-                sync_directory(one.parent)
+        try:
+            for one in reversed(fresh):
+                with contextlib.suppress(PermissionError):  # a parent that may be written to and not read
+                    sync_directory(one.parent)
+        except SyncFailed:
+            with contextlib.suppress(OSError):  # else the next call would find it there and take it for kept
+                for one in fresh:
+                    one.rmdir()
+            raise
     except FileExistsError:
         raise StoreError(f"{path}: a file stands where a directory is due; move it away") from None
     except OSError as error:
@@ -72,17 +80,33 @@ def refusal(where: Path, error: OSError, what: str) -> StoreError:
     return StoreError(f"{where}: {what}: {error.strerror or error}")
 
 
+def sync(fd: int, where: Path) -> None:
+    """Bring a file's content to disk. Raises SyncFailed. Once it has, the system forgets what it could not write and
+    takes it for written: who calls this again has to write anew before."""
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        raise _failed(where, error) from None
+
+
 def sync_directory(path: Path) -> None:
-    """Make renames and new names in it survive a power loss."""
+    """Make renames and new names in it survive a power loss. Raises SyncFailed."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    except OSError as error:
+        raise _failed(path, error) from None
     finally:
         os.close(fd)
 
 
+def _failed(where: Path, error: OSError) -> SyncFailed:
+    return SyncFailed(f"{where}: cannot be brought to disk: {error.strerror or error}; see to the device")
+
+
 def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
-    """A new file with this content, under its name only once it is whole and on disk. Raises FileExistsError."""
+    """A new file with this content, under its name only once it is whole and on disk; none where that fails. Raises
+    FileExistsError, SyncFailed."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     fd = create(aside, 0)
@@ -91,11 +115,20 @@ def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
             for piece in pieces:
                 file.write(piece)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno(), path)
         os.link(aside, path)  # and not rename, which would replace what is there
     finally:
         aside.unlink(missing_ok=True)
-    sync_directory(path.parent)
+    sync_name(path)
+
+
+def sync_name(path: Path) -> None:
+    """Make a file's new name survive a power loss; where that fails it has none. Raises SyncFailed."""
+    try:
+        sync_directory(path.parent)
+    except SyncFailed:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def replace_durably(path: Path, pieces: list[bytes | memoryview]) -> None:

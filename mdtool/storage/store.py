@@ -192,6 +192,8 @@ class Store:
                     clock.now_ns(),
                 )
             else:
+                if self._registry.unsure:
+                    self._registry.sync()
                 location = LOCATIONS[live] if live else feed.live
                 size = chunk_bytes or feed.chunk_bytes
                 if (location, size) != (feed.live, feed.chunk_bytes):

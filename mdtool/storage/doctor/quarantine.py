@@ -77,5 +77,5 @@ def copy(source: Path, target: Path) -> None:
             else:
                 write.write(block)
         write.flush()
-        os.fsync(write.fileno())
+        files.sync(write.fileno(), target)
     files.sync_directory(target.parent)

@@ -58,7 +58,7 @@ def write_image(path: Path, new: bytes, quarantine: Quarantine, *, in_place: boo
         for at in [*range(layout.PAGE, len(new), step), *range(0, layout.PAGE, step)]:
             if old[at : at + step] != new[at : at + step]:
                 os.pwrite(fd, new[at : at + step], at)
-        os.fsync(fd)
+        files.sync(fd, path)
     finally:
         os.close(fd)
 

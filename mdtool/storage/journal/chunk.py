@@ -151,8 +151,11 @@ def copy_to_disk(feed: FeedInfo, info: ChunkInfo) -> None:
     index_bytes = layout.PAGE + source.journal.committed * layout.ROW.itemsize
     # Views of the mappings, so nothing is read into memory first; the index last, as it is what names the chunk.
     for path, mapping, size in ((heap_path, source.heap, info.heap_bytes), (index_path, source.index, index_bytes)):
-        path.unlink(missing_ok=True)  # what an interrupted copy left: the registry still names the source
-        files.write_durably(path, [memoryview(mapping)[:size]])
+        try:
+            path.unlink(missing_ok=True)  # what an interrupted copy left: the registry still names the source
+            files.write_durably(path, [memoryview(mapping)[:size]])
+        except OSError as error:
+            raise files.refusal(path, error, "cannot be copied out of shared memory") from None
 
 
 def remove_shm(feed: FeedInfo, chunk_id: int) -> None:

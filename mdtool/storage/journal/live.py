@@ -97,6 +97,7 @@ class LiveChunk:
         self.index = index
         self.heap = heap
         self.row_capacity = (index.size - layout.PAGE) // layout.ROW.itemsize
+        self.distrusted = False  # whether a sync of it has failed
         self._named = False  # whether its names are known to be on disk
 
     @classmethod
@@ -215,9 +216,10 @@ class LiveChunk:
         store_release(self.index.map, layout.HEARTBEAT_AT, now_ns)
 
     def sync(self) -> None:
-        """Heap before index: a row that survives a power loss then has its payload, or its CRC says it has not."""
-        os.fdatasync(self.heap.fd)
-        os.fdatasync(self.index.fd)
+        """Heap before index: a row that survives a power loss then has its payload, or its CRC says it has not. Raises
+        SyncFailed, and from then on the chunk is not to be relied on."""
+        files.sync(self.heap.fd, self.heap.path)
+        files.sync(self.index.fd, self.index.path)
         if not self._named:
             files.sync_directory(self.index.path.parent)
             self._named = True

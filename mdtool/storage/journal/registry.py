@@ -134,8 +134,14 @@ class FeedRegistry:
             raise StoreError(f"stream name {name!r}: expected 1 to {layout.MAX_STREAM_NAME} bytes")
         return self._streams.append({"name": encoded}, layout.MAX_STREAMS)
 
-    def sync(self) -> None:
-        self._file.sync()
+    @property
+    def unsure(self) -> bool:
+        """Whether the last sync failed."""
+        return self._file.unsure
+
+    def sync(self, *, anew: bool = False) -> None:
+        """Bring it to disk; `anew`: what another process changed and may not have got there, too. Raises SyncFailed."""
+        self._file.sync(self._streams.pages, self._chunks.pages, anew=anew)
 
     def close(self) -> None:
         self._file.close()
@@ -197,8 +203,17 @@ class StoreRegistry:
                 "created_ns": created_ns,
             }
         )
-        self._file.sync()
+        self.sync()
         return self.feed(number + 1)
+
+    def sync(self) -> None:
+        """Bring it to disk. The caller holds the lock. Raises SyncFailed."""
+        self._file.sync(self._feeds.pages)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the last sync failed."""
+        return self._file.unsure
 
     def update_feed(self, feed_id: int, fields: dict[str, object]) -> None:
         self._feeds.update(feed_id - 1, fields)

@@ -30,6 +30,7 @@ class MappedFile:
     def __init__(self, path: Path, dtype: np.dtype[Any], magic: bytes, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
+        self.unsure = False  # a sync has failed, and what it was to bring to disk may not be there
         self._fd = -1
         try:
             self._fd = files.open_existing(path, writable=writable)
@@ -67,8 +68,15 @@ class MappedFile:
             files.reserve(self._fd, len(self._map), target, self.path)
             self._map = self._mapped()
 
-    def sync(self) -> None:
-        os.fdatasync(self._fd)
+    def sync(self, *spans: range, anew: bool = False) -> None:
+        """Bring the file to disk. `anew`, and after a sync that failed: pages that the system may wrongly take for
+        written are written again. `spans`: where its slots lie, whose first bytes never change. Raises SyncFailed."""
+        if anew or self.unsure:
+            for at in [0, *(at for span in spans for at in span)]:
+                self._map[at] = self._map[at]
+        self.unsure = True
+        files.sync(self._fd, self.path)
+        self.unsure = False
 
     def fileno(self) -> int:
         return self._fd
@@ -95,6 +103,11 @@ class Table:
 
     def __len__(self) -> int:
         return self.count.value
+
+    @property
+    def pages(self) -> range:
+        """Offset of the first slot of each page that has any."""
+        return range(self._at, self._at + len(self) * self._dtype.itemsize, layout.PAGE)
 
     def _span(self, number: int) -> tuple[int, int]:
         start = self._at + number * self._dtype.itemsize

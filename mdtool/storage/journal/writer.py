@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal
 
 from mdtool.clock import DAY, SECOND, Clock, day_start
-from mdtool.errors import ChunkUnavailable, StoreError, StoreFull
+from mdtool.errors import ChunkUnavailable, StoreError, StoreFull, SyncFailed
 from mdtool.kernel.journal import Appender
 from mdtool.model import SESSION_STREAM, Kind
 from mdtool.storage import files
@@ -51,7 +51,7 @@ class Writer:
         self.feed = feed
         self.sync_policy = sync_policy
         self._clock = clock
-        self._making_room = threading.Lock()  # rolling, against the worker that prepares room
+        self._making_room = threading.RLock()  # rolling, against the worker that prepares room
         self._day_ns = 0
         self._prepared_bytes = 0  # appended_bytes when the worker last looked
         self._finishing = threading.Lock()  # sync() runs in a thread; close() must not pull files from under it
@@ -60,6 +60,7 @@ class Writer:
         self._entry = -1  # the live chunk's number in the chunk table
         self._synced = (0, 0)  # chunk id and rows brought to disk by the last sync
         self._finished: list[tuple[int, LiveChunk | None]] = []  # closed, not yet synced or spooled
+        self._owed: list[dict[str, object]] = []  # notes of its own, not yet on record
         self._appender = Appender(self._make_room)
         self.append = self._appender.append
         try:
@@ -114,16 +115,32 @@ class Writer:
         if half_full or self._day_ns + DAY - now_ns < BEFORE_MIDNIGHT:
             preallocate(self.feed, chunk_id, now_ns)
 
-    def sync(self) -> None:
-        """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread."""
+    def sync(self) -> str | None:
+        """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread. Raises
+        StoreFull.
+
+        What the disk refuses is said in the value, and recording goes on: the chunk is closed and never synced again,
+        as that would succeed and prove nothing, a NOTE says from which row on it may lack data, and a new chunk
+        begins."""
         with self._finishing:
             live, committed = self._chunk, self._appender.count_committed
+            refused: list[str] = []
             if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
-                live.sync()
-                if live.chunk_id != self._synced[0]:
-                    self._registry.sync()  # a chunk is found by its entry
-                self._synced = (live.chunk_id, committed)
-            self._finish_closed()
+                try:
+                    live.sync()
+                    # A chunk is found by its entry.
+                    if live.chunk_id == self._synced[0] or self._sync_registry(refused):
+                        self._synced = (live.chunk_id, committed)
+                except SyncFailed as failure:
+                    refused.append(self._distrust(live, failure))
+                    with contextlib.suppress(StoreError), self._making_room:
+                        self._pay(self._clock.now_ns())  # else the next chunk says it
+            before = len(refused)
+            self._finish_closed(refused)
+            if len(refused) > before:
+                with contextlib.suppress(StoreError), self._making_room:
+                    self._pay(self._clock.now_ns())
+            return "; ".join(refused) or None
 
     def end(self, recv_ns: int, reason: str) -> None:
         """Append the END record that tells readers the writer stopped of its own will."""
@@ -131,21 +148,25 @@ class Writer:
         self.append(recv_ns, Kind.END, self.stream(SESSION_STREAM), 0, payload)
 
     def close(self) -> None:
-        """Close the chunk, finish what is pending, release the feed. Idempotent."""
+        """Close the chunk, finish what is pending, release the feed. Idempotent. Raises SyncFailed where the disk
+        refuses what was appended last; all else is done then."""
         if self._lock_fd < 0:
             return
+        refused: list[str] = []
         try:
             with self._making_room:
                 self._close_chunk()
             discard_next(self.feed, self.feed.live)  # a later writer may want another size
             with self._finishing:
-                self._finish_closed()
+                self._finish_closed(refused)
                 if self.sync_policy != "none":
                     self._registry.sync()
         finally:
             self._registry.close()
             lock_fd, self._lock_fd = self._lock_fd, -1
             unlock_writer(lock_fd)
+        if refused:
+            raise SyncFailed("; ".join(refused))
 
     def __enter__(self) -> Writer:
         return self
@@ -194,6 +215,8 @@ class Writer:
             self._next_chunk_id = fresh.chunk_id
             raise
         self._chunk = fresh
+        with contextlib.suppress(StoreError):  # else the next one says it
+            self._pay(recv_ns)
 
     def _create_chunk(self, heap_bytes: int, now_ns: int) -> LiveChunk:
         # A file under the next name is one whose writer died before it was registered, so it holds no record; it is
@@ -232,24 +255,67 @@ class Writer:
         appender.detach()
         self._finished.append((self._entry, live))
 
-    def _finish_closed(self) -> None:
-        while self._finished:
-            self._finish(*self._finished[0])  # which a full disk may end: it stays then, for the next time
+    def _distrust(self, live: LiveChunk, failure: SyncFailed) -> str:
+        """Have done with a chunk that the disk refused to take, and owe a NOTE of it. Returns what there is to say."""
+        synced_id, row = self._synced
+        row = row if live.chunk_id == synced_id else 0
+        live.distrusted = True
+        with self._making_room:
+            if self._chunk is live:
+                self._appender.allow(0, 0)  # who appends waits for the next chunk from here on
+                self._close_chunk()
+            said = {"note": "sync failed", "why": str(failure), "chunk": live.chunk_id, "row": row}
+            self._owed.append(said)
+        return f"{self.feed.name}: chunk {live.chunk_id} may lack its records from row {row:,} on: {failure}"
+
+    def _pay(self, recv_ns: int) -> None:
+        """Put on record what is owed. The caller holds `_making_room`."""
+        while self._owed:
+            note = self._owed.pop()
+            try:
+                self.append(recv_ns, Kind.NOTE, self.stream(SESSION_STREAM), 0, json.dumps(note).encode())
+            except StoreError:
+                self._owed.append(note)
+                raise
+
+    def _sync_registry(self, refused: list[str]) -> bool:
+        try:
+            self._registry.sync()
+        except SyncFailed as failure:  # what it was to bring to disk is written anew with the next one
+            refused.append(str(failure))
+        return not self._registry.unsure
+
+    def _finish_closed(self, refused: list[str]) -> None:
+        while self._finished and self._finish(*self._finished[0], refused):  # a full disk may end it for this time
             del self._finished[0]
 
-    def _finish(self, entry: int, finished: LiveChunk | None) -> None:
-        """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory."""
+    def _finish(self, entry: int, finished: LiveChunk | None, refused: list[str]) -> bool:
+        """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory. False where that has to
+        be tried again."""
         info = self._registry.chunk(entry)
+        if finished is not None and info.location == Location.DISK and self.sync_policy != "none":
+            if not finished.distrusted:
+                try:
+                    finished.sync()
+                except SyncFailed as failure:
+                    refused.append(self._distrust(finished, failure))
+            if not self._sync_registry(refused):
+                return False
         if finished is not None:
-            if info.location == Location.DISK and self.sync_policy != "none":
-                finished.sync()
-                self._registry.sync()
             finished.close()  # idempotent, as all of this is
         if info.location == Location.SHM:
-            chunk.copy_to_disk(self.feed, info)
+            try:
+                chunk.copy_to_disk(self.feed, info)
+            except SyncFailed as failure:  # which leaves no copy: the next one is made anew
+                refused.append(str(failure))
+                return False
             self._registry.update_chunk(entry, {"location": Location.DISK})
-            self._registry.sync()  # else a power loss leaves an entry that says memory, and a copy nobody looks for
+            # Else a power loss leaves an entry that says memory, and a copy nobody looks for.
+            if not self._sync_registry(refused):
+                self._registry.update_chunk(entry, {"location": Location.SHM})
+                return False
             chunk.remove_shm(self.feed, info.chunk_id)
+        return True
 
     def _close_what_the_dead_left(self) -> None:
         """Enter the final figures of a chunk whose writer died, so readers need not wait for it. Its bytes are not
@@ -261,7 +327,8 @@ class Writer:
                     self._registry.update_chunk(entry, _figures(self.feed, info))
             if info.state <= ChunkState.CLOSED and info.location == Location.SHM:
                 with contextlib.suppress(ChunkUnavailable):  # gone with a reboot: readers are told so
-                    self._finish(entry, None)
+                    if not self._finish(entry, None, []):
+                        self._finished.append((entry, None))
 
 
 def _figures(feed: FeedInfo, info: ChunkInfo) -> dict[str, object]:

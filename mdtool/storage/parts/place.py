@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from mdtool.clock import DAY, SECOND
-from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
+from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError, SyncFailed
 from mdtool.kernel.journal import crc32c
 from mdtool.storage import files
 from mdtool.storage.journal.registry import FeedInfo
@@ -76,6 +76,10 @@ class PartPlace(Protocol):
     def publish(self, draft: Path, name: str) -> None:
         """Have the draft, which is on disk, stand under the name for good; the draft goes. Raises FileExistsError
         where the name is taken."""
+        ...
+
+    def settle(self, name: str) -> None:
+        """Have what stands under the name survive a power loss, or not stand there. Raises SyncFailed."""
         ...
 
     def set_aside(self, name: str) -> str:
@@ -147,13 +151,23 @@ class LocalPlace:
 
     def publish(self, draft: Path, name: str) -> None:
         final = self.root / name
-        fresh = not final.parent.exists()
         files.make_directory(final.parent)
         os.link(draft, final)  # and not rename, which would replace what is there
-        files.sync_directory(final.parent)
-        if fresh:
-            files.sync_directory(self.root)
+        self.settle(name)
         draft.unlink()
+
+    def settle(self, name: str) -> None:
+        path = self.root / name
+        fd = files.open_existing(path)
+        try:
+            files.sync(fd, path)
+            files.sync_name(path)
+            files.sync_directory(self.root)
+        except SyncFailed:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
 
     def set_aside(self, name: str) -> str:
         taken = self.root / name
@@ -202,6 +216,9 @@ class ArchivePlace:
 
     def publish(self, draft: Path, name: str) -> None:
         self._archive.publish(draft, name)
+
+    def settle(self, name: str) -> None:
+        self._holder(name).settle(name)
 
     def names(self) -> list[str]:
         return sorted({*self._archive.names(), *self._own.names()})
@@ -298,6 +315,9 @@ class RemotePlace:
         if came != sent:
             raise CorruptStore(f"{self.where(name)}: reads back otherwise than it was written; its chunks are kept")
         draft.unlink()
+
+    def settle(self, name: str) -> None:
+        """An object store keeps what it has acknowledged."""
 
     def set_aside(self, name: str) -> str:
         number = 1

@@ -72,7 +72,7 @@ class Cursor:
         self.name = check_name(name)
         self.durable = durable
         self._clock = clock or SystemClock()
-        path = _directory(feed, create=create) / name
+        path = self._path = _directory(feed, create=create) / name
         if create:
             _create(path, feed, self._clock.now_ns())
         self._fd = _open(path, writable=True)
@@ -106,7 +106,8 @@ class Cursor:
         return self._slot.lease_until_ns
 
     def commit(self, position: int) -> None:
-        """Keep `position`, as of `Reader.position`. Raises StoreError where it cannot be written."""
+        """Keep `position`, as of `Reader.position`. Raises StoreError where it cannot be written, SyncFailed where it
+        cannot be brought to disk."""
         self._write(position, self._slot.lease_until_ns)
 
     def lease(self, ttl_ns: int) -> None:
@@ -152,10 +153,10 @@ class Cursor:
         slot = _Slot(self._slot.generation + 1, position, self._clock.now_ns(), lease_until_ns)
         try:
             os.pwrite(self._fd, slot.sealed(self.feed), SLOT_AT[slot.generation % 2])
-            if self.durable:
-                os.fdatasync(self._fd)
         except OSError as error:
             raise StoreError(f"cursor {self.name!r} of {self.feed.name}: {error.strerror}") from None
+        if self.durable:
+            files.sync(self._fd, self._path)  # where it fails, the next commit writes this slot anew
         self._slot = slot
 
 

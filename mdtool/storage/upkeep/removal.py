@@ -147,7 +147,7 @@ def _finish(feed: FeedInfo, registry: FeedRegistry, pause: float, batch: int) ->
             registry.update_chunk(entry, {"state": ChunkState.TRASHED})
     entries = [entry for entry, info in enumerate(registry.chunks()) if _half_gone(info)]
     if entries:
-        registry.sync()
+        registry.sync(anew=True)  # the run that marked them may have failed at just that
     _discard(feed, registry, entries, pause, batch)
     return len(entries)
 

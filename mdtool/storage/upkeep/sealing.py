@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from mdtool.clock import DAY
 from mdtool.errors import ChunkUnavailable, CorruptStore, MdtoolError
 from mdtool.storage import files
-from mdtool.storage.format.layout import ChunkState, Location
+from mdtool.storage.format.layout import ChunkState, Location, chunk_name
 from mdtool.storage.journal.chunk import chunk_paths, open_chunk
 from mdtool.storage.journal.locks import maintaining
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
@@ -275,10 +275,11 @@ class _Sealing:
         """The files of chunks that a part has; a crash fell between the registry and them."""
         live = self._feed.directory / "live"
         names = {path.stem for path in live.iterdir()} if live.is_dir() else set()
-        for chunk in self._chunks if names else ():
+        left = [one for one in self._chunks if one.location == Location.PART and chunk_name(one.chunk_id) in names]
+        if left:
+            self._registry.sync(anew=True)  # an earlier run may have failed at just that
+        for chunk in left:
             paths = chunk_paths(self._feed, chunk.chunk_id, Location.DISK)
-            if chunk.location != Location.PART or paths[0].stem not in names:
-                continue
             if chunk.state == ChunkState.SEALED and not self._holds(chunk):
                 self._errors.append(
                     f"{paths[0]}: the registry says that a part has this chunk, and the part does not; its files are "
@@ -338,6 +339,7 @@ class _Sealing:
         except CorruptStore:
             ours = False
         if ours:
+            self._place.settle(name)
             self._adopt(number, begun, self._place.size(name) or 0, adopted=True)
         elif not self._is_named(name):  # one that is, and is damaged, is for verify to tell
             self._aside.append(self._place.set_aside(name))
@@ -359,6 +361,6 @@ class _Sealing:
 def _sync(path: Path) -> None:
     fd = files.open_existing(path)
     try:
-        os.fsync(fd)
+        files.sync(fd, path)
     finally:
         os.close(fd)
