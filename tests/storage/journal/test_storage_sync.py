@@ -300,3 +300,29 @@ def test_a_file_or_folder_whose_name_the_disk_refused_is_not_there(tmp_path, dis
     with pytest.raises(SyncFailed):
         files.make_directory(tmp_path / "there" / "a" / "b")
     assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_row_is_never_on_disk_before_its_payload_nor_an_entry_before_its_chunk(store, disk):
+    writer = store.writer(FEED, clock=ManualClock(NOON))
+    disk.synced.clear()
+    fill(writer, 3)
+    writer.sync()
+    assert disk.synced == [FEED.partition("/")[2], "00000001.dat", "00000001.idx", "live", "feed.bin"]
+    disk.synced.clear()
+    fill(writer, 1)
+    writer.sync()
+    assert disk.synced == ["00000001.dat", "00000001.idx"]
+    fill(writer, 1, at=NOON + DAY)
+    disk.synced.clear()
+    writer.close()
+    assert disk.synced == ["00000001.dat", "00000001.idx", "feed.bin",
+                           "00000002.dat", "00000002.idx", "live", "feed.bin", "feed.bin"]  # fmt: skip
+
+
+def test_a_copy_out_of_shared_memory_is_on_disk_payloads_first_and_then_named(store, disk):
+    writer = store.writer(FEED, clock=ManualClock(NOON), live="shm")
+    fill(writer, 3)
+    disk.synced.clear()
+    writer.close()
+    assert disk.synced == ["ALPHA_USDT", f".00000001.dat.{os.getpid()}", "live", f".00000001.idx.{os.getpid()}",
+                           "live", "feed.bin", "feed.bin"]  # fmt: skip
