@@ -79,10 +79,10 @@ class Store:
 
     def feed(self, name: str) -> FeedInfo:
         """The feed called `venue/SYMBOL`. Raises FeedNotFound."""
-        for feed in self._registry.feeds():
-            if feed.name == name:
-                return feed
-        raise FeedNotFound(f"{self.path} has no feed {name!r}; see: mdtool registry list")
+        feed = self._registry.find(name)
+        if feed is None:
+            raise FeedNotFound(f"{self.path} has no feed {name!r}; see: mdtool registry list")
+        return feed
 
     def reader(self, name: str, *, verify: bool = True) -> Reader:
         """A reader at the feed's beginning. `verify`: check each record's CRC as it is read."""
@@ -182,7 +182,7 @@ class Store:
         layout.check_name(venue, symbol)
         settings.check_chunk_bytes(chunk_bytes)
         with self._registry.locked():
-            feed = next((feed for feed in self._registry.feeds() if feed.name == name), None)
+            feed = self._registry.find(name)
             if feed is None:
                 feed = self._registry.add_feed(
                     venue,

@@ -104,8 +104,10 @@ def read_table(
     path: Path, data: Buffer, dtype: np.dtype[Any], at: int, count_at: int, *, in_use: bool, limit: int = 1 << 40
 ) -> TableEvidence:
     """A table of slots. `in_use`: a slot may be in the middle of being rewritten, and the count may just have risen."""
-    room = min(limit, max(0, (len(data) - at) // dtype.itemsize))
     count = int.from_bytes(data[count_at : count_at + 8], "little") if len(data) >= count_at + 8 else 0
+    if in_use and at + count * dtype.itemsize > len(data):
+        data = load(path).data  # a writer makes the file longer before it counts: it may be so by now
+    room = min(limit, max(0, (len(data) - at) // dtype.itemsize))
     slots: list[np.void | None] = []
     for number in range(min(count, room)):
         slot = whole_slot(dtype, data, at + number * dtype.itemsize)

@@ -154,6 +154,8 @@ class StoreRegistry:
         self._file = MappedFile(path, layout.STORE_HEADER, layout.STORE_MAGIC, writable=writable)
         self._feeds = Table(self._file, layout.FEED_SLOT, layout.PAGE, layout.COMMITTED_AT)
         self._root = path.parent
+        self._numbers: dict[str, int] = {}  # newest slot of each name
+        self._indexed = 0  # slots that are in it
         self.store_id = uuid.UUID(bytes=bytes(self._file.header["store_id"])).hex
 
     @staticmethod
@@ -183,6 +185,24 @@ class StoreRegistry:
         """Every feed that has not been removed, in the order they were made known."""
         slots = (self._feeds.read(number) for number in range(len(self._feeds)))
         return [self._info(slot) for slot in slots if slot["state"] == FeedState.ACTIVE]
+
+    def find(self, name: str) -> FeedInfo | None:
+        """The feed called `venue/SYMBOL`; None where there is none, or it has been removed."""
+        number = self._newest(name)
+        if number is None:
+            return None
+        slot = self._feeds.read(number)
+        if _name(slot) != name:  # put right in place, meanwhile
+            self._numbers, self._indexed = {}, 0
+            return self.find(name)
+        return self._info(slot) if slot["state"] == FeedState.ACTIVE else None
+
+    def _newest(self, name: str) -> int | None:
+        """Number of the newest slot of a name. A name that was removed and came again has several."""
+        while self._indexed < len(self._feeds):
+            self._numbers[_name(self._feeds.read(self._indexed))] = self._indexed
+            self._indexed += 1
+        return self._numbers.get(name)
 
     def feed(self, feed_id: int) -> FeedInfo:
         return self._info(self._feeds.read(feed_id - 1))
@@ -227,6 +247,10 @@ class StoreRegistry:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _name(slot: np.void) -> str:
+    return f"{bytes(slot['venue']).decode()}/{bytes(slot['symbol']).decode()}"
 
 
 def feed_info(slot: np.void, root: Path, store_id: str) -> FeedInfo:

@@ -13,6 +13,7 @@ import pytest
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.model import Kind
 from mdtool.storage import store as door
+from mdtool.storage.doctor import store_evidence, untrusted
 from mdtool.storage.doctor import verify as looking
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.journal import locks
@@ -122,6 +123,20 @@ def test_a_writer_that_came_and_went_during_a_look(store, monkeypatch):
         return seen
 
     monkeypatch.setattr(looking, "examine_feed", examined)
+    assert verify(store.path).findings == []
+
+
+def test_a_registry_that_grows_between_being_mapped_and_being_counted(store, monkeypatch):
+    load, ran = untrusted.load, []
+
+    def loaded(path):
+        seen = load(path)
+        if path.name == "registry.bin" and not ran:
+            ran.append(True)
+            write(store)
+        return seen
+
+    monkeypatch.setattr(store_evidence, "load", loaded)
     assert verify(store.path).findings == []
 
 
