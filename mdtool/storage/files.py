@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
-import mmap
 import os
 import uuid
+import weakref
 from pathlib import Path
 
 from mdtool.errors import StoreError, StoreFull, SyncFailed
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
+
+# The standard library's mmap keeps a descriptor of its own for as long as the mapping lives: two more for each feed
+# that is written and for each that is read.
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_PROT_READ, _PROT_WRITE, _MAP_SHARED = 1, 2, 1
+_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def make_directory(path: Path) -> None:
@@ -56,12 +66,20 @@ def open_existing(path: Path, *, writable: bool = False) -> int:
     return os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def map_file(fd: int, *, writable: bool = False) -> mmap.mmap | bytes:
-    """The whole file, shared; b"" where it is empty (mmap refuses that)."""
+def map_file(fd: int, *, writable: bool = False) -> memoryview:
+    """The whole file, shared, for as long as anybody has a view of it; the descriptor is not needed for that."""
     size = os.fstat(fd).st_size
     if size == 0:
-        return b""
-    return mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        return memoryview(b"")  # mmap refuses that
+    address = _libc.mmap(None, size, _PROT_READ | (_PROT_WRITE if writable else 0), _MAP_SHARED, fd, 0)
+    if address == _MAP_FAILED:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    # ctypes keeps each type it has made, so there is one for each power of two and not one for each size.
+    owner = (ctypes.c_ubyte * (1 << (size - 1).bit_length())).from_address(address)
+    weakref.finalize(owner, _libc.munmap, address, size).atexit = False
+    whole = memoryview(owner).cast("B")[:size]
+    return whole if writable else whole.toreadonly()
 
 
 def reserve(fd: int, start: int, stop: int, where: Path) -> None:

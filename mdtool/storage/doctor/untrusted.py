@@ -6,7 +6,6 @@ Rule: nothing is raised, mapped beyond its end, waited for or written.
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import stat
 import time
@@ -21,7 +20,7 @@ from mdtool.errors import CorruptStore
 from mdtool.storage import files
 from mdtool.storage.format import layout
 
-Buffer = mmap.mmap | bytes
+Buffer = memoryview | bytes
 Rows = npt.NDArray[np.void]
 
 PROBE = 1 << 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 import uuid
@@ -33,7 +32,7 @@ def chunk_paths(feed: FeedInfo, chunk_id: int, location: Location) -> tuple[Path
     return directory / f"{name}.idx", directory / f"{name}.dat"
 
 
-Heap = mmap.mmap | bytes | memoryview
+Heap = memoryview | bytes
 Rows = npt.NDArray[np.void]
 
 
@@ -46,13 +45,13 @@ class Run:
 
     start: int
     journal: Journal
-    index: mmap.mmap | Rows
+    index: memoryview | Rows
     heap: Heap
     proven: bool = False
 
     def rows(self, first: int, stop: int) -> Rows:
         """Rows [first, stop) of the chunk as an array of layout.ROW, a view."""
-        if isinstance(self.index, mmap.mmap):
+        if isinstance(self.index, memoryview):
             return index_rows(self.index, stop)[first:]
         return self.index[first - self.start : stop - self.start]
 
@@ -62,8 +61,8 @@ class OpenChunk:
     """A chunk mapped for reading."""
 
     info: ChunkInfo
-    index: mmap.mmap
-    heap: mmap.mmap | bytes
+    index: memoryview
+    heap: memoryview
     journal: Journal
     whole: Run
 
@@ -92,7 +91,7 @@ class OpenChunk:
         return low, high, not disordered
 
 
-def index_rows(index: mmap.mmap | bytes, count: int) -> Rows:
+def index_rows(index: memoryview, count: int) -> Rows:
     """The first `count` rows of an index as an array, without copying."""
     return np.frombuffer(index, layout.ROW, count, layout.PAGE)
 
@@ -101,7 +100,7 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
     """Map a chunk's files read-only. Raises ChunkUnavailable when they are not where the registry says, CorruptStore
     when they are another's."""
     index_path, heap_path = chunk_paths(feed, info.chunk_id, info.location)
-    maps: list[mmap.mmap | bytes] = []
+    maps: list[memoryview] = []
     for path in (index_path, heap_path):
         try:
             fd = files.open_existing(path)
@@ -112,7 +111,7 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
         finally:
             os.close(fd)
     index, heap = maps
-    head = layout.header(layout.CHUNK_HEADER, layout.CHUNK_MAGIC, index[: layout.PAGE], str(index_path))
+    head = layout.header(layout.CHUNK_HEADER, layout.CHUNK_MAGIC, bytes(index[: layout.PAGE]), str(index_path))
     if (uuid.UUID(bytes=bytes(head["store_id"])).hex, int(head["feed_id"]), int(head["chunk_id"])) != (
         feed.store_id,
         feed.feed_id,
@@ -121,7 +120,6 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
         raise CorruptStore(
             f"{index_path}: belongs to another feed or store, expected chunk {info.chunk_id} of {feed.name}"
         )
-    assert isinstance(index, mmap.mmap)  # it has a header
 
     def fault(row: int, found: int, expected: int) -> Exception:
         return CorruptStore(

@@ -41,7 +41,7 @@ class Region:
         self.fd = fd
         try:
             mapping = files.map_file(fd, writable=True)
-            if isinstance(mapping, bytes):
+            if not mapping:
                 raise CorruptStore(f"{path}: empty, expected a chunk's file")
         except BaseException:
             os.close(fd)
@@ -128,7 +128,9 @@ class LiveChunk:
             return None
         index = Region(index_path, index_fd)
         try:
-            head = layout.header(layout.CHUNK_HEADER, layout.CHUNK_MAGIC, index.map[: layout.PAGE], str(index_path))
+            head = layout.header(
+                layout.CHUNK_HEADER, layout.CHUNK_MAGIC, bytes(index.map[: layout.PAGE]), str(index_path)
+            )
             if not _is_next(head, feed, chunk_id, heap_bytes):
                 raise CorruptStore(f"{index_path}: not the chunk that comes next")
             heap = Region(heap_path, files.open_existing(heap_path, writable=True), int(head["heap_reserved"]))

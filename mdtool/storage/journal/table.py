@@ -6,7 +6,6 @@ reader that catches it half written reads it again.
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
 from pathlib import Path
@@ -40,18 +39,18 @@ class MappedFile:
             raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
         try:
             self._map = self._mapped()
-            self.header = layout.header(dtype, magic, self._map[: layout.PAGE], str(path))
+            self.header = layout.header(dtype, magic, bytes(self._map[: layout.PAGE]), str(path))
         except BaseException:
             self.close()
             raise
 
-    def _mapped(self) -> mmap.mmap:
+    def _mapped(self) -> memoryview:
         mapping = files.map_file(self._fd, writable=self.writable)
-        if isinstance(mapping, bytes):
+        if not mapping:
             raise CorruptStore(f"{self.path}: empty, expected a registry; run: mdtool registry verify --rebuild")
         return mapping
 
-    def upto(self, size: int) -> mmap.mmap:
+    def upto(self, size: int) -> memoryview:
         """The mapping, at least `size` bytes long."""
         if size > len(self._map):
             self._map = self._mapped()
@@ -117,7 +116,7 @@ class Table:
         """Slot `number`. Raises CorruptStore when its CRC does not come right."""
         start, stop = self._span(number)
         for attempt in range(READ_AGAIN):
-            slot = layout.unsealed(self._dtype, self._file.upto(stop)[start:stop])
+            slot = layout.unsealed(self._dtype, bytes(self._file.upto(stop)[start:stop]))
             if slot is not None:
                 return slot
             if attempt > 10:
@@ -130,7 +129,7 @@ class Table:
         """Every slot as of now, copied. Raises CorruptStore as `read`."""
         count = len(self)
         stop = self._at + count * self._dtype.itemsize
-        slots = np.frombuffer(self._file.upto(stop)[:stop], self._dtype, count, self._at).copy()
+        slots = np.frombuffer(self._file.upto(stop), self._dtype, count, self._at).copy()
         while (torn := first_torn(slots.data, self._dtype.itemsize)) is not None:
             slots[torn] = self.read(torn)
         return slots
