@@ -8,6 +8,8 @@ import json
 
 import pytest
 from aiohttp import WSMsgType, web
+from patience import until
+from recording import record_until
 
 from mdtool.capture.recorder import Recorder, record_options
 from mdtool.errors import WireError
@@ -102,11 +104,6 @@ class Peer:
         self.asked.append((request.method, request.path))
         return self.token(request)
 
-    async def until(self, condition):
-        async with asyncio.timeout(8):
-            while not condition():
-                await asyncio.sleep(0.005)
-
 
 def run(store, venue, peer, condition):
     """Records until the condition holds."""
@@ -123,15 +120,15 @@ def run(store, venue, peer, condition):
         peer.url = f"ws://{base}/ws"
         options = record_options(venue, ws_url=f"ws://{base}", sync="none")
         recorder = Recorder(store, options, lambda event, text: None)
-        running = asyncio.create_task(recorder.run())
+
+        def done():
+            """And what the peer has heard is on record."""
+            return condition() and [kind for kind, _, _ in told(store)].count(Kind.SENT) >= len(peer.heard)
+
         try:
-            await peer.until(condition)
-            await asyncio.sleep(0.05)
+            return await record_until(recorder, done)
         finally:
-            recorder.stop()
-            status = await running
             await runner.cleanup()
-        return status
 
     return asyncio.run(main())
 
@@ -163,7 +160,7 @@ def test_what_the_venue_asks_is_answered_each_time_after_it_is_recorded(store):
     async def ask(peer, number, socket):
         for i in range(3):
             await socket.send_str(f"test {i}")
-            await peer.until(lambda i=i: peer.heard.count((number, "answer")) == i + 1)
+            await until(lambda i=i: peer.heard.count((number, "answer")) == i + 1)
 
     peer = Peer(ask)
     run(store, Talkative(), peer, lambda: peer.heard.count((1, "answer")) == 3)
@@ -240,12 +237,12 @@ class Resubscribing(Talkative):
 @pytest.mark.parametrize("venue", [Resubscribing(), Talkative()], ids=["resubscribing", "reconnecting"])
 def test_a_gap_is_mended_by_a_whole_book_on_the_stream(store, venue):
     async def talk(peer, number, socket):
-        await peer.until(lambda: (number, "subscribe") in peer.heard)
+        await until(lambda: (number, "subscribe") in peer.heard)
         await socket.send_str(f"book [{10 * number}, true]")
         if number == 1:
             await socket.send_str("book [11, false]")
             await socket.send_str("book [13, false]")
-            await peer.until(lambda: (1, "subscribe again") in peer.heard)
+            await until(lambda: (1, "subscribe again") in peer.heard)
             await socket.send_str("book [20, true]")
 
     peer = Peer(talk)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from recording import Attended, record_all
 
 from mdtool.audit import audit_store
 from mdtool.capture.recorder import Recorder, record_options
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.server import Server
-from mdtool.exchange.stored import StoredSource
 from mdtool.interop.importer import import_files
 from mdtool.model import SESSION_SYMBOL, Kind
 from mdtool.storage.store import Store
@@ -222,7 +222,6 @@ def received(store: Store, name: str):
 
 
 @each
-@pytest.mark.timeout(60)
 def test_what_is_served_is_recorded_back_byte_for_byte(tmp_path, made):
     venue = catalog.get(made.venue)
     name = f"{made.venue}/{made.symbol}"
@@ -231,15 +230,11 @@ def test_what_is_served_is_recorded_back_byte_for_byte(tmp_path, made):
 
         async def main():
             feeds = [feed.name for feed in original.feeds() if feed.symbol != SESSION_SYMBOL]
-            source = StoredSource(original, feeds, speed=None, settle=0.6, at_end="close")
+            source = Attended(original, feeds, speed=None)
             async with Server(source, protocol_for(made.venue)) as server:
                 options = record_options(venue, (made.symbol,), ws_url=server.url, rest_url=server.rest, sync="none")
                 recorder = Recorder(copy, options, lambda event, text: None)
-                running = asyncio.create_task(recorder.run())
-                await server.finished()
-                await asyncio.sleep(0.3)
-                recorder.stop("everything was served")
-                return await running
+                return await record_all(recorder, server)
 
         asyncio.run(main())
         assert received(copy, name) == received(original, name)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import until
+from recording import record_until
 
 from mdtool.capture import keeping
 from mdtool.capture.keeping import Keeper, main
@@ -187,12 +189,9 @@ def test_while_recording_news_are_told_once_and_a_book_asked_for_once_a_day(stor
     asked, told, clock = [], [], ManualClock(MIDNIGHT)
     monkeypatch.setattr(keeping, "EVERY", 0.01)
 
-    async def rounds(until):
+    async def rounds(condition):
         task = asyncio.create_task(keeper_of(store, asked, told, clock).run())
-        for _ in range(2000):
-            await asyncio.sleep(0.01)
-            if until():
-                break
+        await until(condition, task)
         clock.advance(DAY)
         await asyncio.sleep(0.5)
         task.cancel()
@@ -236,13 +235,10 @@ def test_a_recorder_has_the_policies_of_its_feeds_applied(tmp_path, monkeypatch)
         async with Server(SimulatedSource(simulator, wait=True), protocol_for("sim")) as server:
             chosen = record_options(catalog.get("sim"), symbol_names(1), ws_url=server.url, sync="none")
             recorder = Recorder(store, chosen, lambda event, text: talk.append((event, text)))
-            running = asyncio.create_task(recorder.run())
-            for _ in range(1500):
-                await asyncio.sleep(0.02)
-                if any(event is RecorderEvent.RETENTION for event, _ in talk):
-                    break
-            recorder.stop()
-            await running
+            await record_until(
+                recorder,
+                lambda: recorder.status.records > 10 and any(event is RecorderEvent.RETENTION for event, _ in talk),
+            )
 
     with Store.create(tmp_path / "store") as store:
         fill(store, ["suu", "ug"])  # the simulator's numbers begin again: a gap

@@ -6,12 +6,12 @@ import asyncio
 from collections import defaultdict
 
 import pytest
+from recording import Attended, record_all
 
 from mdtool.audit import audit_feed
 from mdtool.capture.recorder import Recorder, record_options
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.server import Server, ServerOptions
-from mdtool.exchange.stored import StoredSource
 from mdtool.interop.importer import import_files
 from mdtool.model import Kind
 from mdtool.storage.store import Store
@@ -30,13 +30,12 @@ def streams(store, name):
 
 
 @pytest.mark.realdata
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("venue_name", "file", "speed"),
     [
-        ("binance-usdm", "binance_usdm/ethusdt_20240808.hb.gz", 20.0),
-        ("binance-usdm", "binance_usdm/btcusdt_20240808_head3000.hb.gz", 10.0),
-        ("binance", "binance/ethusdt_20240808_head3000.hb.gz", 20.0),
+        ("binance-usdm", "binance_usdm/ethusdt_20240808.hb.gz", 100.0),
+        ("binance-usdm", "binance_usdm/btcusdt_20240808_head3000.hb.gz", 50.0),
+        ("binance", "binance/ethusdt_20240808_head3000.hb.gz", 100.0),
     ],
 )
 def test_what_is_served_after_the_subscription_is_recorded_byte_for_byte(tmp_path, realdata, venue_name, file, speed):
@@ -47,15 +46,11 @@ def test_what_is_served_after_the_subscription_is_recorded_byte_for_byte(tmp_pat
         import_files(original, venue, [realdata / file])
 
         async def main():
-            source = StoredSource(original, [name], speed=speed, at_end="close")
+            source = Attended(original, [name], speed=speed)
             async with Server(source, protocol_for(venue_name), ServerOptions(keep_log=True)) as server:
                 options = record_options(venue, (symbol,), ws_url=server.url, rest_url=server.rest, sync="none")
                 recorder = Recorder(copy, options, lambda event, text: None)
-                running = asyncio.create_task(recorder.run())
-                await server.finished()
-                await asyncio.sleep(0.3)
-                recorder.stop("everything was served")
-                status = await running
+                status = await record_all(recorder, server)
                 return status, [sent.frame for sent in server.log]
 
         status, served = asyncio.run(main())

@@ -6,11 +6,12 @@ import asyncio
 import json
 
 import pytest
+from recording import record_all, record_until
 
 from mdtool.audit import audit_store
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookState, open_book
-from mdtool.capture.recorder import Recorder, record_options
+from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
 from mdtool.clock import SECOND
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.faults import Drop, Faults, Swap
@@ -29,25 +30,33 @@ TRADES = {"bybit": "publicTrade", "kraken": "trade", "okx": "trades"}
 CASES = [(name, start) for name in BOOKS for start in (START, LATER)]
 
 
+def recorder_of(store, venue, server, streams, notify=lambda event, text: None):
+    options = record_options(venue, (SYMBOL,), streams=streams, ws_url=server.url, rest_url=server.rest, sync="none")
+    return Recorder(store, options, notify)
+
+
 def recorded(store, name, start_ns, *faults, seconds=6, speed=5.0):
     """One symbol of the simulated venue recorded for some of its time; the simulator and the recorder's status."""
-    venue = catalog.get(name)
     simulator = Simulator([SYMBOL], seed=3, rate=80.0, start_ns=start_ns, venue=name)
 
     async def main():
-        source = SimulatedSource(simulator, speed=speed, for_ns=seconds * SECOND)
+        source = SimulatedSource(simulator, speed=speed, wait=True, for_ns=seconds * SECOND)
         async with Server(source, protocol_for(name), faults=Faults(*faults) if faults else None) as server:
-            options = record_options(
-                venue, (SYMBOL,), streams=simulator.streams, ws_url=server.url, rest_url=server.rest, sync="none"
-            )
-            recorder = Recorder(store, options, lambda event, text: None)
-            running = asyncio.create_task(recorder.run())
-            await server.finished()
-            await asyncio.sleep(0.2)
-            recorder.stop()
-            return await running
+            return await record_all(recorder_of(store, catalog.get(name), server, simulator.streams), server)
 
     return simulator, asyncio.run(main())
+
+
+def rebuilt(store, name):
+    """The state of the book after all that is recorded."""
+    venue = catalog.get(name)
+    sync, decode = open_book(venue, BOOKS[name]), venue.decoder(BOOKS[name])
+    with store.reader(f"{name}/{SYMBOL}") as reader:
+        for record in reader.records():
+            if record.kind == Kind.DATA and reader.stream_name(record.stream) == BOOKS[name]:
+                for message in decode(record.payload):
+                    sync.on_message(message, record.recv_ns)
+    return sync
 
 
 def audited(store, name):
@@ -72,17 +81,10 @@ def test_what_is_recorded_is_whole_and_ends_in_the_true_book(tmp_path, name, sta
         states = {interval.state.value for interval in report.intervals if interval.stream == BOOKS[name]}
         assert states == {"whole"}
         # The book built of what was recorded is the exchange's own, but for what it had not published yet.
-        venue = catalog.get(name)
-        sync = open_book(venue, BOOKS[name])
-        decode = venue.decoder(BOOKS[name])
-        with store.reader(f"{name}/{SYMBOL}") as reader:
-            for record in reader.records():
-                if record.kind == Kind.DATA and reader.stream_name(record.stream) == BOOKS[name]:
-                    for message in decode(record.payload):
-                        sync.on_message(message, record.recv_ns)
+        sync = rebuilt(store, name)
         assert sync.state is BookState.SYNCED
         simulator.step(simulator.now_ns)  # nothing is left to happen
-        (whole,) = decode(simulator.whole(SYMBOL, BOOKS[name]))
+        (whole,) = catalog.get(name).decoder(BOOKS[name])(simulator.whole(SYMBOL, BOOKS[name]))
         parser = LevelParser(sync.book.scale)
         ladders = parser.parse_update(whole)
         assert sync.book.bids() == list(zip(ladders.bid_prices, ladders.bid_sizes, strict=True))
@@ -94,18 +96,22 @@ def test_a_lost_message_is_found_at_once_and_mended(tmp_path, name):
     with Store.create(tmp_path / "store") as store:
         native = catalog.get(name).native(SYMBOL)
         wire = {"bybit": f"{BOOKS[name]}.{native}"}.get(name, f"{BOOKS[name]}:{native}")
-        _, status = recorded(store, name, START, Drop(wire, 12), seconds=10, speed=5.0)
+        told = []
+
+        async def main():
+            source = SimulatedSource(Simulator([SYMBOL], seed=3, rate=80.0, start_ns=START, venue=name), wait=True)
+            async with Server(source, protocol_for(name), faults=Faults(Drop(wire, 12))) as server:
+                recorder = recorder_of(
+                    store, catalog.get(name), server, tuple(source.streams(SYMBOL)), lambda *one: told.append(one[0])
+                )
+                return await record_until(
+                    recorder, lambda: RecorderEvent.GAP in told and rebuilt(store, name).state is BookState.SYNCED
+                )
+
+        status = asyncio.run(main())
         report = audited(store, name)
         assert status.gaps == 1
         assert dict(report.finding_counts) == {"checksum" if name == "kraken" else "gap": 1}
-        venue = catalog.get(name)
-        sync = open_book(venue, BOOKS[name])
-        with store.reader(f"{name}/{SYMBOL}") as reader:
-            for record in reader.records():
-                if record.kind == Kind.DATA and reader.stream_name(record.stream) == BOOKS[name]:
-                    for message in venue.decoder(BOOKS[name])(record.payload):
-                        sync.on_message(message, record.recv_ns)
-        assert sync.state is BookState.SYNCED
 
 
 @pytest.mark.parametrize(
@@ -165,18 +171,15 @@ def test_a_book_of_orders_is_the_exchanges_own(tmp_path):
     with Store.create(tmp_path / "store") as store:
         simulator = Simulator([SYMBOL], seed=3, rate=80.0, start_ns=START, venue="coinbase")
 
+        told = []
+
         async def main():
-            source = SimulatedSource(simulator, speed=5.0, for_ns=8 * SECOND)
+            source = SimulatedSource(simulator, speed=5.0, wait=True, for_ns=8 * SECOND)
             async with Server(source, protocol_for("coinbase")) as server:
-                options = record_options(
-                    venue, (SYMBOL,), streams=("full", "matches"), ws_url=server.url, rest_url=server.rest, sync="none"
+                recorder = recorder_of(
+                    store, venue, server, ("full", "matches"), lambda event, text: told.append(event)
                 )
-                recorder = Recorder(store, options, lambda event, text: None)
-                running = asyncio.create_task(recorder.run())
-                await server.finished()
-                await asyncio.sleep(0.2)
-                recorder.stop()
-                return await running
+                return await record_all(recorder, server, lambda: RecorderEvent.SNAPSHOT in told)
 
         status = asyncio.run(main())
         assert status.gaps == 0 and status.snapshots >= 1

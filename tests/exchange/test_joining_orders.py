@@ -9,13 +9,13 @@ import json
 from decimal import Decimal
 
 import pytest
+from recording import Attended, record_all
 
 from mdtool.audit import audit_feed
 from mdtool.books.sync import BookState, open_book
-from mdtool.capture.recorder import Recorder, record_options
+from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.server import Server
-from mdtool.exchange.stored import StoredSource
 from mdtool.interop.importer import import_files
 from mdtool.model import Kind
 from mdtool.storage.store import Store
@@ -47,23 +47,18 @@ def files(folder, capture):
 
 
 @pytest.mark.realdata
-@pytest.mark.timeout(60)
 def test_the_book_is_fetched_and_continued(tmp_path, realdata):
     with Store.create(tmp_path / "original") as original, Store.create(tmp_path / "copy") as copy:
         import_files(original, COINBASE, files(tmp_path, realdata / "coinbase/2016-03-12_full_l3.pat.gz"))
 
         async def main():
-            source = StoredSource(original, [NAME], at_end="close")
+            source, told = Attended(original, [NAME]), []
             async with Server(source, protocol_for("coinbase")) as server:
                 options = record_options(
                     COINBASE, ("BTC_USD",), streams=("full",), ws_url=server.url, rest_url=server.rest, sync="none"
                 )
-                recorder = Recorder(copy, options, lambda event, text: None)
-                running = asyncio.create_task(recorder.run())
-                await server.finished()
-                await asyncio.sleep(0.3)
-                recorder.stop("everything was served")
-                return await running
+                recorder = Recorder(copy, options, lambda event, text: told.append(event))
+                return await record_all(recorder, server, lambda: RecorderEvent.SNAPSHOT in told)
 
         status = asyncio.run(main())
         assert (status.gaps, status.snapshots) == (0, 1)

@@ -6,18 +6,18 @@ import asyncio
 from collections import defaultdict
 
 import pytest
+from recording import Attended, record_all
 
 from mdtool.audit import audit_store
 from mdtool.capture.recorder import Recorder, record_options
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.server import Server
-from mdtool.exchange.stored import StoredSource
 from mdtool.interop.importer import import_files
 from mdtool.model import SESSION_SYMBOL, Kind
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
-pytestmark = [pytest.mark.realdata, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.realdata
 
 # (venue, files, streams asked for; None: the venue's own)
 CAPTURES = [
@@ -70,18 +70,14 @@ def test_a_capture_is_recorded_back_byte_for_byte(tmp_path, realdata, name, file
         feeds = [feed for feed in original.feeds() if feed.symbol != SESSION_SYMBOL]
 
         async def main():
-            source = StoredSource(original, [feed.name for feed in feeds], speed=None, settle=1.0, at_end="close")
+            source = Attended(original, [feed.name for feed in feeds], speed=None)
             async with Server(source, protocol_for(name)) as server:
                 symbols = tuple(feed.symbol for feed in feeds)
                 options = record_options(
                     venue, symbols, streams=streams or (), ws_url=server.url, rest_url=server.rest, sync="none"
                 )
                 recorder = Recorder(copy, options, lambda event, text: None)
-                running = asyncio.create_task(recorder.run())
-                await server.finished()
-                await asyncio.sleep(0.3)
-                recorder.stop("everything was served")
-                return await running
+                return await record_all(recorder, server)
 
         asyncio.run(main())
         for feed in feeds:
