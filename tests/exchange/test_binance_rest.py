@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from patience import until
 
 from mdtool.errors import UnknownVenue
 from mdtool.exchange.binance import protocol_for
@@ -197,7 +198,8 @@ def test_the_simulators_depth_is_its_true_book() -> None:
             aiohttp.ClientSession() as session,
         ):
             for _ in range(5):
-                await asyncio.sleep(0.05)
+                now_ns = simulator.now_ns
+                await until(lambda now_ns=now_ns: simulator.now_ns > now_ns)
                 async with session.get(f"{server.rest}/api/v3/depth?symbol=CHARLIEUSDT&limit=5000") as answer:
                     body = await answer.json()
                 truth = simulator.truth("CHARLIE_USDT").at(body["lastUpdateId"])

@@ -12,8 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
+from patience import LONGEST, until
 from websockets.asyncio.client import ClientConnection, connect
 
+from mdtool.clock import ManualClock
 from mdtool.errors import PortInUse, UsageError
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.server import Server, ServerOptions
@@ -35,6 +37,7 @@ class Script:
         self.outlet: Outlet | None = None
         self.heard = asyncio.Event()
         self.over = asyncio.Event()
+        self.pings = 0
 
     async def run(self, outlet: Outlet) -> None:
         self.outlet = outlet
@@ -50,7 +53,8 @@ class Script:
         return ()
 
     def now_ms(self) -> int:
-        return START // 1_000_000
+        self.pings += 1  # nothing else asks for the time here
+        return START // 1_000_000 + self.pings
 
     def say(self, number: int, stream: str = "trade", pad: int = 0) -> bytes:
         payload = f'{{"stream":"alphausdt@{stream}","data":{{"t":{number},"pad":"{"x" * pad}"}}}}'.encode()
@@ -62,12 +66,6 @@ class Script:
 async def ask(client: ClientConnection, request: Any) -> Any:
     await client.send(request if isinstance(request, str) else json.dumps(request))
     return json.loads(await client.recv())
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def live(speed: float | None = 20.0, **options: Any) -> SimulatedSource:
@@ -314,20 +312,29 @@ def test_too_many_messages_end_the_connection(venue: str, burst: int) -> None:
 
 def test_pings_are_answered_and_sent() -> None:
     async def main() -> None:
+        source = Script()
+        protocol = protocol_for("binance", ping_interval=0.01, pong_timeout=LONGEST)
+        async with Server(source, protocol) as server, connect(f"{server.url}/ws", ping_interval=None) as client:
+            await (await client.ping(b"here"))
+            (served,) = server._clients
+            # The client library pongs by itself.
+            await until(lambda: source.pings >= 3 and len(served._unanswered) <= 1)
+            assert (await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["id"] == 1
+
+    asyncio.run(main())
+
+
+def test_a_client_that_does_not_pong_is_let_go() -> None:
+    async def main() -> None:
         protocol = protocol_for("binance", ping_interval=0.05, pong_timeout=0.2)
         async with Server(Script(), protocol) as server:
-            async with connect(f"{server.url}/ws", ping_interval=None) as client:
-                await (await client.ping(b"here"))
-                await asyncio.sleep(0.4)  # the client library pongs by itself
-                assert (await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["id"] == 1
             session = aiohttp.ClientSession()
             async with session, session.ws_connect(f"{server.url}/ws", autoping=False) as mute:
-                kinds = []
-                while (message := await mute.receive(timeout=5)).type is aiohttp.WSMsgType.PING:
-                    assert message.data == str(START // 1_000_000).encode()
-                    kinds.append(message.type)
+                pings = []
+                while (message := await mute.receive(timeout=LONGEST)).type is aiohttp.WSMsgType.PING:
+                    pings.append(bytes(message.data))
                     await mute.pong(b"unsolicited")  # allowed, and prevents nothing
-                assert len(kinds) >= 3
+                assert pings and pings == [b"%d" % (START // 1_000_000 + n) for n in range(1, len(pings) + 1)]
                 assert (message.type, message.data, message.extra) == (
                     aiohttp.WSMsgType.CLOSE,
                     1008,
@@ -357,8 +364,8 @@ def test_a_slow_client_is_cut_and_nobody_waits_for_it() -> None:
                         await asyncio.sleep(0)
                         held = [client.buffered for client in server._clients]
                         assert max(held) <= options.client_buffer
-                    if number % 50 == 0:
-                        await asyncio.sleep(0.001)
+                    if number % 50 == 0:  # the good one has taken all there was
+                        await until(lambda: all(c.cut_for or c.number == 1 or not c.buffered for c in server._clients))
                 got = [json.loads(await good.recv())["t"] for _ in range(2000)]
                 assert got == list(range(2000))
                 assert server.counts.slow_cut == 1
@@ -451,13 +458,14 @@ def test_a_source_that_fails_is_reported() -> None:
 
 def test_the_simulator_keeps_pace_with_time() -> None:
     async def main() -> None:
-        source = live(speed=20.0)
+        clock = ManualClock()
+        source = live(speed=20.0, clock=clock)
         async with Server(source, protocol_for("sim")):
-            began = asyncio.get_running_loop().time()
-            await asyncio.sleep(0.5)
-            elapsed = asyncio.get_running_loop().time() - began
-            passed = (source.simulator.now_ns - START) / SECOND
-            # Never ahead of time; behind by no more than a generous number of ticks.
-            assert 20 * elapsed - 20 * 0.25 <= passed <= 20 * elapsed + 20 * 0.01
+            for passed_ns in (0, 1, SECOND // 20, SECOND // 2, 3 * SECOND):
+                clock.advance(passed_ns)
+                due = START + 20 * clock.monotonic_ns()
+                await until(lambda due=due: source.simulator.now_ns == due)
+                await asyncio.sleep(0.02)  # and no further, whatever the machine's clock says
+                assert source.simulator.now_ns == due
 
     asyncio.run(main())

@@ -13,11 +13,13 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
+from patience import LONGEST, until
 from websockets.asyncio.client import connect
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookState, BookSync
+from mdtool.clock import ManualClock
 from mdtool.errors import FeedNotFound, UsageError
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.server import Server, ServerOptions
@@ -32,6 +34,7 @@ from mdtool.venues import catalog
 START = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000
 SYMBOLS = ("ALPHA_USDT", "BRAVO_USDT")
+STREAMS = ("depth@100ms", "trade", "bookTicker", "aggTrade")
 LENGTH = 4 * SECOND
 SNAPSHOT_AT = SECOND  # after the start: when the recorder got its snapshots
 
@@ -124,28 +127,48 @@ def test_a_client_gets_all_of_it_and_the_server_finishes(tmp_path: Path) -> None
     store, messages = recorded(tmp_path / "s")
 
     async def main() -> None:
-        source = StoredSource(store, [f"sim/{s}" for s in SYMBOLS], speed=20.0, settle=0.05, at_end="close")
+        clock = ManualClock()
+        source = StoredSource(store, [f"sim/{s}" for s in SYMBOLS], speed=20.0, settle=0, at_end="close", clock=clock)
         async with Server(source, protocol_for("sim"), ServerOptions(keep_log=True)) as server:
             async with connect(f"{server.url}/stream", max_queue=None) as client:
-                await asyncio.sleep(0.2)
-                assert not server.counts.published  # nothing is played before somebody listens
-                for number, symbol in enumerate(SYMBOLS):  # in two frames, both before playback begins
-                    native = symbol.replace("_", "").lower()
-                    params = [f"{native}@{stream}" for stream in ("depth@100ms", "trade", "bookTicker", "aggTrade")]
-                    await client.send(json.dumps({"method": "SUBSCRIBE", "params": params, "id": number}))
+                names = [f"{s.replace('_', '').lower()}@{stream}" for s in SYMBOLS for stream in STREAMS]
+                await client.send(json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
+                await until(lambda: source._pacer._start_ns is not None)
+                for step in range(21):  # a twentieth of the recording's length
+                    due = sum(m.venue_ns <= START + step * LENGTH // 20 for m in messages)
+                    await until(lambda due=due: server.counts.published.total() >= due)
+                    assert server.counts.published.total() == due
+                    clock.advance(LENGTH // 20 // 20)
                 got = []
-                began = asyncio.get_running_loop().time()
                 with pytest.raises(websockets.ConnectionClosedOK):
                     while True:
                         got.append(await client.recv(decode=False))
-                took = asyncio.get_running_loop().time() - began
-            assert [json.loads(ack)["id"] for ack in got[:2]] == [0, 1]
-            assert got[2:] == [m.payload for m in messages]
-            assert [sent.frame for sent in server.log] == got[2:]
-            assert took >= 0.05 + LENGTH / SECOND / 20 - 0.02
-            async with asyncio.timeout(2):
-                await server.finished()
+            assert json.loads(got[0]) == {"result": None, "id": 1}
+            assert got[1:] == [m.payload for m in messages]
+            assert [sent.frame for sent in server.log] == got[1:]
+            await asyncio.wait_for(server.finished(), LONGEST)
         source.close()
+
+    asyncio.run(main())
+
+
+def test_playback_waits_for_a_listener_and_until_nobody_asks_for_more(tmp_path: Path) -> None:
+    store, messages = recorded(tmp_path / "s")
+
+    async def main() -> None:
+        for settle, begins in ((3600.0, False), (0.0, True)):
+            with StoredSource(store, ["sim/ALPHA_USDT"], speed=None, settle=settle, at_end="close") as source:
+                outlet = Deaf()
+                playing = asyncio.create_task(source.run(outlet))
+                await asyncio.sleep(0.02)
+                assert not outlet.heard
+                for _ in range(3):
+                    source.listened()
+                    await asyncio.sleep(0.005)
+                if begins:
+                    await playing
+                assert len(outlet.heard) == begins * sum(m.symbol == "ALPHA_USDT" for m in messages)
+                playing.cancel()
 
     asyncio.run(main())
 
@@ -159,7 +182,7 @@ def test_at_the_end_the_exchange_is_quiet(tmp_path: Path) -> None:
                 trades = [m.payload for m in messages if (m.symbol, m.stream) == ("ALPHA_USDT", "trade")]
                 async with connect(f"{server.url}/stream?streams=alphausdt@trade") as client:
                     assert [await client.recv(decode=False) for _ in trades] == trades
-                    await asyncio.wait_for(source.ended.wait(), 2)
+                    await asyncio.wait_for(source.ended.wait(), LONGEST)
                     with pytest.raises(TimeoutError):
                         await asyncio.wait_for(client.recv(), 0.1)
                     await (await client.ping())
