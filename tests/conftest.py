@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""What every test may ask for, and how long any may take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from patience import TIMEOUT
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("calm", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
+os.environ.setdefault("PYTEST_TIMEOUT", f"{TIMEOUT:g}")  # what pytest-timeout goes by, unless a command line says more
 
 REALDATA = Path(os.environ.get("MDTOOL_REALDATA") or Path(__file__).parents[2] / "shared" / "realdata")
 REQUIRED = os.environ.get("MDTOOL_REQUIRE_REALDATA") == "1"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 PATIENCE = float(os.environ.get("MDTOOL_TEST_PATIENCE") or 1)
 LONGEST = 60.0 * PATIENCE  # seconds for one thing to happen
+TIMEOUT = 5 * LONGEST  # for a whole test
 LOOK = 0.005  # seconds between two looks whether it has
 
 

@@ -136,7 +136,7 @@ def sides_of(row):
     return [list(zip(bid_prices, bid_sizes, strict=True)), list(zip(ask_prices, ask_sizes, strict=True))]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(feeds(), st.integers(1, 4))
 def test_the_columns_are_the_book_in_step(rows, depth):
     want = told(rows, depth)
@@ -151,7 +151,7 @@ def test_the_columns_are_the_book_in_step(rows, depth):
         assert [sides_of(row) for row in got.levels] == [finer(row[4], row[3], got.scale) for row in want.rows]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(feeds())
 def test_the_book_goes_in_step_with_its_messages(rows):
     want = told(rows, 3)
@@ -172,7 +172,7 @@ def test_the_book_goes_in_step_with_its_messages(rows):
         assert [side + [(0, 0)] * (3 - len(side)) for side in book.top(3)] == sides
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(feeds(), st.data())
 def test_the_book_of_any_prefix_is_the_live_one_at_that_moment(rows, data):
     """Read from the beginning to a moment, or from any record before it: wherever the rebuilt book is whole, it is the
@@ -194,7 +194,7 @@ def test_the_book_of_any_prefix_is_the_live_one_at_that_moment(rows, data):
         assert (book.state, book.last_seq) == (want.states[stop - 1][1], want.states[stop - 1][4])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(feeds(), st.integers(1, 3), st.integers(980, 1_300), st.integers(1, 50), st.integers(0, 12))
 def test_a_grid_is_the_book_as_of_its_times(rows, depth, start, every, count):
     times = [start + every * number for number in range(count)]
@@ -258,7 +258,7 @@ def test_reading_on_in_time():
     assert [event.recv_ns for event, _ in again] == [30, 40]  # what a stop has read too much of is not lost
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(feeds())
 def test_a_book_stream_may_come_later(rows):
     """The names of streams not seen yet are not known: what came before is taken in then."""

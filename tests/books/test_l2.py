@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mdtool.books.l2 import L2Book
@@ -19,7 +19,6 @@ def columns(bids, asks):
     return [p for p, _ in bids], [s for _, s in bids], [p for p, _ in asks], [s for _, s in asks]
 
 
-@settings(deadline=None)
 @given(st.lists(change, max_size=8))
 def test_the_book_is_what_a_dict_says(changes):
     book, model = L2Book(), ({}, {})

@@ -67,7 +67,7 @@ class Model:
         return gone
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([KEEP_ON_REDUCE, KEEP_ALWAYS, KEEP_NEVER]), st.lists(call, max_size=12))
 def test_the_book_is_what_a_list_says(priority, calls):
     book, model = L3Book(Scale(0, 0), priority), Model(priority)

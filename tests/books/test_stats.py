@@ -42,7 +42,7 @@ def brute(seen, newest, step_ns, steps):
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(trades, st.integers(1, 9), st.integers(1, 6))
 def test_a_window_is_what_adding_up_again_gives(calls, step_ns, steps):
     window, count, seen, ticks, now = RollingTrades(step_ns, steps), RollingCount(step_ns, steps), [], [], 0

@@ -218,7 +218,7 @@ class Truth:
         return whole(last, self.ladder(self.books[last]), b"[]")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6), st.sampled_from(sorted(STREAMS)), st.data())
 def test_synced_means_equal_to_the_truth(seed, venue, data):
     """Updates removed, repeated and swapped, snapshots early and late: a SYNCED book is the exchange's at its id."""

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 from collections import Counter
 
 import pytest
@@ -269,19 +270,20 @@ def test_what_cannot_be_reached_is_said_and_tried_again_or_fails_at_once(store):
     talk = Talk()
 
     async def main(**options):
-        async with Server(simulate(1), protocol_for("sim")) as server:
-            url = server.url
+        url = f"ws://127.0.0.1:{holder.getsockname()[1]}"
         chosen = record_options(SIM, ("ALPHA_USDT",), ws_url=url, sync="none", **options)
         recorder = Recorder(store, chosen, talk)
         return url, await record_until(recorder, lambda: recorder.status.failures == 3)
 
-    url, _ = asyncio.run(main())
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))  # taken, so that nobody else gets it, and not listened on
+        url, _ = asyncio.run(main())
+        with pytest.raises(ConnectError, match=r"cannot reach ws://127\.0\.0\.1:\d+/stream: Connection refused"):
+            asyncio.run(main(fail_fast=True))
     unreachable = f"cannot reach {url}/stream: Connection refused; trying again in 0.1 s"
     assert talk[0] == (RecorderEvent.UNREACHABLE, unreachable)
     notes = [json.loads(p) for kind, p in kinds(store, "sim/_session") if kind is Kind.NOTE]
     assert notes[0] == {"note": "unreachable", "url": f"{url}/stream", "why": "Connection refused"}
-    with pytest.raises(ConnectError, match=r"cannot reach ws://127\.0\.0\.1:\d+/stream: Connection refused"):
-        asyncio.run(main(fail_fast=True))
 
 
 @pytest.mark.parametrize(("status", "words"), [(451, "HTTP 451, the venue refuses this region"), (503, "HTTP 503")])

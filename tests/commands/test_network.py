@@ -44,10 +44,10 @@ def taken_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))  # taken, so that nobody else gets it, and not listened on
+        yield holder.getsockname()[1]
 
 
 def test_record_what_sim_says_and_serve_it_again(start: Start, mdtool, tmp_path: Path) -> None:

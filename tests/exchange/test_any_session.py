@@ -96,7 +96,7 @@ def test_the_recorders_own_frames_are_taken(name):
 
 
 @each
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(json_values.map(json.dumps), st.text(max_size=40)), max_size=6))
 def test_anything_a_client_sends_has_a_reaction(name, texts):
     _, session, _ = opened(name)
@@ -113,7 +113,7 @@ def test_anything_a_client_sends_has_a_reaction(name, texts):
 
 
 @each
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["GET", "POST", "DELETE"]),
     st.text(max_size=40),

@@ -69,7 +69,7 @@ def test_the_bytes_are_these() -> None:
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(1, SECOND), min_size=1, max_size=12))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_how_time_is_cut_changes_nothing(seed: int, cuts: list[int]) -> None:
     whole = simulator(seed).step(START + SECOND)
     pieces: list[Message] = []
@@ -82,7 +82,7 @@ def test_how_time_is_cut_changes_nothing(seed: int, cuts: list[int]) -> None:
 
 
 @given(st.integers(0, 2**32), st.sampled_from([5.0, 50.0, 1000.0]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_what_is_published_is_the_truth(seed: int, rate: float) -> None:
     sim = simulator(seed, rate=rate)
     books: dict[str, tuple[dict[int, int], dict[int, int]]] = {}

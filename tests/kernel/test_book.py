@@ -80,7 +80,7 @@ def assert_same(ours, model):
     assert ours.imbalance(2) == (model.volume(BID, 2), model.volume(ASK, 2))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(ladder_call, max_size=12))
 @example(
     [("apply", [(n, 1) for n in range(200)], [(n, 1) for n in range(300, 500)]), ("apply", [(BIG, 1)], [(-BIG, 1)])]
@@ -100,7 +100,7 @@ def test_the_ladder_is_the_plain_one(calls):
     assert_same(other, model)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.sampled_from([1, 100, 12_345]), st.integers(500, 4_000))
 def test_a_touch_that_wanders_far(chance, tick, count):
     """Tens of thousands of ticks: the window moves, levels leave and enter it, gaps open at the touch."""
@@ -175,7 +175,7 @@ def test_levels_in_any_order_of_arrival():
         assert ours.bids() == sorted(kept, reverse=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.one_of(levels, run), levels), max_size=6), st.integers(1, 5))
 def test_many_updates_at_once_are_the_same_one_by_one(updates, depth):
     ours, model = book.Ladder(), reference.Ladder()
@@ -240,7 +240,7 @@ order_call = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.sampled_from([book.KEEP_ON_REDUCE, book.KEEP_ALWAYS, book.KEEP_NEVER]), st.lists(order_call, max_size=60))
 @example(book.KEEP_ALWAYS, [("add", 1, BID, 5, BIG), ("add", 2, BID, 5, 1), ("modify", 1, 5, 3), ("add", 2, BID, 5, 1)])
 def test_the_orders_are_the_plain_ones(priority, calls):

@@ -76,7 +76,7 @@ def damaged(draw):
 exps = st.one_of(st.sampled_from([0, -2, -3, -8]), st.integers(-18, 18))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.one_of(ladders(), damaged()), exps, exps)
 @example(b'[["9223372036854775807","0"]]', 0, 0)
 @example(b'[["9223372036854775808","0"]]', 0, 0)
@@ -86,7 +86,7 @@ def test_the_reference_says_the_same(text, price_exp, size_exp):
     assert outcome(ladder.exponents, text) == outcome(reference.exponents, text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(numbers.map(str.encode), st.binary(max_size=12), st.text("0123456789.+-e ", max_size=12).map(str.encode)),
     exps,
@@ -95,7 +95,7 @@ def test_the_reference_says_the_same_of_one_number(text, exp):
     assert outcome(ladder.decimal, text, exp) == outcome(reference.decimal, text, exp)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ladders())
 def test_at_its_own_exponents_every_ladder_fits_or_is_too_large(text):
     exponents = outcome(ladder.exponents, text)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mdtool.clock import DAY
@@ -81,7 +81,6 @@ def window(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     return int(request.param)
 
 
-@settings(deadline=None)
 @given(feeds, st.none() | st.integers(0, 41), st.sampled_from([1, 2, 5, 1000]))
 def test_is_the_sort_by_running_maximum_however_it_is_cut(
     drawn: list[tuple[list[int], list[int]]], until_ns: int | None, window: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from patience import PATIENCE
 
 from mdtool.errors import UsageError
 from mdtool.model import Kind
@@ -14,7 +15,6 @@ from mdtool.torture.scenarios import SCENARIOS
 from mdtool.torture.workload import FEED, STREAM, payload, recv_ns
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_nothing_goes_wrong_silently(tmp_path, name):
     report = runner.torture(4, seed=3, names=[name], directory=tmp_path)
@@ -27,7 +27,7 @@ def test_nothing_goes_wrong_silently(tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(3600 * PATIENCE)
 def test_a_thousand_rounds(tmp_path):
     report = runner.torture(1000, seed=11, directory=tmp_path)
     assert [(one.faults, one.silent) for one in report.failed] == []

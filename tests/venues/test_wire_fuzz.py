@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import TIMEOUT
 
 from mdtool.books.events import EventBuilder
 from mdtool.books.sync import open_book
@@ -248,7 +249,7 @@ def survive(venue, announced, payload, damaged):
         assert number is None or 0 <= number < 2**63
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else TIMEOUT)
 @pytest.mark.parametrize("venue_name", VENUES)
 def test_no_bytes_break_an_adapter(realdata, venue_name):
     venue = catalog.get(venue_name)
@@ -264,7 +265,7 @@ def test_no_bytes_break_an_adapter(realdata, venue_name):
     run()
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else TIMEOUT)
 @pytest.mark.parametrize("venue_name", VENUES)
 def test_no_bytes_break_an_adapter_in_a_long_run(realdata, venue_name):
     """The same with plain random bytes, spliced and cut: many more cases a second, and those are what a long run is
