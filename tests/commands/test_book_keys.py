@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import LONGEST
+from terminal import COLOUR, Terminal
 
 from mdtool.model import Kind
 from mdtool.storage.store import Store
 from mdtool.view.painter import LEAVE
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "view"))
-from test_terminal import COLOUR, Terminal  # the one pseudo-terminal of the tests
 
 T0 = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -62,7 +61,7 @@ class Screen:
             found[int(number)] = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).rstrip()
         return found
 
-    def shows(self, *texts: str, seconds: float = 10.0) -> bool:
+    def shows(self, *texts: str, seconds: float = LONGEST) -> bool:
         """Whether all of these come to be seen."""
 
         def there(_: str) -> bool:
@@ -123,11 +122,9 @@ def test_only_what_changed_is_written(store: Path) -> None:
             Terminal(["--store", store, "book", "sim/BRAVO_USDT", "--at", "first+3s"], columns=120, lines=40)
         )
         assert screen.shows("99.6     3", "all 3.0 s", "q quit")
-        screen.terminal.read(lambda text: False, 0.5)
-        first = len(screen.terminal.text)
-        screen.terminal.read(lambda text: False, 1.5)
-        # A moment of the past stands still: nothing is written twice.
-        assert len(screen.terminal.text) == first
+        # A moment of the past stands still: once it is drawn, nothing is written twice.
+        drawn = [len(screen.terminal.read(lambda text: False, 1.0)) for _ in range(3)]
+        assert drawn[1] == drawn[2]
         writer.end(time.time_ns(), "test")
         screen.terminal.press("q")
         assert screen.terminal.end() == 0
@@ -174,7 +171,7 @@ def test_recorded_on_the_spot_for_as_long_as_it_is_looked_at(exchange: str, tmp_
     store = tmp_path / "new"
     screen = Screen(Terminal(["--store", store, "book", "ALPHAUSDT", "--live", "sim", "--url", exchange]))
     assert screen.shows("sim/ALPHA_USDT", "WAITING")
-    assert screen.shows("SYNCED", "bought" if "bought" in screen.terminal.text else "trades", seconds=20)
+    assert screen.shows("SYNCED", "bought" if "bought" in screen.terminal.text else "trades")
     screen.terminal.press("q")
     assert screen.terminal.end() == 0
     with Store.open(store) as made, made.reader("sim/ALPHA_USDT") as reader:
@@ -186,7 +183,7 @@ def test_a_recorder_that_fails_says_why(tmp_path: Path) -> None:
     screen = Screen(
         Terminal(["--store", tmp_path / "new", "book", "ALPHAUSDT", "--live", "sim", "--url", "ws://127.0.0.1:1"])
     )
-    assert screen.shows("WAITING  for source", "recording has ended: mdtool:", seconds=20)
+    assert screen.shows("WAITING  for source", "recording has ended: mdtool:")
     screen.terminal.press("q")
     assert screen.terminal.end() == 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from patience import LONGEST
 
 import mdtool as package
 from mdtool.commands import main as edge
@@ -159,7 +160,7 @@ def test_a_closed_pipe_is_no_failure(start: Start, alpha: Path) -> None:
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["feed"] == "sim/ALPHA_USDT"
     process.stdout.close()
-    assert process.wait(20) == 0
+    assert process.wait(LONGEST) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
 
@@ -169,7 +170,7 @@ def test_interrupted_is_130_and_quiet(start: Start, alpha: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=LONGEST)
     assert (process.returncode, err) == (130, "")
 
 

@@ -7,12 +7,15 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import LONGEST, wait_until
+
+from mdtool.model import Kind
+from mdtool.storage.store import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -20,8 +23,24 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
     """Ends a process; its exit code and what it said."""
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=LONGEST)
     return process.returncode, err
+
+
+def whole(path: Path, symbol: str, epoch: int = 1) -> bool:
+    """Whether that many writers of a feed have recorded a whole book of it, and what came behind it."""
+    if not (path / "registry.bin").exists():
+        return False
+    with Store.open(path) as store:
+        if f"sim/{symbol}" not in [feed.name for feed in store.feeds()]:
+            return False
+        with store.reader(f"sim/{symbol}") as reader:
+            chunks = reader.chunks()
+            if not chunks or chunks[-1].epoch < epoch:
+                return False
+            reader.move_to(min(chunk.chunk_id for chunk in chunks if chunk.epoch == epoch) << 32)
+            kinds = [record.kind for record in reader.records()]
+    return Kind.RESPONSE in kinds and len(kinds) > kinds.index(Kind.RESPONSE) + 30
 
 
 @contextmanager
@@ -55,17 +74,21 @@ def test_record_what_sim_says_and_serve_it_again(start: Start, mdtool, tmp_path:
     first, second = tmp_path / "first", tmp_path / "second"
     with serving(start("sim", "--port", "0", "--symbols", "2")) as (said, command):
         assert re.fullmatch(r"sim: ALPHA_USDT BRAVO_USDT at ws://127\.0\.0\.1:\d+; record with:", said)
-        done = mdtool("--store", first, *command.split()[1:], "--for", "2s")
-        assert done.code == 0
-        assert re.search(r"^recorded [\d,]+ messages, .*, in 1 session; 2 snapshots, 0 gaps$", done.err, re.M)
+        recorder = start("--store", first, *command.split()[1:])
+        wait_until(lambda: whole(first, "ALPHA_USDT") and whole(first, "BRAVO_USDT"))
+        code, err = stop(recorder)
+        assert code == 0
+        assert re.search(r"^recorded [\d,]+ messages, .*, in 1 session; 2 snapshots, 0 gaps$", err, re.M)
     assert mdtool("--store", first, "audit").code == 0
     served = start("--store", first, "serve", "sim/*", "--port", "0", "--speed", "10", "--at-end", "close")
     with serving(served) as (said, command):
         assert said.startswith("serving sim ALPHA_USDT BRAVO_USDT at ws://")
         # With the stream named as it was recorded: played in a tenth of its time, then the exchange closes.
-        done = mdtool("--store", second, *command.split()[1:], "--for", "4s")
-        assert done.code == 0
-        served.wait(20)
+        recorder = start("--store", second, *command.split()[1:])
+        assert recorder.stderr is not None
+        assert any(line.startswith("session 1 closed") for line in recorder.stderr)
+        assert stop(recorder)[0] == 0
+        served.wait(LONGEST)
     for symbol in ("ALPHA_USDT", "BRAVO_USDT"):
         assert data(mdtool, second, symbol) == data(mdtool, first, symbol)
     assert mdtool("--store", second, "audit", "sim/ALPHA_USDT", "sim/BRAVO_USDT").code == 0
@@ -90,7 +113,7 @@ def test_a_signal_stops_recording_gracefully(
         recorder = start("--store", store, *command.split()[1:])
         assert recorder.stderr is not None
         assert recorder.stderr.readline().startswith("connected to ws://")
-        time.sleep(0.5)
+        wait_until(lambda: whole(store, "ALPHA_USDT"))
         found, err = stop(recorder, number)
     assert found == code, err
     assert f"stopping: {why}\n" in err
@@ -105,12 +128,14 @@ def test_a_killed_recorder_leaves_what_it_committed(start: Start, mdtool, tmp_pa
         recorder = start("--store", store, *command.split()[1:])
         assert recorder.stderr is not None
         recorder.stderr.readline()
-        time.sleep(0.7)
+        wait_until(lambda: whole(store, "ALPHA_USDT"))
         recorder.kill()
-        recorder.communicate(timeout=20)
+        recorder.communicate(timeout=LONGEST)
         before = mdtool("--store", store, "replay", "sim/ALPHA_USDT").out.splitlines()
         assert len(before) > 5
-        assert mdtool("--store", store, *command.split()[1:], "--for", "1s").code == 0
+        recorder = start("--store", store, *command.split()[1:])
+        wait_until(lambda: whole(store, "ALPHA_USDT", epoch=2))
+        assert stop(recorder)[0] == 0
     after = mdtool("--store", store, "replay", "sim/ALPHA_USDT").out.splitlines()
     assert after[: len(before)] == before
     (row,) = json.loads(mdtool("--store", store, "registry", "list", "sim/ALPHA_USDT", "--json").out)

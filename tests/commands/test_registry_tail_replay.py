@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import LONGEST
 
 from mdtool.model import Kind
 from mdtool.storage.store import Store
@@ -117,10 +118,10 @@ def test_replay_nothing_between(mdtool, alpha: Path) -> None:
 
 
 def test_replay_paced(mdtool, alpha: Path) -> None:
-    """2.9 s at ten times the speed: not faster than that, and not much slower."""
+    """2.9 s at ten times the speed: not faster than that."""
     began = time.monotonic()
     done = mdtool("-v", "--store", alpha, "replay", "--speed", "10x")
-    assert 0.28 <= time.monotonic() - began < 3.0
+    assert time.monotonic() - began >= 0.28
     assert done.err.startswith("529 records, ")
 
 
@@ -175,4 +176,4 @@ def test_tail_follows(start: Start, tmp_path: Path) -> None:
         writer.append(10**18 + 1, Kind.DATA, stream, 1, b"2")
         assert json.loads(process.stdout.readline())["payload"] == 2
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=LONGEST)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import LONGEST
 
 from mdtool.clock import SECOND
 from mdtool.model import Kind
@@ -37,11 +38,11 @@ def _namespaces() -> None:
 
 
 def elsewhere(code: str, path: Path) -> dict[str, object]:
-    """What `code` prints as JSON, run in a container without our shared memory; it has 20 seconds."""
+    """What `code` prints as JSON, run in a container without our shared memory."""
     head = "import json, sys\nfrom mdtool.errors import MdtoolError\nfrom mdtool.storage.store import Store\n"
     done = subprocess.run(
         _isolated(sys.executable, "-c", head + code, str(path)),
-        capture_output=True, text=True, timeout=20, cwd=ROOT, check=True,
+        capture_output=True, text=True, timeout=LONGEST, cwd=ROOT, check=True,
     )  # fmt: skip
     said: dict[str, object] = json.loads(done.stdout)
     return said

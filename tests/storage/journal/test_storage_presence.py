@@ -11,8 +11,9 @@ import threading
 import time
 
 import pytest
+from patience import LONGEST, wait_until
 
-from mdtool.clock import SECOND, ManualClock
+from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, CorruptStore, FeedNotFound, NotAStore
 from mdtool.model import Kind
 from mdtool.storage.discovery import discover
@@ -86,7 +87,7 @@ if sys.argv[2] == "between":
 if sys.argv[2] == "ended":
     writer.end(time.time_ns(), "done")
 print("ready", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
@@ -100,7 +101,9 @@ time.sleep(60)
 )
 def test_a_writer_that_is_killed_is_told_from_one_that_stopped(tmp_path, where, alive, dead):
     path = tmp_path / "store"
-    child = subprocess.Popen([sys.executable, "-c", DYING, str(path), where], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", DYING, str(path), where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "ready\n"
     with Store.open(path) as store:
         reader = store.reader(FEED)
@@ -142,7 +145,9 @@ def test_after_a_reboot_what_was_on_disk_is_read_and_what_was_not_is_named(tmp_p
         'b"x")',
         'b"x")\nfor n in range(200):\n    writer.append(time.time_ns(), 1, 0, 1, b"%03d" % n * 20)\nwriter.sync()',
     )
-    child = subprocess.Popen([sys.executable, "-c", code, str(path), "in"], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path), "in"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "ready\n"
     child.kill()
     child.wait()
@@ -174,8 +179,8 @@ def test_looking_never_keeps_a_writer_from_starting(store):
     def look():
         reader = store.reader(FEED)
         while not stop.is_set():
-            seen.add(reader.writer_status(SECOND, time.time_ns()))
-            reader.detect_disconnect(SECOND, time.time_ns())
+            seen.add(reader.writer_status(DAY, time.time_ns()))
+            reader.detect_disconnect(DAY, time.time_ns())
 
     threads = [threading.Thread(target=look) for _ in range(2)]
     for thread in threads:
@@ -185,6 +190,8 @@ def test_looking_never_keeps_a_writer_from_starting(store):
             with store.writer(FEED) as writer:
                 writer.append(time.time_ns(), Kind.DATA, writer.stream("d"), 1, b"x")
                 writer.end(time.time_ns(), "done")
+        with store.writer(FEED):
+            wait_until(lambda: WriterStatus.ALIVE in seen)
     finally:
         stop.set()
         for thread in threads:
@@ -261,7 +268,7 @@ def test_a_feed_and_a_store_that_do_not_exist_yet_are_waited_for(tmp_path):
 
     thread = threading.Thread(target=record)
     thread.start()
-    with discover(path, FEED, timeout=10) as reader:
+    with discover(path, FEED, timeout=LONGEST) as reader:
         assert [record.kind for record in reader.follow(until_end=True)] == [Kind.DATA, Kind.END]
     thread.join()
     with pytest.raises(FeedNotFound):

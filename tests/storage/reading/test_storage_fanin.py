@@ -179,7 +179,7 @@ def test_followed_until_all_have_ended(store):
 
     thread = threading.Thread(target=work)
     thread.start()
-    fan = FanIn(readers)
+    fan = FanIn(readers, window_ns=3600 * SECOND)  # however long the thread is kept between a stamp and its commit
     items = list(fan.follow(until_end=True, wait="hybrid"))
     thread.join()
     assert [record.payload for _, record in items if record.kind == Kind.DATA] == sent

@@ -472,7 +472,7 @@ from mdtool.storage.store import Store
 with Store.open(sys.argv[1]) as store:
     made = plan([store.feed("sim/ALPHA_USDT")], RetentionLimits(older_than_ns=1, closed_chunks=True), int(sys.argv[2]))
     print("planned", flush=True)
-    list(execute(made, batch=1, pause=0.01))
+    list(execute(made, batch=1, pause=3600))
 """
 
 
