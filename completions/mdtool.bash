@@ -68,7 +68,7 @@ _mdtool() {
             return
             ;;
         "mdtool import --format")
-            :
+            COMPREPLY=($(compgen -W "hb cf pat" -- "$word"))
             return
             ;;
         "mdtool tail -n" | "mdtool tail --lines")

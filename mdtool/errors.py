@@ -65,6 +65,12 @@ class ImportFormatError(MdtoolError):
     """A file to import that is of the wrong format, damaged or cut short."""
 
 
+class ImportInterrupted(MdtoolError):
+    """An import that was told to stop. What it did stands, and the same import goes on with it."""
+
+    exit_code = 130
+
+
 class ConnectError(MdtoolError):
     """A venue that could not be reached, or refused us."""
 

@@ -240,7 +240,7 @@ class _FeedAudit:
             if fresh:
                 fresh = False
                 self._last_ns, self._last_kind = last_ns, kind
-                self._enter_chunk(chunk_id, recv_ns)
+                self._enter_chunk(chunk_id, record)
             elif recv_ns < last_ns:
                 self._step(recv_ns, last_ns)
             last_ns = recv_ns
@@ -259,8 +259,9 @@ class _FeedAudit:
         self._records += count
         return finished
 
-    def _enter_chunk(self, chunk_id: int, recv_ns: int) -> None:
+    def _enter_chunk(self, chunk_id: int, record: Record) -> None:
         """Before the first record of a chunk: the writer may be another one."""
+        recv_ns = record.recv_ns
         if chunk_id not in self._epoch_of:
             self._epoch_of = {chunk.chunk_id: chunk.epoch for chunk in self._reader.chunks()}
         epoch = self._epoch_of.get(chunk_id)
@@ -271,7 +272,9 @@ class _FeedAudit:
             if recv_ns < self._last_ns and (same or self._reader.feed.symbol != SESSION_SYMBOL):
                 # The session feed is a log of unrelated connections: imports may lie beside each other there.
                 self._step(recv_ns, self._last_ns, writer_changed=not same)
-            if same:
+            if same or _resumes(record):
+                self._epochs += not same
+                self._epoch = epoch
                 return
             change = Change.DIED
             if self._last_kind == Kind.END:
@@ -384,6 +387,13 @@ class _FeedAudit:
 
     def _note(self, kind: str, text: str) -> None:
         self._notes.append(Note(kind, "", self._last_ns if self._records else None, text))
+
+
+def _resumes(record: Record) -> bool:
+    """Whether an import goes on there with what an earlier go at the same files had begun: it found all that stands
+    before, and what follows is what follows in the files."""
+    told = record.kind == Kind.NOTE and record.flags & Flag.IMPORTED
+    return bool(told) and _object(record.payload).get("note") == "import resumed"
 
 
 def _close_reason(payload: bytes) -> str:

@@ -47,7 +47,7 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 VERBS: tuple[Verb, ...] = (
     Verb("record", record.record, record.EXAMPLES),
-    Verb("import", import_.import_, import_.EXAMPLES),
+    Verb("import", import_.import_, import_.EXAMPLES, exit_one=import_.FINDINGS),
     Verb("registry", registry.registry, registry.EXAMPLES, exit_one=registry.FINDINGS),
     Verb("tail", tail.tail, tail.EXAMPLES),
     Verb("replay", replay.replay, replay.EXAMPLES),

@@ -6,14 +6,14 @@
     <url> -> <s>: <body>      a REST answer
     configuration: <json>     what was subscribed, at the head of some files
 
-<s> are epoch seconds as Python prints a float; the digits are kept as they stand.
+<s> are epoch seconds as Python prints a float, or a smaller unit by their magnitude; the digits are kept as they stand.
 """
 
 from __future__ import annotations
 
 import re
 
-from mdtool.interop.item import UNTIMED, Item, LineError, plausible
+from mdtool.interop.item import UNTIMED, Item, LineError, epoch_ns
 from mdtool.model import Kind
 
 EXPECTED = "<recv s.frac>: <raw>, or <url> with <-> (connect), <- (sent) or -> (REST answer)"
@@ -26,7 +26,7 @@ def parse_line(line: bytes) -> Item | None:
     """One line; the payload is what stands after the first `: ` that ends the time."""
     stamp, colon, payload = line.partition(b": ")
     if colon and stamp[:1].isdigit():
-        return Item(seconds_to_ns(stamp), Kind.DATA, payload)
+        return Item(_stamp_ns(stamp), Kind.DATA, payload)
     if not line:
         return None
     if line.startswith(_CONFIGURATION):
@@ -35,15 +35,13 @@ def parse_line(line: bytes) -> Item | None:
     if match is None:
         raise LineError(EXPECTED)
     url, arrow, stamp, content = match.groups()
-    recv_ns = seconds_to_ns(stamp)
+    recv_ns = _stamp_ns(stamp)
     if (arrow == b"<->") != (content is None):
         raise LineError(EXPECTED)
     return Item(recv_ns, _KINDS.get(arrow, Kind.OPEN), content or b"", url.decode("utf-8", "replace"))
 
 
-def seconds_to_ns(text: bytes) -> int:
-    """b"1633998512.0633569" -> 1633998512063356900: exact, never through a float. Raises LineError."""
+def _stamp_ns(text: bytes) -> int:
+    """b"1633998512.0633569" -> 1633998512063356900. Raises LineError."""
     whole, _, fraction = text.partition(b".")
-    if not whole.isdigit() or len(whole) > 10 or len(fraction) > 9 or not (fraction.isdigit() or not fraction):
-        raise LineError("epoch seconds with at most nine decimals")
-    return plausible(int(whole) * 10**9 + int(fraction.ljust(9, b"0")))
+    return epoch_ns(whole, fraction)

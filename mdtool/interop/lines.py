@@ -1,50 +1,81 @@
 """The lines of a file, plain, gzip or zstd, in bounded memory.
 
 Rule: whatever can be read before damage is given out before the damage is raised; a capture that was cut short is
-still evidence up to the cut. What a file is packed with is told by its first bytes, not its name.
+still evidence up to the cut. What a file is packed with is told by its first bytes, not its name. A line ends in LF or
+in CRLF, and a byte order mark before the first is none of it.
 """
 
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
 from mdtool.errors import ImportFormatError
 
+STDIN = Path("-")
 MAX_LINE = 64 << 20  # bytes; the largest message known is a full book of some 10 MiB
 BLOCK = 256 << 10
 # A zstd block of 128 KiB can come from 4 bytes, so this much input is at most 32 MiB of output.
 ZSTD_INPUT = 1 << 10
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_BOM = b"\xef\xbb\xbf"
 
 
 class CutShort(Exception):
     """The file breaks off or is damaged; the text says how."""
 
 
+class Stop:
+    """A wish to stop, made by a signal's handler. What waits for a pipe or a disk is broken off; everything else comes
+    to an end where it may."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.waiting = False
+
+    def ask(self) -> None:
+        """Raises KeyboardInterrupt where it finds the program waiting, or was asked before."""
+        again, self.asked = self.asked, True
+        if again or self.waiting:
+            raise KeyboardInterrupt
+
+
 class Lines:
-    """Iterates over a file's lines without their newlines.
+    """Iterates over a file's lines without their ends.
 
     `number` is that of the line given last, from 1; `terminated` whether a newline ended it. Raises CutShort where the
-    file breaks off, after the lines before that, and a last line without its newline before that.
+    file breaks off, after the lines before that, and a last line without its newline before that. `offset` and
+    `digest` are of what has been read of the file, packed as it is.
     """
 
-    def __init__(self, path: Path, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, path: Path, progress: Callable[[int], None] | None = None, stop: Stop | None = None) -> None:
         self.path = path
         self.number = 0
         self.terminated = True
+        self.offset = 0
+        self._hash = blake2b(digest_size=16)
+        self._head = b""  # read to see what the file is packed with, not yet given on
         self._progress = progress
+        self._stop = stop
+
+    @property
+    def digest(self) -> str:
+        """BLAKE2b, 16 bytes of it, in hexadecimal."""
+        return self._hash.hexdigest()
 
     def __iter__(self) -> Iterator[bytes]:
         pending: list[bytes] = []  # of a line not ended yet
         size = 0
         cut: CutShort | None = None
+        returns = False  # carriage returns have been seen
         with open_file(self.path) as file:
-            blocks = _blocks(file, self._progress)
+            blocks = self._blocks(file)
             while True:
                 try:
                     block = next(blocks, None)
@@ -52,6 +83,7 @@ class Lines:
                     cut, block = error, None
                 if block is None:
                     break
+                returns = returns or b"\r" in block
                 first, *rest = block.split(b"\n")
                 pending.append(first)
                 size += len(first)
@@ -59,22 +91,68 @@ class Lines:
                     raise CutShort(f"line {self.number + 1} is longer than {MAX_LINE >> 20} MiB")
                 if not rest:
                     continue
+                line = b"".join(pending)
                 self.number += 1
-                yield b"".join(pending)
+                yield _bare(line, self.number == 1) if returns or self.number == 1 else line
                 for line in rest[:-1]:
                     self.number += 1
-                    yield line
+                    yield line.removesuffix(b"\r") if returns else line
                 pending, size = [rest[-1]], len(rest[-1])
-        if last := b"".join(pending):
+        if last := _bare(b"".join(pending), self.number == 0):
             self.number += 1
             self.terminated = False
             yield last
         if cut is not None:
             raise cut
 
+    def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
+        """The file's contents, unpacked."""
+        while len(self._head) < len(_ZSTD) and (more := self._pull(file, len(_ZSTD) - len(self._head))):
+            self._head += more
+
+        def read(size: int) -> bytes:
+            head, self._head = self._head[:size], self._head[size:]
+            return head + self._pull(file, size - len(head)) if len(head) < size else head
+
+        if self._head.startswith(_GZIP):
+            source = _gzip(read)
+        elif self._head.startswith(_ZSTD):
+            source = _zstd(read)
+        else:
+            source = iter(lambda: read(BLOCK), b"")
+        for block in source:
+            yield block
+            if self._progress is not None:
+                self._progress(self.offset)
+
+    def _pull(self, file: BinaryIO, size: int) -> bytes:
+        stop = self._stop
+        try:
+            if stop is None:
+                block = file.read(size)
+            else:
+                stop.waiting = True
+                try:
+                    block = file.read(size)
+                finally:
+                    stop.waiting = False
+        except OSError as error:
+            raise CutShort(f"reading failed: {error.strerror or error}") from None
+        self.offset += len(block)
+        self._hash.update(block)
+        return block
+
+
+def _bare(line: bytes, first: bool) -> bytes:
+    """A line without the CR that ends it, the first one without the mark before it."""
+    return (line.removeprefix(_BOM) if first else line).removesuffix(b"\r")
+
 
 def open_file(path: Path) -> BinaryIO:
-    """The file for reading. Raises ImportFormatError where there is none to read."""
+    """The file for reading, standard input for `-`. Raises ImportFormatError where there is none to read."""
+    if path == STDIN:
+        # As a descriptor of its own: closing it leaves the program's.
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -85,25 +163,23 @@ def open_file(path: Path) -> BinaryIO:
         raise ImportFormatError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
-def _blocks(file: BinaryIO, progress: Callable[[int], None] | None) -> Iterator[bytes]:
-    head = file.peek(len(_ZSTD)) if hasattr(file, "peek") else b""
-    if head.startswith(_GZIP):
-        source = _gzip(file)
-    elif head.startswith(_ZSTD):
-        source = _zstd(file)
-    else:
-        source = iter(lambda: file.read(BLOCK), b"")
-    try:
-        for block in source:
-            yield block
-            if progress is not None:
-                progress(file.tell())
-    except OSError as error:
-        raise CutShort(f"reading failed: {error.strerror or error}") from None
+def name_of(path: Path) -> str:
+    """What to call a file in a sentence."""
+    return "standard input" if path == STDIN else str(path)
 
 
-def _gzip(file: BinaryIO) -> Iterator[bytes]:
-    with gzip.GzipFile(fileobj=file) as unpacked:
+class _Packed:
+    """What gzip wants of a file."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self.read = read
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        raise OSError("what is unpacked as it comes is not gone back in")
+
+
+def _gzip(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=_Packed(read), mode="rb") as unpacked:
         while True:
             try:
                 block = unpacked.read1(BLOCK)  # read() would drop what it has when the damage comes
@@ -116,13 +192,13 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
             yield block
 
 
-def _zstd(file: BinaryIO) -> Iterator[bytes]:
+def _zstd(read: Callable[[int], bytes]) -> Iterator[bytes]:
     import zstandard
 
     unpacker = zstandard.ZstdDecompressor().decompressobj()
     given = b""
     while True:
-        data = given or file.read(ZSTD_INPUT)
+        data = given or read(ZSTD_INPUT)
         if not data:
             break
         try:
@@ -133,7 +209,7 @@ def _zstd(file: BinaryIO) -> Iterator[bytes]:
         for at in range(0, len(block), BLOCK):
             yield block[at : at + BLOCK]
         if unpacker.eof:
-            if not given and not (given := file.read(ZSTD_INPUT)):
+            if not given and not (given := read(ZSTD_INPUT)):
                 return  # ended where a frame ended
             unpacker = zstandard.ZstdDecompressor().decompressobj()
     raise CutShort("the zstd data ends early")

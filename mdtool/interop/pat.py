@@ -1,4 +1,5 @@
-"""`.pat`: lines `YYYY-MM-DD hh:mm:ss,mmm <json>`, as Python's logging stamps them.
+"""`.pat`: lines `YYYY-MM-DD hh:mm:ss,mmm <json>`, as Python's logging stamps them; up to nanoseconds, with a `T` and a
+point, as other loggers do.
 
 The stamp names no zone: it is taken as UTC unless one is given. In a zone that sets its clock back, the hour that
 comes twice is read as its first.
@@ -13,7 +14,7 @@ from mdtool.interop.item import Item, LineError, LineParser, plausible
 from mdtool.model import Kind
 
 EXPECTED = "YYYY-MM-DD hh:mm:ss,mmm <json>"
-_LINE = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d):(\d\d),(\d{3}) (.*)", re.DOTALL)
+_LINE = re.compile(rb"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d):(\d\d)[,.](\d{3,9})Z? (.*)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
@@ -30,7 +31,8 @@ def line_parser(zone: tzinfo | None = None) -> LineParser:
             if not line:
                 return None
             raise LineError(EXPECTED)
-        stamp, seconds, millis, payload = match.groups()
+        day, clock, seconds, fraction, payload = match.groups()
+        stamp = day + b" " + clock
         if stamp != minute:
             try:
                 local = datetime.strptime(stamp.decode("ascii"), "%Y-%m-%d %H:%M").replace(tzinfo=zone)
@@ -40,6 +42,6 @@ def line_parser(zone: tzinfo | None = None) -> LineParser:
             minute = stamp
         if seconds > b"59":
             raise LineError(EXPECTED)
-        return Item(plausible(minute_ns + int(seconds) * 10**9 + int(millis) * 10**6), Kind.DATA, payload)
+        return Item(plausible(minute_ns + int(seconds) * 10**9 + int(fraction.ljust(9, b"0"))), Kind.DATA, payload)
 
     return parse_line

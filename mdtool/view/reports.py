@@ -152,6 +152,12 @@ def _cursor_table(cursors: Sequence[CursorRow]) -> RenderableType:
     return made
 
 
+def import_lines(report: Mapping[str, Any]) -> list[Text]:
+    """What `import` says below its table."""
+    said = [Text(text, style="dim") for text in report["notes"]]
+    return said + [Text(text, style="yellow") for text in report["findings"]]
+
+
 def import_table(report: Mapping[str, Any], width: int) -> RenderableType:
     """`import`, from the report's own JSON; the streams too where `width` columns have room for them."""
     wide = width >= WIDE

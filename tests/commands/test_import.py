@@ -36,10 +36,12 @@ def test_a_file_cut_short_keeps_what_came_before(mdtool, tmp_path: Path) -> None
     cut = len(b"".join(lines[:100])) + 60  # in the middle of line 101
     (tmp_path / "cut.hb").write_bytes(whole[:cut])
     done = mdtool("--store", tmp_path / "store", "import", "sim", tmp_path / "cut.hb")
-    assert done.code == 2
-    assert str(tmp_path / "cut.hb") in done.error_line
-    assert "100 records before it are kept" in done.error_line
-    kept = mdtool("--store", tmp_path / "store", "replay", "--format", "raw").out.encode().splitlines()[:-1]
+    assert (done.code, done.err) == (1, "")
+    assert done.out.splitlines()[-1].startswith(
+        f"{tmp_path / 'cut.hb'}: 1 damaged line, kept as it stands: line 101 ('"
+    )
+    played = mdtool("--store", tmp_path / "store", "replay", "sim/ALPHA_USDT", "--format", "raw")
+    kept = played.out.encode().splitlines()[:-1]
     assert kept == [line.rstrip(b"\n").split(b" ", 1)[1] for line in lines[:100]]
 
 
@@ -56,10 +58,37 @@ def test_no_such_file(mdtool, tmp_path: Path) -> None:
     assert done.error_line.startswith(f"mdtool: {tmp_path / 'none.hb'}: no such file")
 
 
-def test_twice_is_refused(mdtool, alpha: Path) -> None:
+def test_damage_is_named_and_a_finding(mdtool, tmp_path: Path) -> None:
+    lines = (FIXTURES / "sim_alpha.hb").read_bytes().splitlines(keepends=True)
+    (tmp_path / "x").write_bytes(b"".join([*lines[:10], b"<<<<<<< HEAD\n", *lines[10:]]))
+    done = mdtool("--store", tmp_path / "store", "import", "sim", tmp_path / "x")
+    assert (done.code, done.err) == (1, "")
+    assert done.out == (
+        "feed            records  payload  received (UTC)\n"
+        "sim/ALPHA_USDT      528  79.9KiB  2025-10-09 08:53:20 to 08:53:22\n"
+        "sim/_session          1      12B  2025-10-09 08:53:20 to 08:53:20\n"
+        f"{tmp_path / 'x'}: 1 damaged line, kept as it stands: line 11 ('<<<<<<< HEAD')\n"
+    )
+
+
+def test_another_venues_capture_is_a_finding(mdtool, tmp_path: Path) -> None:
+    done = mdtool("--store", tmp_path / "store", "import", "okx", FIXTURES / "sim_alpha.hb")
+    assert (done.code, done.err) == (1, "")
+    assert done.out.splitlines()[-1].startswith("528 of 528 messages are not understood (alphausdt@bookTicker 253, ")
+    report = json.loads(mdtool("--store", tmp_path / "s2", "import", "okx", FIXTURES / "sim_alpha.hb", "--json").out)
+    assert report["not_understood"] == {
+        "alphausdt@bookTicker": 253,
+        "alphausdt@trade": 231,
+        "alphausdt@depth@100ms": 30,
+        "alphausdt@aggTrade": 13,
+        "unnamed": 1,
+    }
+
+
+def test_twice_is_once(mdtool, alpha: Path) -> None:
     done = mdtool("--store", alpha, "import", "sim", FIXTURES / "sim_alpha.hb")
-    assert done.code == 2
-    assert "--allow-overlap" in done.error_line
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "528 records were there already"
     assert json.loads(mdtool("--store", alpha, "registry", "list", "--json").out)[0]["records"] == 529
 
 

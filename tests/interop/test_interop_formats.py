@@ -22,11 +22,28 @@ def test_hb() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stamp", "ns"),
+    [
+        (b"1723161255088156767", 1_723_161_255_088_156_767),
+        (b"1723161255088156", 1_723_161_255_088_156_000),
+        (b"1723161255088", 1_723_161_255_088_000_000),
+        (b"1723161255", 1_723_161_255_000_000_000),
+        (b"998000000000000000", 998_000_000_000_000_000),  # 2001, when nanoseconds had 18 digits
+    ],
+)
+def test_a_times_unit_is_told_by_its_magnitude(stamp: bytes, ns: int) -> None:
+    assert hb.parse_line(stamp + b" {}") == Item(ns, Kind.DATA, b"{}")
+    assert cf.parse_line(stamp + b": {}") == Item(ns, Kind.DATA, b"{}")
+    assert cf.parse_line(b"wss://x <-> " + stamp) == Item(ns, Kind.OPEN, b"", "wss://x")
+
+
+@pytest.mark.parametrize(
     "line",
     [
         b"{}",
         b"1723161255088156767",
-        b"1723161255088 {}",  # milliseconds: would be 1970
+        b"72316125 {}",  # seconds of 1972
+        b"000000000000 {}",
         b"1723161255088156767.5 {}",
         b"-1723161255088156767 {}",
         b"1_723_161_255_088_156_767 {}",
@@ -53,6 +70,8 @@ def test_hb_keeps_time_and_bytes(ns: int, payload: bytes) -> None:
     [
         (b"1633998512.0633569: {}", Item(1_633_998_512_063_356_900, Kind.DATA, b"{}")),
         (b"1633998512: a: b", Item(1_633_998_512_000_000_000, Kind.DATA, b"a: b")),
+        (b"1633998512063.25: {}", Item(1_633_998_512_063_250_000, Kind.DATA, b"{}")),
+        (b"1633998512063356.5: {}", Item(1_633_998_512_063_356_500, Kind.DATA, b"{}")),
         (b"1633998512.123456789: ", Item(1_633_998_512_123_456_789, Kind.DATA, b"")),
         (b"wss://x/ws <-> 1633998511.159679", Item(1_633_998_511_159_679_000, Kind.OPEN, b"", "wss://x/ws")),
         (b'wss://x/ws <- 1633998511.2: {"id": 1}', Item(1_633_998_511_200_000_000, Kind.SENT, b'{"id": 1}', "wss://x/ws")),
@@ -71,7 +90,8 @@ def test_cf(line: bytes, item: Item | None) -> None:
         b"hello",
         b"1633998512.0633569",
         b"1633998512.0633569 {}",
-        b"16339985120.5: {}",
+        b"1633998512063.1234567: {}",  # tenths of a nanosecond
+        b"1633998512063356767.5: {}",
         b"1633998512.0123456789: {}",  # ten decimals: would be rounded
         b"1633998512.-5: {}",
         b"1633998512.5.5: {}",
@@ -101,6 +121,18 @@ def test_pat_is_utc_unless_a_zone_is_given() -> None:
     assert pat.line_parser()(line) == Item(1_457_741_317_352_000_000, Kind.DATA, b'{"type": "open"}')
     summer = b"2016-07-01 12:00:00,001 {}"
     assert pat.line_parser(ZoneInfo("Europe/Berlin"))(summer) == Item(1_467_367_200_001_000_000, Kind.DATA, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "ns"),
+    [
+        (b"2016-03-12T00:08:37.352", 1_457_741_317_352_000_000),
+        (b"2016-03-12T00:08:37.352106Z", 1_457_741_317_352_106_000),
+        (b"2016-03-12 00:08:37,352106789", 1_457_741_317_352_106_789),
+    ],
+)
+def test_pat_as_other_loggers_stamp(stamp: bytes, ns: int) -> None:
+    assert pat.line_parser()(stamp + b" {}") == Item(ns, Kind.DATA, b"{}")
 
 
 def test_pat_across_minutes_and_back() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mdtool.errors import ImportFormatError, UnknownSymbol, UsageError
 from mdtool.interop import FeedImport, ImportReport, import_file, import_files
 from mdtool.interop.routing import symbol_of_url
+from mdtool.interop.source import Damage, DamagedLine
 from mdtool.model import Flag, Kind
 from mdtool.storage.store import Store
 from mdtool.venues.catalog import get
@@ -73,6 +74,10 @@ def test_hb_with_a_rest_body_before_its_symbol_is_known(store: Store, tmp_path: 
         ),
         records=5,
         kinds={"data": 4, "response": 1},
+        messages=4,
+        of_market=2,
+        not_understood={"not JSON": 1},
+        damage=(Damage(),),
     )
     assert rows(store, "binance-usdm/ETH_USDT") == [
         (T0 + 1, Kind.RESPONSE, "snapshot", 1, SNAPSHOT),
@@ -182,11 +187,13 @@ def test_history_is_never_interleaved(store: Store, tmp_path: Path) -> None:
     first = put(tmp_path, "1.hb", hb(trade(1), trade(2)))
     import_file(store, USDM, first)
     before = rows(store, "binance-usdm/ETH_USDT")
+    other = put(tmp_path, "other.hb", hb(trade(7)))
     with pytest.raises(UsageError) as caught:
-        import_file(store, USDM, first)
+        import_file(store, USDM, other)
     assert str(caught.value) == (
-        f"{first} has records of binance-usdm/ETH_USDT from 2024-08-08T23:54:15Z, and the store holds that feed up to "
-        f"2024-08-08T23:54:15Z: they would be mixed up; import into a fresh --store, or give --allow-overlap"
+        f"{other} has records of binance-usdm/ETH_USDT from 2024-08-08T23:54:15Z that the store has not, and it holds "
+        f"that feed up to 2024-08-08T23:54:15Z: they would be mixed up; import into a fresh --store, or give "
+        f"--allow-overlap"
     )
     # Refused before anything is written, also where another feed of the file would have been fine.
     mixed = put(tmp_path, "2.hb", hb(trade(1, "btcusdt"), trade(9)))
@@ -200,8 +207,10 @@ def test_history_is_never_interleaved(store: Store, tmp_path: Path) -> None:
     assert [row[4] for row in rows(store, "binance-usdm/ETH_USDT") if row[1] == Kind.DATA] == [
         trade(1), trade(2), trade(3)
     ]  # fmt: skip
-    import_files(store, USDM, [first], allow_overlap=True)
-    assert sum(row[1] == Kind.DATA for row in rows(store, "binance-usdm/ETH_USDT")) == 5
+    import_files(store, USDM, [other], allow_overlap=True)
+    assert [row[4] for row in rows(store, "binance-usdm/ETH_USDT") if row[1] == Kind.DATA] == [
+        trade(1), trade(2), trade(3), trade(7)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -211,14 +220,14 @@ def test_history_is_never_interleaved(store: Store, tmp_path: Path) -> None:
         ("x.hb", gzip.compress(b""), "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported"),
         (
             "x.hb",
-            b"1633998512.5: {}\n",
-            "{path} line 1: found '1633998512.5: {{}}', expected <recv ns> <raw json>; nothing is imported",
+            b"72316125 {}\n",
+            "{path} line 1: found '72316125 {{}}', expected <recv ns> <raw json>; nothing is imported",
         ),
         (
-            "x.hb",
-            b"1723161255088 {}\n",
-            "{path} line 1: found '1723161255088 {{}}', expected a receive time between 1973 and 2262; "
-            "nothing is imported",
+            "x",
+            b"\n\nhello\n",
+            "{path} line 3: found 'hello', expected <recv ns> <raw json> or <recv s.frac>: <raw>, or <url> with <-> "
+            "(connect), <- (sent) or -> (REST answer) or YYYY-MM-DD hh:mm:ss,mmm <json>; nothing is imported",
         ),
         (
             "x.hb.gz",
@@ -238,41 +247,101 @@ def test_a_file_that_is_nothing_writes_nothing(
     assert store.feeds() == []
 
 
-def test_formats_are_told_by_name(store: Store, tmp_path: Path) -> None:
-    path = put(tmp_path, "ethusdt_20240808.gz", gzip.compress(hb(trade(1))))
-    with pytest.raises(UsageError, match=r"the name does not tell the format; expected it to end in \.hb, \.cf, \.pat"):
-        import_file(store, USDM, path)
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("ethusdt_20240808.gz", b"1723161255000000000 "),  # as hftbacktest's collectors name it
+        ("BINANCE_FUTURES.ws.2", b"1723161255.0: "),  # as cryptofeed does
+        ("market.log", b"2024-08-08 23:54:15,000 "),
+        ("a.hb", b"1723161255.0: "),
+        ("a.cf", b"1723161255000 "),
+    ],
+)
+def test_formats_are_told_by_what_is_in_the_file(store: Store, tmp_path: Path, name: str, line: bytes) -> None:
+    text = b"# a comment\n" + line + trade(1) + b"\n"
+    path = put(tmp_path, name, gzip.compress(text) if name.endswith(".gz") else text)
+    report = import_file(store, USDM, path)
+    assert rows(store, "binance-usdm/ETH_USDT")[0] == (T0, Kind.DATA, "trade", 1, trade(1))
+    assert report.damage == (Damage([DamagedLine(1, "'# a comment'")], 1),)
+    assert rows(store, "binance-usdm/_session")[0] == (T0, Kind.DATA, "damaged", 1, b"# a comment")
+
+
+def test_what_cannot_be_imported(store: Store, tmp_path: Path) -> None:
+    path = put(tmp_path, "x", hb(trade(1)))
     with pytest.raises(UsageError, match="no import format 'csv'; expected one of hb, cf, pat"):
         import_files(store, USDM, [path], form="csv")
-    assert import_files(store, USDM, [path], form="hb").records == 1
+    with pytest.raises(ImportFormatError, match=r"line 1: found '1723161255000000000 \{.*expected <recv s.frac>"):
+        import_files(store, USDM, [path], form="cf")
+    assert store.feeds() == []
     with pytest.raises(ImportFormatError, match="no such file to import"):
         import_file(store, USDM, tmp_path / "gone")
     with pytest.raises(ImportFormatError, match="a directory, expected a file"):
         import_file(store, USDM, tmp_path)
     with pytest.raises(UsageError, match="no file to import"):
         import_files(store, USDM, [])
+    with pytest.raises(UsageError, match=r"standard input \(-\) is named twice"):
+        import_files(store, USDM, ["-", "-"])
 
 
-def test_a_line_of_the_wrong_format_keeps_what_precedes(store: Store, tmp_path: Path) -> None:
-    path = put(tmp_path, "x.hb", hb(trade(1), trade(2)) + b"oops\n" + hb(trade(3)))
-    with pytest.raises(ImportFormatError) as caught:
-        import_file(store, USDM, path)
-    assert str(caught.value) == (
-        f"{path} line 3: found 'oops', expected <recv ns> <raw json>; 2 records before it are kept"
+def test_damaged_lines_are_kept_as_they_stand_and_the_rest_comes_in(store: Store, tmp_path: Path) -> None:
+    text = (
+        hb(trade(1), trade(2)) + b"oops\n" + hb(trade(3), start=T0 + 9) + bytes(70) + b"\n" + hb(trade(4), start=T0 + 9)
     )
+    report = import_file(store, USDM, put(tmp_path, "x.hb", text))
+    nul = r"'\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0..."
+    assert report.damage == (Damage([DamagedLine(3, "'oops'"), DamagedLine(5, nul)], 2),)
+    assert report.findings == (f"{tmp_path / 'x.hb'}: 2 damaged lines, kept as they stand: line 3 ('oops'), 5 ({nul})",)
     assert rows(store, "binance-usdm/ETH_USDT") == [
         (T0, Kind.DATA, "trade", 1, trade(1)),
         (T0 + 1, Kind.DATA, "trade", 1, trade(2)),
-        (T0 + 1, Kind.END, "session", 0, end("import of x.hb (damaged: what came before is kept)")),
+        (T0 + 9, Kind.DATA, "trade", 1, trade(3)),
+        (T0 + 9, Kind.DATA, "trade", 1, trade(4)),
+        (T0 + 9, Kind.END, "session", 0, end("import of x.hb")),
     ]
+    assert rows(store, "binance-usdm/_session") == [
+        (T0 + 1, Kind.DATA, "damaged", 1, b"oops"),
+        (T0 + 9, Kind.DATA, "damaged", 1, bytes(70)),
+        (T0 + 9, Kind.END, "session", 0, end("import of x.hb")),
+    ]
+
+
+CR = b"\r\n"
+
+
+@pytest.mark.parametrize("stamp", [b"%d.%09d: ", b"%d%09d "])
+def test_damage_of_every_kind_in_every_format(store: Store, tmp_path: Path, stamp: bytes) -> None:
+    """A mark before, CRs behind, a line of NULs, a message cut off within its line, and the last one cut."""
+    lines = [stamp % (T0 // 10**9, number) + trade(number) for number in range(6)]
+    text = b"\xef\xbb\xbf" + CR.join([*lines[:2], bytes(9), lines[2][:40], lines[3], b"", lines[4], lines[5][:-9]])
+    report = import_file(store, USDM, put(tmp_path, "any", text))
+    assert [row[4] for row in rows(store, "binance-usdm/ETH_USDT")[:-1]] == [trade(0), trade(1), trade(3), trade(4)]
+    assert [row[2:5:2] for row in rows(store, "binance-usdm/_session")[:-1]] == [
+        ("damaged", bytes(9)),
+        ("other", lines[2][:40].partition(b" ")[2]),
+        ("damaged", lines[5][:-9]),
+    ]
+    assert [line.number for line in report.damage[0].lines] == [3, 8]
+    assert report.not_understood == {"not JSON": 1}
 
 
 def test_one_damaged_file_does_not_cost_the_others(store: Store, tmp_path: Path) -> None:
     bad = put(tmp_path, "bad.hb", hb(trade(1)) + b"oops\n")
     good = put(tmp_path, "good.hb", hb(trade(1, "btcusdt"), trade(2, "btcusdt")))
-    with pytest.raises(ImportFormatError, match=r"bad\.hb line 2: found 'oops'.*; 3 records before it are kept"):
-        import_files(store, USDM, [bad, good])
+    report = import_files(store, USDM, [bad, good])
+    assert report.damage == (Damage([DamagedLine(2, "'oops'")], 1), Damage())
     assert len(rows(store, "binance-usdm/BTC_USDT")) == 3
+
+
+def test_a_cut_gzip_file_keeps_what_came_before_and_says_so(store: Store, tmp_path: Path) -> None:
+    packed = gzip.compress(hb(*(trade(number) for number in range(400))))
+    path = put(tmp_path, "x.hb.gz", packed[: len(packed) * 2 // 3])
+    report = import_file(store, USDM, path)
+    kept = report.feeds[0].records
+    assert report.damage[0].cut == f"{path} is cut short behind line {kept}: the gzip data ends early"
+    assert 100 < kept < 400
+    found = rows(store, "binance-usdm/ETH_USDT")
+    assert [row[4] for row in found[:-1]] == [trade(number) for number in range(kept)]
+    assert found[-1][4] == end("import of x.hb.gz (damaged: what came before is kept)")
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -288,26 +357,19 @@ def test_a_file_cut_anywhere_keeps_what_came_before(
     path = put(folder, "x.hb", whole[:cut])
     store = Store.create(folder / "store")
     try:
-        kept = import_file(store, USDM, path).records
-        broken = None
+        damage = import_file(store, USDM, path).damage[0]
     except ImportFormatError as error:
-        broken = str(error)
-        kept = None
-    names = [feed.name for feed in store.feeds()]
-    found = [row[4] for row in rows(store, "binance-usdm/ETH_USDT") if row[1] == Kind.DATA] if names else []
+        assert "is cut short" in str(error) or "line 1: found" in str(error)
+        assert store.feeds() == []
+        return
+    found = [row[4] for row in rows(store, "binance-usdm/ETH_USDT") if row[1] == Kind.DATA]
     assert found == payloads[: len(found)]
     if packed:
-        assert broken is not None
+        assert damage.cut is not None
     else:
         # A line is whole with or without its newline, and nothing else is.
-        complete = text[: cut + 1].count(b"\n")
-        assert len(found) == complete
-        if broken is None:
-            assert kept == complete
-            assert text[cut - 1 : cut] == b"\n" or text[cut : cut + 1] == b"\n"
-    if broken is not None:
-        assert "is cut short" in broken or "line 1: found" in broken
-        assert f"{len(found)} records before it are kept" in broken or "nothing is imported" in broken
+        assert len(found) == text[: cut + 1].count(b"\n")
+        assert damage.count == (text[cut - 1 : cut] != b"\n" and text[cut : cut + 1] != b"\n")
 
 
 def test_progress_is_the_sum_over_the_files(store: Store, tmp_path: Path) -> None:
@@ -375,5 +437,8 @@ def test_a_real_websocket_file_and_its_rest_file(store: Store, realdata: Path) -
 )
 def test_every_real_capture_parses_whatever_the_venue(store: Store, realdata: Path, name: str, records: int) -> None:
     """No adapter knows these messages: all of them are kept in the session feed."""
-    assert import_file(store, SPOT, realdata / name).kinds["data"] == records
+    report = import_file(store, SPOT, realdata / name)
+    assert report.kinds["data"] == records
+    assert len(report.findings) == 1
+    assert report.findings[0].endswith("is the venue right?")
     assert [feed.name for feed in store.feeds()] == ["binance/_session"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import tracemalloc
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mdtool.errors import ImportFormatError
 from mdtool.interop import lines as module
-from mdtool.interop.lines import CutShort, Lines
+from mdtool.interop.lines import CutShort, Lines, Stop
 
 TEXT = b"".join(b"line %d %s\n" % (i, b"x" * (i % 50)) for i in range(3_000))
 
@@ -66,7 +67,36 @@ def test_block_boundaries_never_matter(tmp_path: Path, lines: list[bytes], block
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
         if not path.read_bytes().startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
-            assert collect(path) == (lines, None)
+            assert collect(path) == ([line.removesuffix(b"\r") for line in lines], None)
+
+
+def test_line_ends_of_windows_and_a_byte_order_mark_are_no_part_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "crlf"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n\r\nthree\xef\xbb\xbf\r")
+    assert collect(path) == ([b"one", b"two", b"", b"three\xef\xbb\xbf"], None)
+    path.write_bytes(b"\xef\xbb\xbfonly")
+    assert collect(path) == ([b"only"], None)
+
+
+def test_how_far_it_was_read_is_known_with_a_digest_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "d.gz"
+    path.write_bytes(gzip.compress(TEXT))
+    lines = Lines(path)
+    assert len(list(lines)) == 3_000
+    assert lines.offset == path.stat().st_size
+    assert lines.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def test_what_waits_for_a_pipe_is_broken_off_and_nothing_else_is() -> None:
+    stop = Stop()
+    stop.ask()
+    assert stop.asked
+    with pytest.raises(KeyboardInterrupt):
+        stop.ask()
+    waiting = Stop()
+    waiting.waiting = True
+    with pytest.raises(KeyboardInterrupt):
+        waiting.ask()
 
 
 def test_damage_inside_is_told(tmp_path: Path) -> None:

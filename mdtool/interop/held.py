@@ -1,0 +1,172 @@
+"""What a feed holds already of what is imported into it.
+
+Rule: an overlap is recognised by content. A record is there already where one of the same receive time, kind and bytes
+is, each of them once; and a message is, too, where one of the same bytes was received about that time by somebody else,
+if those bytes occur once in it: what is said twice alike has nothing to be known by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mdtool.model import SESSION_SYMBOL, Flag, Kind
+from mdtool.storage.format.layout import ROW_BITS, ChunkFlag, ChunkState
+from mdtool.storage.journal.registry import ChunkInfo
+from mdtool.storage.reading.reader import Reader, Record
+from mdtool.storage.store import FeedInfo, Store
+
+APART = 5 * 10**9  # ns: how far two recorders' receive times of one message lie apart at most
+COPIED = frozenset({Kind.DATA, Kind.SENT, Kind.OPEN, Kind.REQUEST, Kind.RESPONSE, Kind.NOTE})  # what an import writes
+MESSAGES = frozenset({Kind.DATA, Kind.RESPONSE})
+
+_Content = tuple[int, bytes]  # kind, payload
+
+
+class Found(NamedTuple):
+    """A record that is there already."""
+
+    session: int
+    exact: bool  # to the receive time: it came over the same connection, and `session` is that one's number
+
+
+class Held:
+    """The records of one feed from a time on, walked along with an import that is in order of time. Memory is bounded
+    by what was received in a few seconds, or by a chunk where the clock stepped in it."""
+
+    def __init__(self, store: Store, feed: FeedInfo, since_ns: int) -> None:
+        self.last_ns = 0  # of all the feed holds
+        self.unfinished = False  # its last record was imported and is no END: an import was broken off there
+        self._store = store
+        self._name = feed.name
+        self._by_bytes = feed.symbol != SESSION_SYMBOL  # there, acks of unrelated connections are all alike
+        self._known: dict[_Content, list[tuple[int, int]]] = {}  # (receive time, session) of what nobody has asked for
+        self._occurrences: Counter[_Content] = Counter()  # in what is known, asked for or not
+        with store.reader(feed.name, verify=False) as reader:
+            chunks = [chunk for chunk in reader.chunks() if chunk.rows]
+            self.last_ns = reader.last_ns or 0
+            if chunks:
+                reader.move_to((chunks[-1].chunk_id << ROW_BITS) | (chunks[-1].rows - 1))
+                for last in reader.records():
+                    self.unfinished = last.kind != Kind.END and bool(last.flags & Flag.IMPORTED)
+                    break
+        self._ahead = deque(sorted((c for c in chunks if c.max_ns >= since_ns - APART), key=lambda c: c.min_ns))
+        self._since_ns = since_ns - APART
+        self._walks: list[_Walk] = []
+
+    def take(self, recv_ns: int, kind: Kind, payload: bytes) -> Found | None:
+        """The record that this one is, which is then spoken for; None where it is new."""
+        self._go_to(recv_ns)
+        content = (int(kind), payload)
+        entries = self._known.get(content)
+        if not entries:
+            return None
+        for at, (held_ns, session) in enumerate(entries):
+            if held_ns == recv_ns:
+                del entries[at]
+                if not entries:
+                    del self._known[content]
+                return Found(session, exact=True)
+        if not self._by_bytes or kind not in MESSAGES or self._occurrences[content] > 1:
+            return None
+        held_ns, session = entries[0]
+        if abs(held_ns - recv_ns) > APART:
+            return None
+        del self._known[content]
+        return Found(session, exact=False)
+
+    def goes_on_behind(self, recv_ns: int) -> bool:
+        """Whether messages are held from that time on that nobody has asked for: what is put behind them is mixed up
+        with them. Where all have been, it goes on where they end, whatever its time."""
+        self._go_to(recv_ns)
+        return (
+            any(chunk.max_ns >= recv_ns for chunk in self._ahead)
+            or any(walk.holds_more for walk in self._walks)
+            or any(
+                held_ns >= recv_ns
+                for (kind, _), entries in self._known.items()
+                if kind in MESSAGES
+                for held_ns, _ in entries
+            )
+        )
+
+    def close(self) -> None:
+        for walk in self._walks:
+            walk.close()
+        self._walks.clear()
+        self._known.clear()
+
+    def _go_to(self, recv_ns: int) -> None:
+        while self._ahead and self._ahead[0].min_ns <= recv_ns + APART:
+            self._walks.append(_Walk(self._store, self._name, self._ahead.popleft()))
+        for walk in list(self._walks):
+            for record in walk.until(recv_ns + APART):
+                if record.kind in COPIED and record.recv_ns >= self._since_ns:
+                    content = (record.kind, record.payload)
+                    self._known.setdefault(content, []).append((record.recv_ns, record.session))
+                    self._occurrences[content] += 1
+                    walk.given.append((record.recv_ns, content))
+            for held_ns, content in walk.forgotten(recv_ns - 2 * APART):
+                self._forget(held_ns, content)
+            if walk.over:
+                walk.close()
+                self._walks.remove(walk)
+
+    def _forget(self, held_ns: int, content: _Content) -> None:
+        self._occurrences[content] -= 1
+        if not self._occurrences[content]:
+            del self._occurrences[content]
+        entries = self._known.get(content, [])
+        for at, (known_ns, _) in enumerate(entries):
+            if known_ns == held_ns:
+                del entries[at]
+                break
+        if not entries:
+            self._known.pop(content, None)
+
+
+class _Walk:
+    """One chunk, read as far as the import has come: whole where its times do not rise."""
+
+    def __init__(self, store: Store, name: str, chunk: ChunkInfo) -> None:
+        self._reader: Reader | None = store.reader(name)
+        self._reader.move_to(chunk.chunk_id << ROW_BITS)
+        self._records = self._reader.records()
+        self._chunk = chunk
+        self._rising = bool(chunk.flags & ChunkFlag.ORDERED) and chunk.state != ChunkState.LIVE
+        self._left = chunk.rows
+        self._next: Record | None = None
+        self.given: deque[tuple[int, _Content]] = deque()  # in order, not forgotten yet
+        self._advance()
+
+    @property
+    def holds_more(self) -> bool:
+        return self._next is not None
+
+    @property
+    def over(self) -> bool:
+        return self._next is None and not self.given
+
+    def until(self, ns: int) -> Iterator[Record]:
+        """What follows, up to a time."""
+        while self._next is not None and (not self._rising or self._next.recv_ns <= ns):
+            yield self._next
+            self._advance()
+
+    def forgotten(self, ns: int) -> Iterator[tuple[int, _Content]]:
+        """What was given and lies before a time. Where times do not rise, nothing as long as any of it may be asked
+        for."""
+        if not self._rising and self._chunk.max_ns >= ns:
+            return
+        while self.given and (not self._rising or self.given[0][0] < ns):
+            yield self.given.popleft()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _advance(self) -> None:
+        self._next = next(self._records, None) if self._left else None
+        self._left -= 1
