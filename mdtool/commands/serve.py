@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdtool.commands.context import current
 from mdtool.commands.options import AtEnd, Feeds, From, Host, Speed, To
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 EXAMPLES = (
     ("mdtool serve binance-usdm/ETH_USDT --speed 20", "twenty times as fast, once a client has subscribed"),
     ("mdtool serve 'binance/*' --from first+1m --at-end close", "the venue's feeds but for the first minute"),
 )
 PORT = 7802
+NAMED = 12  # streams named in place of one that is not there
 
 
 def serve(
@@ -36,6 +40,7 @@ def serve(
     """
     from contextlib import ExitStack
 
+    from mdtool.commands.tasks.serving import recordable
     from mdtool.commands.tasks.serving import serve as serve_until_stopped
     from mdtool.exchange.catalog import protocol_for
     from mdtool.exchange.server import Server, ServerOptions
@@ -56,7 +61,19 @@ def serve(
 
             def ready(server: Server) -> None:
                 run.out.talk(f"serving {venue} {symbols} at {server.url}; record with:")
-                run.out.talk(f"mdtool record {venue} {symbols} --url {server.url} --rest {server.rest}")
+                streams = recordable(source.venue, server.protocol.words())
+                asked = f" --streams {','.join(streams)}" if streams else ""
+                run.out.talk(f"mdtool record {venue} {symbols}{asked} --url {server.url} --rest {server.rest}")
 
-            server = Server(source, protocol_for(venue), ServerOptions(host=host, port=port))
+            def refused(name: str, there: Sequence[str]) -> None:
+                shown = ", ".join(there[:NAMED]) + (f" and {len(there) - NAMED:,} more" if len(there) > NAMED else "")
+                run.out.talk(f"refused {_printable(name)}: not recorded; there is {shown or 'nothing'}")
+
+            options = ServerOptions(host=host, port=port)
+            server = Server(source, protocol_for(venue), options, refused=refused)
             serve_until_stopped(server, ready)
+
+
+def _printable(name: str) -> str:
+    """What a client made up, short and without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:80])

@@ -15,7 +15,7 @@ import msgspec
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownVenue
 from mdtool.exchange.binance_rest import COINM_REST, SPOT_REST, USDM_REST, RestDialect, answer
-from mdtool.exchange.protocol import POLICY_VIOLATION, Answer, Reaction
+from mdtool.exchange.protocol import POLICY_VIOLATION, Answer, Offering, Reaction, Refusal
 from mdtool.exchange.source import Instrument, Source
 
 MAX_STREAMS = 1024  # one connection may listen to
@@ -51,7 +51,7 @@ COINM = Dialect("binance-coinm", 10, 180.0, 600.0, False, COINM_REST)
 DIALECTS = {"binance": SPOT, "sim": SPOT, "binance-usdm": USDM, "binance-coinm": COINM}
 
 
-class BinanceProtocol:
+class BinanceProtocol(Offering):
     """The protocol of one market. `ping_interval` and `pong_timeout` (seconds) replace the venue's own."""
 
     def __init__(
@@ -78,10 +78,7 @@ class BinanceProtocol:
         names = list(dict.fromkeys(names))
         if len(names) > MAX_STREAMS:
             return Answer(400, f"too many streams: {len(names)} of {MAX_STREAMS}".encode(), {}, "text/plain")
-        return BinanceSession(self.dialect, route, names, wrapped)
-
-    def attach(self, source: Source, websocket: str) -> None:
-        """Every answer is made from what is asked."""
+        return BinanceSession(self, route, names, wrapped)
 
     def stream_name(self, instrument: Instrument, stream: str) -> str:
         return f"{instrument.native.lower()}@{stream}"
@@ -102,18 +99,19 @@ class BinanceProtocol:
 class BinanceSession:
     """One client's subscriptions, and the venue's answers to its requests."""
 
-    def __init__(self, dialect: Dialect, route: str | None, names: list[str], wrapped: bool) -> None:
+    def __init__(self, protocol: BinanceProtocol, route: str | None, names: list[str], wrapped: bool) -> None:
         self.wrapped = wrapped
+        self._protocol = protocol
         self._route = route
         self._initial = names
         self._names: dict[str, None] = {}  # in the order subscribed
-        self._rate = dialect.messages_per_second
+        self._rate = protocol.dialect.messages_per_second
         self._allowance = float(self._rate * BURST)
         self._seen_ns: int | None = None
 
     def opened(self) -> Reaction:
         reaction = Reaction()
-        self._subscribe(self._initial, reaction)
+        self._subscribe(self._initial, reaction, None)
         return reaction
 
     def on_text(self, text: str, now_ns: int) -> Reaction:
@@ -167,14 +165,22 @@ class BinanceSession:
             reaction.unsubscribed = [name for name in reaction.unsubscribed if self._carries(name)]
             reaction.replies.append(_result(None, number))
         else:
-            self._subscribe(params, reaction)
-            if reaction.close is None:
+            self._subscribe(params, reaction, number)
+            if reaction.close is None and not reaction.refused:
                 reaction.replies.append(_result(None, number))
 
-    def _subscribe(self, names: list[str], reaction: Reaction) -> None:
+    def _subscribe(self, names: list[str], reaction: Reaction, number: Any) -> None:
+        """One name that is not there costs the whole request. (The venue refuses so what can be no stream's name, and
+        is silent for one that could be; here nobody is left to wait.)"""
         fresh = [name for name in dict.fromkeys(names) if name not in self._names]
         if len(self._names) + len(fresh) > MAX_STREAMS:
             reaction.close = (POLICY_VIOLATION, f"Too many streams: the limit is {MAX_STREAMS}")
+            return
+        protocol = self._protocol
+        missing = [name for name in fresh if not protocol.offers(name)]
+        if missing:
+            reaction.replies.append(_error(2, "Invalid request: invalid stream", number))
+            reaction.refused = [Refusal(name, protocol.instrument(name.partition("@")[0].upper())) for name in missing]
             return
         self._names.update(dict.fromkeys(fresh))
         reaction.subscribed = [name for name in fresh if self._carries(name)]

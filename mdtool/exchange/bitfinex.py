@@ -1,7 +1,7 @@
 """Bitfinex's protocol from the exchange's side.
 
 Rule: what is recorded is sent as it is, its channel numbers and sequence included: a channel is announced under the
-number its recorded frames have. One that is not recorded gets a number of its own, and stays silent.
+number its recorded frames have.
 
 Source: docs.bitfinex.com "WS general": conf, subscribe, ping, info.
 """
@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.source import Instrument
 
 MAX_CHANNELS = 25
-FIRST_FREE = 900_000_000  # channel numbers of what is not recorded: beyond those the venue gives
+FIRST_FREE = 900_000_000  # channel numbers where the first frame tells none: beyond those the venue gives
+CHANNELS = frozenset({"book", "trades", "ticker", "candles", "status"})
 _CHANNEL_ID = re.compile(rb"\[\s*(\d{1,15})\s*,")
 
 
@@ -78,19 +79,24 @@ class BitfinexSession(PlainSession):
         if not native.startswith("t"):
             native = f"t{native}"
         instrument = self._protocol.instrument(native)
+        if channel not in CHANNELS:
+            return Reaction([_error(10302, "channel: unknown", request)], refused=[Refusal(channel, instrument)])
         if instrument is None:
-            return Reaction([_error(10300, "symbol: invalid", request)])
+            return Reaction([_error(10300, "symbol: invalid", request)], refused=[Refusal(f"{channel}:{native}", None)])
         stream = channel
         if channel == "book":
             form = {key: str(request.get(key, usual)) for key, usual in (("prec", "P0"), ("freq", "F0"), ("len", "25"))}
             said |= form
             stream += f"-{form['prec']}" + ("" if form["freq"] == "F0" else f"-{form['freq']}")
+        name = self._protocol.stream_name(instrument, stream)
+        if not self._protocol.offers(name):
+            why = "prec: invalid" if channel == "book" else "symbol: invalid"
+            return Reaction([_error(10300, why, request)], refused=[Refusal(name, instrument)])
         number = self._number(instrument, stream)
         if number in self._channels:
             return Reaction([_error(10301, "subscribe: dup", request)])
         if len(self._channels) >= MAX_CHANNELS:
             return Reaction([_error(10305, "subscribe: limit", request)])
-        name = self._protocol.stream_name(instrument, stream)
         self._channels[number] = name
         answer = {"event": "subscribed", "channel": channel, "chanId": number, **said, "pair": native[1:]}
         return Reaction([msgspec.json.encode(answer)], subscribed=[name])

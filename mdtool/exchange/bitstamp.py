@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.rendering import ladder, orders
 from mdtool.exchange.source import BookView, Instrument, OrdersView, Source
 
@@ -20,7 +20,6 @@ MICROSECOND = 1_000  # ns
 MAX_LEVELS = 1_000_000  # all there are
 BOOK = "/api/v2/order_book/"
 BAD_SUBSCRIPTION = 4009  # the venue's code
-STREAMS = ("diff_order_book", "detail_order_book", "order_book", "live_trades", "live_orders", "funding_rate")
 
 
 class BitstampProtocol(PlainProtocol):
@@ -69,9 +68,10 @@ class BitstampSession(PlainSession):
         channel = data.get("channel") if isinstance(data, dict) else None
         if event not in ("bts:subscribe", "bts:unsubscribe") or not isinstance(channel, str):
             return self.refuse("")
-        stream, _, native = channel.rpartition("_")
-        if stream not in STREAMS or self._protocol.instrument(native) is None:
-            return self.refuse("")
+        if not self._protocol.offers(channel):
+            reaction = self.refuse("")
+            reaction.refused = [Refusal(channel, self._protocol.instrument(channel.rpartition("_")[2]))]
+            return reaction
         done = f"bts:{'' if event == 'bts:subscribe' else 'un'}subscription_succeeded"
         reaction = Reaction([msgspec.json.encode({"event": done, "channel": channel, "data": {}})])
         (reaction.subscribed if event == "bts:subscribe" else reaction.unsubscribed).append(channel)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.source import Instrument, Source
 
 STATUS_PATH = "/v5/public/misc/status"
@@ -74,7 +74,7 @@ class BybitSession(PlainSession):
     def _change(self, op: str, args: list[str], number: object) -> Reaction:
         wrong = self._problem(op, args)
         if wrong:
-            return Reaction([_answer(False, wrong, number, op)])
+            return Reaction([_answer(False, wrong, number, op)], refused=self._missing(args))
         # A snapshot may come before the answer; the emulator keeps to the usual order.
         reaction = Reaction([_answer(True, "", number, op)])
         if op == "subscribe":
@@ -89,16 +89,21 @@ class BybitSession(PlainSession):
     def _problem(self, op: str, args: list[str]) -> str:
         if self._protocol.market == "spot" and len(args) > SPOT_ARGS:
             return f"args size >{SPOT_ARGS}"
+        if op == "subscribe" and sum(len(arg) for arg in (*self._topics, *args)) > MAX_ARGS:
+            return f"args exceed {MAX_ARGS} characters"
         for arg in args:
-            native = arg.rpartition(".")[2]
-            known = arg == STATUS if self._status else self._protocol.instrument(native) is not None
-            if not known:
+            if not self._known(arg):
                 return f"error:handler not found,topic:{arg[:80]}"
             if op == "subscribe" and arg in self._topics:
                 return f"error:already subscribed,topic:{arg}"
-        if op == "subscribe" and sum(len(arg) for arg in (*self._topics, *args)) > MAX_ARGS:
-            return f"args exceed {MAX_ARGS} characters"
         return ""
+
+    def _known(self, arg: str) -> bool:
+        return arg == STATUS if self._status else self._protocol.offers(arg)
+
+    def _missing(self, args: list[str]) -> list[Refusal]:
+        missing = [arg for arg in args if not self._known(arg)]
+        return [Refusal(arg, self._protocol.instrument(arg.rpartition(".")[2])) for arg in missing]
 
     def refuse(self, text: str) -> Reaction:
         return Reaction([_answer(False, "error:request format", "", "")])

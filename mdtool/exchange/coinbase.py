@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.rendering import iso, orders
 from mdtool.exchange.source import Instrument, OrdersView, Source
 
@@ -66,8 +66,15 @@ class CoinbaseSession(PlainSession):
             if channel not in CHANNELS:
                 return _refused("Failed to subscribe", f"{channel[:40]} is not a valid channel")
             for product in products:
-                if self._protocol.instrument(product) is None:
-                    return _refused("Failed to subscribe", f"{product[:40]} is not a valid product")
+                instrument = self._protocol.instrument(product)
+                if instrument is not None and self._protocol.offers(wire_name(channel, product)):
+                    continue
+                wrong = f"{product[:40]} is not a valid product"
+                if instrument is not None:
+                    wrong = f"{channel} is not a valid channel"
+                refused = _refused("Failed to subscribe", wrong)
+                refused.refused = [Refusal(f"{channel}:{product}", instrument)]
+                return refused
         reaction = Reaction()
         for channel, products in wanted:
             held = self._channels.setdefault(channel, {})

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.source import Instrument
 
 PATHS = ("/ws/api/v2", "/den/ws")
@@ -38,10 +38,10 @@ class DeribitProtocol(PlainProtocol):
         word = _word(stream) or stream
         return f"{word}.{instrument.native}{stream[len(word) :]}"
 
-    def known(self, channel: str) -> bool:
-        """Whether it is of an instrument that is served, or of none."""
+    def of(self, channel: str) -> Instrument | None:
+        """The instrument that a channel names, where it is served."""
         word = _word(channel)
-        return word is None or self.instrument(channel[len(word) + 1 :].partition(".")[0]) is not None
+        return None if word is None else self.instrument(channel[len(word) + 1 :].partition(".")[0])
 
 
 def _word(channel: str) -> str | None:
@@ -78,8 +78,10 @@ class DeribitSession(PlainSession):
         if len(channels) > MAX_CHANNELS:
             return Reaction([_error(-32602, f"too many channels: {len(channels)} of {MAX_CHANNELS}", number)])
         # Of channels that do not exist the venue says nothing: they are missing in the answer.
-        known = [channel for channel in dict.fromkeys(channels) if self._protocol.known(channel)]
+        asked = list(dict.fromkeys(channels))
+        known = [channel for channel in asked if self._protocol.offers(channel)]
         reaction = Reaction([_result(known, number)])
+        reaction.refused = [Refusal(name, self._protocol.of(name)) for name in asked if name not in known]
         if method == "public/subscribe":
             reaction.subscribed = known
         else:

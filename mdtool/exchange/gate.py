@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.rendering import ladder, objects
 from mdtool.exchange.source import BookView, Instrument, Source
 from mdtool.model import format_decimal
@@ -95,11 +95,16 @@ class GateSession(PlainSession):
         wanted = _wanted(name, payload) if head == prefix and name else []
         if not wanted:
             return self._refused(channel, event, BAD_ARGUMENT, f"unknown channel or payload: {channel[:80]}")
-        for _, native in wanted:
-            if self._protocol.instrument(native) is None:
-                return self._refused(channel, event, BAD_ARGUMENT, f"unknown currency pair: {native[:80]}")
-        reaction = self._answer(channel, event, {"result": {"status": "success"}})
         names = [f"{stream}:{native}" for stream, native in wanted]
+        missing = [Refusal(f"{stream}:{native}", self._protocol.instrument(native)) for stream, native in wanted
+                   if not self._protocol.offers(f"{stream}:{native}")]  # fmt: skip
+        if missing:
+            native = missing[0].name.rpartition(":")[2][:80]
+            wrong = f"unknown currency pair {native}" if missing[0].instrument is None else f"unknown channel {channel}"
+            reaction = self._refused(channel, event, BAD_ARGUMENT, wrong)
+            reaction.refused = missing
+            return reaction
+        reaction = self._answer(channel, event, {"result": {"status": "success"}})
         (reaction.subscribed if event == "subscribe" else reaction.unsubscribed).extend(names)
         return reaction
 

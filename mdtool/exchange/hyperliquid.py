@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.source import Instrument
 
 MAX_SUBSCRIPTIONS = 1_000  # of an address; here of a connection
@@ -44,6 +44,10 @@ class HyperliquidSession(PlainSession):
         name = self._name(wanted)
         if method not in ("subscribe", "unsubscribe") or name is None:
             return self.refuse(msgspec.json.encode(request).decode())
+        if not self._protocol.offers(name):
+            instrument = self._protocol.instrument(name.partition(":")[2])
+            said = msgspec.json.encode(wanted).decode()[:200]
+            return Reaction([_error(f"Invalid subscription {said}")], refused=[Refusal(name, instrument)])
         if method == "subscribe":
             if name in self._names:
                 return Reaction([_error(f"Already subscribed: {msgspec.json.encode(wanted).decode()}")])
@@ -61,11 +65,11 @@ class HyperliquidSession(PlainSession):
         return Reaction([_error(f"Error parsing JSON into valid websocket request: {shown}")])
 
     def _name(self, wanted: Any) -> str | None:
-        """The wire name of a subscription to a coin that exists."""
+        """The wire name of a subscription."""
         if not isinstance(wanted, dict):
             return None
         kind, coin, interval = wanted.get("type"), wanted.get("coin"), wanted.get("interval")
-        if not isinstance(kind, str) or not isinstance(coin, str) or self._protocol.instrument(coin) is None:
+        if not isinstance(kind, str) or not isinstance(coin, str):
             return None
         return f"{kind}.{interval}:{coin}" if isinstance(interval, str) else f"{kind}:{coin}"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.source import Instrument
 
 OLD_CODES = {"BTC": "XBT", "DOGE": "XDG"}  # v1's
@@ -22,6 +22,7 @@ NEW_CODES = {theirs: ours for ours, theirs in OLD_CODES.items()}
 _CHANNEL_ID = re.compile(rb"\[\s*(\d{1,15})\s*,")
 _NUMBERED = {"book": "depth", "ohlc": "interval"}  # streams whose name has a number in it, and what it is
 _USUAL = {"book": 10, "ohlc": 1}
+_NOT_SUPPORTED = {"book": "Subscription depth not supported", "ohlc": "Subscription ohlc interval not supported"}
 
 
 class KrakenProtocol(PlainProtocol):
@@ -38,10 +39,42 @@ class KrakenProtocol(PlainProtocol):
     def stream_name(self, instrument: Instrument, stream: str) -> str:
         return f"{stream}:{instrument.native}"
 
+    def asked(self, instrument: Instrument, stream: str) -> str:
+        return f"{self.word(instrument, stream)}:{instrument.native}"
+
+    def word(self, instrument: Instrument, stream: str) -> str:
+        return f"v1:{stream}" if self.is_old(instrument, stream) else stream
+
+    def is_old(self, instrument: Instrument, stream: str) -> bool:
+        """Whether the stream is of the first API, whose messages are lists. A client of the other cannot read them."""
+        for one in (instrument, *self.source.instruments):
+            if (first := self.source.first(one.symbol, stream)) is not None:
+                return first.startswith(b"[")
+        return False
+
 
 class _KrakenSession(PlainSession):
+    OLD: bool  # which API it is a client of
+
     def __init__(self, protocol: KrakenProtocol) -> None:
         self._protocol = protocol
+
+    def _wrong(self, pair: Any, instrument: Instrument | None, stream: str) -> str:
+        """The venue's word for why a stream is not to be had; "" where it is."""
+        protocol = self._protocol
+        if instrument is not None:
+            if protocol.offers(protocol.stream_name(instrument, stream)):
+                if protocol.is_old(instrument, stream) is self.OLD:
+                    return ""
+            elif (kind := stream.partition("-")[0]) in _NUMBERED and any(
+                other.startswith(f"{kind}-") for other in protocol.source.streams(instrument.symbol)
+            ):
+                return _NOT_SUPPORTED[kind]
+        return f"Currency pair not supported {str(pair)[:40]}".encode("utf-8", "replace").decode()
+
+    def _refusal(self, pair: Any, instrument: Instrument | None, stream: str) -> Refusal:
+        native = instrument.native if instrument is not None else str(pair)[:40]
+        return Refusal(f"{'v1:' if self.OLD else ''}{stream}:{native}", instrument)
 
     def _stream(self, kind: Any, options: Mapping[str, Any]) -> str | None:
         """The stream's name, its number included."""
@@ -55,6 +88,8 @@ class _KrakenSession(PlainSession):
 
 class NewSession(_KrakenSession):
     """A client of the second API."""
+
+    OLD = False
 
     def opened(self) -> Reaction:
         status = {"system": "online", "api_version": "v2", "connection_id": 1, "version": "2.0.0"}
@@ -74,9 +109,10 @@ class NewSession(_KrakenSession):
         reaction = Reaction()
         for symbol in symbols:
             instrument = self._protocol.instrument(symbol) if isinstance(symbol, str) else None
-            if instrument is None:
-                error = f"Currency pair not supported {str(symbol)[:40]}".encode("utf-8", "replace").decode()
-                answer: dict[str, Any] = {"error": error, "method": method, "success": False, **identity}
+            wrong = self._wrong(symbol, instrument, stream)
+            if instrument is None or wrong:
+                answer: dict[str, Any] = {"error": wrong, "method": method, "success": False, **identity}
+                reaction.refused.append(self._refusal(symbol, instrument, stream))
             else:
                 result = {key: value for key, value in params.items() if key != "symbol"} | {"symbol": symbol}
                 answer = {"method": method, "result": result, "success": True, **identity}
@@ -91,6 +127,8 @@ class NewSession(_KrakenSession):
 
 class OldSession(_KrakenSession):
     """A client of the first API."""
+
+    OLD = True
 
     def opened(self) -> Reaction:
         status = {"connectionID": 1, "event": "systemStatus", "status": "online", "version": "1.9.0"}
@@ -116,8 +154,10 @@ class OldSession(_KrakenSession):
                 "subscription": wanted,
                 **identity,
             }
-            if instrument is None:
-                said |= {"errorMessage": "Currency pair not supported", "status": "error"}
+            wrong = self._wrong(pair, instrument, stream)
+            if instrument is None or wrong:
+                said |= {"errorMessage": wrong, "status": "error"}
+                reaction.refused.append(self._refusal(pair, instrument, stream))
             else:
                 said |= {"channelName": stream, "channelID": self._number(instrument, stream), "status": f"{event}d"}
                 name = self._protocol.stream_name(instrument, stream)

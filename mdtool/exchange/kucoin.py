@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.rendering import ladder
 from mdtool.exchange.source import BookView, Instrument, Source
 
@@ -48,6 +48,10 @@ class KucoinProtocol(PlainProtocol):
     def stream_name(self, instrument: Instrument, stream: str) -> str:
         name, line, form = stream.partition("_")
         return f"/{'spotMarket' if name in SPOT_TOPICS else 'market'}/{name}:{instrument.native}{line}{form}"
+
+    def of(self, topic: str) -> Instrument | None:
+        """The instrument that a topic names, where it is served."""
+        return self.instrument(topic.partition(":")[2].partition("_")[0])
 
     def rest(self, method: str, path: str, query: Mapping[str, str], source: Source) -> Answer:
         if (method, path) == ("POST", BULLET):
@@ -90,9 +94,12 @@ class KucoinSession(PlainSession):
             return Reaction([msgspec.json.encode({"id": number, "type": "pong"})])
         if kind not in ("subscribe", "unsubscribe"):
             return _refused(number, 400, "type is not supported")
-        names = self._names(topic)
-        if not names:
-            return _refused(number, 404, f"topic {str(topic)[:80]} is not found")
+        names = _names(topic)
+        missing = [name for name in names if not self._protocol.offers(name)]
+        if missing or not names:
+            refused = _refused(number, 404, f"topic {str(topic)[:80]} is not found")
+            refused.refused = [Refusal(name, self._protocol.of(name)) for name in missing]
+            return refused
         if len(names) > MAX_SYMBOLS:
             return _refused(number, 509, f"exceed max subscription count limitation of {MAX_SYMBOLS} per time")
         replies = [msgspec.json.encode({"id": number, "type": "ack"})] if request.get("response") is True else []
@@ -103,14 +110,13 @@ class KucoinSession(PlainSession):
     def refuse(self, text: str) -> Reaction:
         return _refused("", 400, "invalid message")
 
-    def _names(self, topic: Any) -> list[str]:
-        """The wire names behind a topic of several symbols; none where one of them is not served."""
-        head, colon, tail = topic.partition(":") if isinstance(topic, str) else ("", "", "")
-        if not colon or not head.startswith(("/market/", "/spotMarket/")):
-            return []
-        words = list(dict.fromkeys(tail.split(",")))
-        known = all(self._protocol.instrument(word.partition("_")[0]) is not None for word in words)
-        return [f"{head}:{word}" for word in words] if known else []
+
+def _names(topic: Any) -> list[str]:
+    """The wire names behind a topic of several symbols."""
+    head, colon, tail = topic.partition(":") if isinstance(topic, str) else ("", "", "")
+    if not colon or not head.startswith(("/market/", "/spotMarket/")):
+        return []
+    return [f"{head}:{word}" for word in dict.fromkeys(tail.split(","))]
 
 
 def _refused(number: str, code: int, message: str) -> Reaction:

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Session
+from mdtool.exchange.protocol import Answer, PlainProtocol, PlainSession, Reaction, Refusal, Session
 from mdtool.exchange.source import Instrument
 
 PATHS = ("/ws/v5/public", "/ws/v5/business")
+ADVICE = "Please use the correct URL, channel and parameters referring to API document."
 MAX_ARGS = 64 << 10  # bytes of one request, which is what the venue takes
 
 
@@ -49,11 +50,10 @@ class OkxSession(PlainSession):
             return self.refuse(msgspec.json.encode(request).decode())
         for arg in args:
             name = self._name(arg)
-            if name is None:
-                shown = msgspec.json.encode(arg).decode()[:200]
-                reaction.replies.append(
-                    _error(60018, f"Wrong URL or {shown} doesn't exist. Please use the correct URL.")
-                )
+            if name is None or not self._protocol.offers(name):
+                reaction.replies.append(_error(60018, f"Wrong URL or {_shown(arg)} doesn't exist. {ADVICE}"))
+                if name is not None:
+                    reaction.refused.append(Refusal(name, self._protocol.instrument(arg["instId"])))
                 continue
             reaction.replies.append(msgspec.json.encode({"event": op, "arg": arg, "connId": "00000000"}))
             (reaction.subscribed if op == "subscribe" else reaction.unsubscribed).append(name)
@@ -64,13 +64,21 @@ class OkxSession(PlainSession):
         return Reaction([_error(60012, f"Invalid request: {shown}")])
 
     def _name(self, arg: Any) -> str | None:
-        """The wire name of a channel and instrument that exist."""
+        """The wire name of a channel and instrument."""
         if not isinstance(arg, dict):
             return None
         channel, native = arg.get("channel"), arg.get("instId")
         if not isinstance(channel, str) or not isinstance(native, str):
             return None
-        return f"{channel}:{native}" if channel and self._protocol.instrument(native) else None
+        return f"{channel}:{native}" if channel else None
+
+
+def _shown(arg: Any) -> str:
+    """What a client asked for, as the venue says it again: channel:books,instId:BTC-USDT."""
+    if not isinstance(arg, dict):
+        return msgspec.json.encode(arg).decode()[:200]
+    said = ",".join(f"{key}:{value}" for key, value in arg.items())
+    return said[:200].encode("utf-8", "replace").decode()
 
 
 def _error(code: int, message: str) -> bytes:

@@ -27,6 +27,13 @@ class Answer(NamedTuple):
     content_type: str = "application/json"
 
 
+class Refusal(NamedTuple):
+    """A stream that a client asked for and that is not there."""
+
+    name: str  # as it was asked for
+    instrument: Instrument | None  # of which it would be, where that is served
+
+
 @dataclass(slots=True)
 class Reaction:
     """What follows from something a client sent, in this order."""
@@ -35,6 +42,7 @@ class Reaction:
     subscribed: list[str] = field(default_factory=list)  # wire names of streams it now gets
     unsubscribed: list[str] = field(default_factory=list)
     close: tuple[int, str] | None = None  # end it with this code and reason
+    refused: list[Refusal] = field(default_factory=list)  # what the replies say no to, as it is not there
 
 
 class Session(Protocol):
@@ -88,24 +96,77 @@ class WireProtocol(Protocol):
         """The answer to an HTTP request."""
         ...
 
+    def instead(self, refusal: Refusal) -> list[str]:
+        """What is there instead, in the words a client would ask in: the instrument's streams, else the instruments."""
+        ...
 
-class PlainProtocol:
-    """What most venues do alike: one kind of session at any path, messages sent as they are, no REST."""
+    def words(self) -> list[str]:
+        """The streams there are, as who records them names them."""
+        ...
 
-    name: str
-    ping_interval = 30.0
-    pong_timeout = 60.0
-    max_inbound_bytes = 64 << 10
+
+class Offering(ABC):
+    """What clients can subscribe to: the streams that the source publishes, by their wire names, and nothing else.
+
+    A stream that one instrument has is there for the others too: who recorded them asked for it, and they were quiet.
+    """
+
     source: Source
     websocket = ""
 
     def attach(self, source: Source, websocket: str) -> None:
         self.source = source
         self.websocket = websocket
+        self._natives = {instrument.native: instrument for instrument in source.instruments}
+        streams = {stream for instrument in source.instruments for stream in source.streams(instrument.symbol)}
+        self._offered = {
+            self.stream_name(instrument, stream) for instrument in source.instruments for stream in streams
+        }
+
+    @abstractmethod
+    def stream_name(self, instrument: Instrument, stream: str) -> str:
+        """As WireProtocol has it."""
 
     def instrument(self, native: str) -> Instrument | None:
         """What is served under the venue's spelling."""
-        return next((known for known in self.source.instruments if known.native == native), None)
+        return self._natives.get(native)
+
+    def offers(self, name: str) -> bool:
+        """Whether the source publishes a stream of that wire name."""
+        return name in self._offered
+
+    def instead(self, refusal: Refusal) -> list[str]:
+        instrument = refusal.instrument
+        if instrument is None:
+            return list(self._natives)
+        return [self.asked(instrument, stream) for stream in self.source.streams(instrument.symbol)]
+
+    def asked(self, instrument: Instrument, stream: str) -> str:
+        """How a client asks for a stream."""
+        return self.stream_name(instrument, stream)
+
+    def words(self) -> list[str]:
+        """The streams there are, as who records them names them."""
+        return list(
+            dict.fromkeys(
+                self.word(instrument, stream)
+                for instrument in self.source.instruments
+                for stream in self.source.streams(instrument.symbol)
+            )
+        )
+
+    def word(self, instrument: Instrument, stream: str) -> str:
+        """A stream of an instrument, as who records it names it."""
+        return stream
+
+
+class PlainProtocol(Offering):
+    """What most venues do alike: one kind of session at any path, messages sent as they are, no REST."""
+
+    name: str
+    ping_interval = 30.0
+    pong_timeout = 60.0
+    max_inbound_bytes = 64 << 10
 
     def frame(self, name: str, payload: bytes, wrapped: bool) -> bytes:
         return payload

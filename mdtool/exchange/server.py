@@ -9,6 +9,7 @@ import asyncio
 import errno
 import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -20,12 +21,13 @@ from mdtool.clock import Clock, SystemClock
 from mdtool.errors import PortInUse, UsageError
 from mdtool.exchange.client import CLOSE_WAIT, Client
 from mdtool.exchange.faults import Faults, Refuse
-from mdtool.exchange.protocol import Answer, Reaction, Session, WireProtocol
+from mdtool.exchange.protocol import Answer, Reaction, Refusal, Session, WireProtocol
 from mdtool.exchange.source import Outlet, Source
 
 GOING_AWAY = 1001
 NORMAL = 1000
 MAX_REQUEST_BODY = 64 << 10  # bytes; no endpoint takes a body worth mentioning
+MOST_TOLD = 1_000  # names refused that are told of: a client may make up any number
 STALL = 5.0  # seconds without any progress after which a client no longer holds up a source that waits for it
 
 
@@ -70,7 +72,9 @@ class Server:
         *,
         faults: Faults | None = None,
         clock: Clock | None = None,
+        refused: Callable[[str, Sequence[str]], None] | None = None,
     ) -> None:
+        """`refused` is told, once a name, of what a client asked for that is not there, and what is there instead."""
         self.source = source
         self.protocol = protocol
         self.options = options or ServerOptions()
@@ -79,6 +83,8 @@ class Server:
         self.port = 0
         self._clock: Clock = clock or SystemClock()
         self._faults = faults
+        self._refused = refused
+        self._told: set[str] = set()  # names refused that were told of
         self._names: dict[tuple[str, str], str] = {}
         self._streams: dict[str, tuple[str, str]] = {}  # wire name -> canonical symbol and stream
         self._instruments = {instrument.symbol: instrument for instrument in source.instruments}
@@ -285,6 +291,8 @@ class Server:
     def _react(self, client: Client, reaction: Reaction) -> None:
         for reply in reaction.replies:
             client.offer(reply)
+        for refusal in reaction.refused:
+            self._tell(refusal)
         for name in reaction.unsubscribed:
             listeners = self._channels.get(name, {})
             listeners.pop(client, None)
@@ -297,6 +305,11 @@ class Server:
             self.source.listened()
         if reaction.close is not None:
             client.end(*reaction.close)
+
+    def _tell(self, refusal: Refusal) -> None:
+        if self._refused is not None and refusal.name not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(refusal.name)
+            self._refused(refusal.name, self.protocol.instead(refusal))
 
     def _send_whole(self, client: Client, name: str) -> None:
         """What a venue sends first to who subscribes to a book on the stream."""

@@ -33,6 +33,7 @@ class Quiet:
 
     def __init__(self, name):
         venue = catalog.get(name)
+        self.published = venue.default_streams
         self.instruments = tuple(
             Instrument(symbol, venue.native(symbol), Scale(-2, -2)) for symbol in venue.default_symbols[:2]
         )
@@ -50,7 +51,7 @@ class Quiet:
         return None
 
     def streams(self, symbol):
-        return ()
+        return self.published
 
     def now_ms(self):
         return 1

@@ -30,6 +30,7 @@ PATHS = {
     "gate-futures": "/v4/ws/usdt",
     "kucoin": "/endpoint",
 }
+MORE = {"coinbase": ("full", "matches"), "kucoin": ("match",)}  # published besides what is recorded by default
 BOOKS = [name for name in PATHS if name != "coinbase"]
 each = pytest.mark.parametrize("name", PATHS)
 VIEW = BookView(77, NS, SCALE, ((150, 2_000), (149, 5)), ((151, 1_500),))
@@ -40,6 +41,7 @@ class Stub:
 
     def __init__(self, name, book):
         self.instruments = (Instrument(SYMBOL, catalog.get(name).native(SYMBOL), SCALE),)
+        self.name = name
         self.asked = []
         self._book = book
 
@@ -49,6 +51,9 @@ class Stub:
 
     def orders(self, symbol):
         return None if isinstance(self._book, BookView) else self._book
+
+    def streams(self, symbol):
+        return (*catalog.get(self.name).default_streams, *MORE.get(self.name, ()))
 
     def now_ms(self):
         return NS // 10**6

@@ -34,6 +34,7 @@ class Script:
 
     def __init__(self) -> None:
         self.instruments: Sequence[Instrument] = (ALPHA,)
+        self.published: tuple[str, ...] = ("trade", "bookTicker", "aggTrade", "depth@0ms")
         self.outlet: Outlet | None = None
         self.heard = asyncio.Event()
         self.over = asyncio.Event()
@@ -49,8 +50,14 @@ class Script:
     def depth(self, symbol: str, limit: int) -> BookView | bytes | None:
         return None
 
+    def whole(self, symbol: str, stream: str) -> bytes | None:
+        return None
+
+    def first(self, symbol: str, stream: str) -> bytes | None:
+        return None
+
     def streams(self, symbol: str) -> tuple[str, ...]:
-        return ()
+        return self.published
 
     def now_ms(self) -> int:
         self.pings += 1  # nothing else asks for the time here
@@ -281,7 +288,9 @@ def test_no_such_path() -> None:
 
 def test_at_most_1024_streams() -> None:
     async def main() -> None:
-        async with Server(Script(), protocol_for("binance")) as server, connect(f"{server.url}/ws") as client:
+        source = Script()
+        source.instruments = [Instrument(f"S{n}_USDT", f"S{n}USDT", ALPHA.scale) for n in range(1024)]
+        async with Server(source, protocol_for("binance")) as server, connect(f"{server.url}/ws") as client:
             names = [f"s{n}usdt@trade" for n in range(1024)]
             assert (await ask(client, {"method": "SUBSCRIBE", "params": names, "id": 1}))["id"] == 1
             assert (await ask(client, {"method": "SUBSCRIBE", "params": names[:5], "id": 2}))["id"] == 2

@@ -21,6 +21,7 @@ SYMBOLS = {
     "deribit": "ETH_USD_210409_1950_C",
     "hyperliquid": "KPEPE_USD",
 }
+MORE = {"deribit": ("chart.trades.1", "book.raw"), "hyperliquid": ("candle.1m",)}  # besides what is recorded by default
 PATHS = {
     "bybit": "/v5/public/spot",
     "bybit-linear": "/v5/public/linear",
@@ -35,11 +36,15 @@ class Stub:
 
     def __init__(self, venue, book=None):
         symbol = SYMBOLS[venue]
+        self._venue = venue
         self.instruments = (Instrument(symbol, catalog.get(venue).native(symbol), Scale(-2, -3)),)
         self._book = book
 
     def depth(self, symbol, limit):
         return self._book
+
+    def streams(self, symbol):
+        return (*catalog.get(self._venue).default_streams, *MORE.get(self._venue, ()))
 
     def now_ms(self):
         return 5
@@ -153,7 +158,8 @@ def test_deribit_answers():
         "chart.trades.ETH-9APR21-1950-C.1",
     ]
     (answer,), reaction = say(session, {**ask, "method": "public/subscribe", "params": {"channels": channels}})
-    known = [channels[0], *channels[2:]]
+    known = [channels[0], channels[3]]
+    assert [refusal.name for refusal in reaction.refused] == channels[1:3]
     assert answer["result"] == reaction.subscribed == known  # of what does not exist the venue says nothing
     assert say(session, {**ask, "method": "private/buy"})[0][0]["error"]["code"] == -32601
     assert say(session, "{")[0][0]["error"]["code"] == -32700

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from mdtool.errors import UsageError
 from mdtool.exchange.server import Server
+from mdtool.venues.venue import Venue
+
+
+def recordable(venue: Venue, words: Sequence[str]) -> list[str]:
+    """The streams to name to a recorder so that it asks for what is there; none where its own choice is all there."""
+    if set(venue.default_streams) <= set(words):
+        return []
+    found = []
+    for word in words:
+        with contextlib.suppress(UsageError):
+            venue.plan(venue.default_symbols[:1], [word])
+            found.append(word)
+    return found
 
 
 def serve(server: Server, ready: Callable[[Server], None]) -> None:
