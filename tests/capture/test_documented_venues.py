@@ -64,7 +64,7 @@ def coinm(native: str) -> list[str]:
             f'"b":[["100.{n % 7}","{n}"]],"a":[]}}}}'
         )
         lines.append(
-            f'{{"stream":"{low}@bookTicker","data":{{"e":"bookTicker","u":{last},"s":"{native}","ps":"BTCUSD",'
+            f'{{"stream":"{low}@bookTicker","data":{{"e":"bookTicker","u":{last + 5},"s":"{native}","ps":"BTCUSD",'
             f'"b":"100.1","B":"{n}","a":"101.2","A":"5","T":{ms + 100 * n},"E":{ms + 100 * n}}}}}'
         )
         if n % 3 == 0:

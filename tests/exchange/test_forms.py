@@ -79,7 +79,7 @@ def test_what_is_recorded_is_whole_and_ends_in_the_true_book(tmp_path, name, sta
         trades = streams[TRADES[name]]
         assert trades.verdicts["apply" if name != "bybit" else "unverifiable"] == trades.decoded["trade"] > 0
         states = {interval.state.value for interval in report.intervals if interval.stream == BOOKS[name]}
-        assert states == {"whole"}
+        assert states == {"top" if name == "kraken" else "whole"}  # a checksum of the best levels proves those
         # The book built of what was recorded is the exchange's own, but for what it had not published yet.
         sync = rebuilt(store, name)
         assert sync.state is BookState.SYNCED

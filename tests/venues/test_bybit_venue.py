@@ -348,7 +348,7 @@ def test_the_full_book_by_its_numbered_procedure():
         steps.append((sync.on_message(decoded, 1).needs_snapshot, sync.state))
     S = BookState
     assert steps == [
-        (True, S.WAITING), (False, S.WAITING), (False, S.SYNCED), (False, S.SYNCED), (True, S.DIRTY),
+        (True, S.PARTIAL), (False, S.PARTIAL), (False, S.SYNCED), (False, S.SYNCED), (True, S.DIRTY),
     ]  # fmt: skip
 
 

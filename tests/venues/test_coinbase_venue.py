@@ -233,7 +233,7 @@ def test_the_book_by_order_is_the_answer_and_what_comes_after_its_sequence():
     decode, answer = COINBASE.decoder("full"), COINBASE.decoder("snapshot")
     for seq in (3, 4, 5):
         (update,) = decode(opened(seq, f"order-{seq}", price=f"{seq}"))
-        assert sync.on_message(update, 1).state is BookState.WAITING
+        assert sync.on_message(update, 1).state is BookState.PARTIAL
     (whole,) = answer(b'{"sequence":4,"bids":[["3","1","order-3"],["4","1","order-4"]],"asks":[]}')
     assert sync.on_message(whole, 1).state is BookState.SYNCED
     assert sync.last_seq == 5

@@ -206,7 +206,7 @@ def test_an_answer_that_comes_too_early_is_asked_for_again():
     sync = open_book(SPOT, "order_book_update")
     assert sync.on_message(update(12, 13), 1).needs_snapshot
     step = sync.on_message(answer(10, '[["1","1"]]'), 1)
-    assert (step.verdict, step.state, step.needs_snapshot) == (Verdict.GAP, BookState.WAITING, True)
+    assert (step.verdict, step.state, step.needs_snapshot) == (Verdict.GAP, BookState.PARTIAL, True)
     assert sync.on_message(answer(12, '[["1","1"]]'), 1).state is BookState.SYNCED
     assert sync.last_seq == 13
 

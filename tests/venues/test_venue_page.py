@@ -154,6 +154,9 @@ def test_its_sample_says_what_every_sample_says(venue, monkeypatch):
 class Serves:
     instruments = (Instrument("ETH_USDT", "ETH/USDT", Scale(-2, -2)),)
 
+    def streams(self, symbol):
+        return ()
+
 
 def test_the_emulator_takes_the_adapters_own_frames(venue, protocol):
     protocol.attach(Serves(), "ws://127.0.0.1:1")
