@@ -38,8 +38,9 @@ Follow it while it is written, until its writer ends it; go on after a restart w
     Reason.ENDED
 
 Several feeds as one are `FanIn` (live) and `mdtool.replay` (as recorded, paced); a feed that does not exist yet is
-waited for with `discover`. `Book` is a feed's order book, in step with its messages, on a grid of times, or a day at
-once; `BookSync` is the state machine under it, for messages that come from elsewhere.
+waited for with `discover`. `events` is everything a feed says, as numpy rows. `Book` is a feed's order book, in step
+with its messages, on a grid of times, or a day at once; `BookSync` is the state machine under it, for messages that
+come from elsewhere.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     import os
 
     from mdtool.books.book import Book
+    from mdtool.books.events import events
     from mdtool.books.l2 import L2Book
     from mdtool.books.l3 import L3Book
     from mdtool.books.sync import BookSync
@@ -92,6 +94,7 @@ __all__ = [
     "Writer",
     "WriterStatus",
     "discover",
+    "events",
     "open_store",
 ]
 
@@ -120,6 +123,7 @@ _HOMES = {
     "Writer": "mdtool.storage.journal.writer",
     "WriterStatus": "mdtool.storage.journal.presence",
     "discover": "mdtool.storage.discovery",
+    "events": "mdtool.books.events",
 }
 
 

@@ -24,6 +24,7 @@ WITH_EXAMPLES = {
     "Cursor": mdtool.Cursor,
     "FanIn": mdtool.FanIn,
     "discover": mdtool.discover,
+    "events": mdtool.events,
 }
 
 
@@ -61,7 +62,7 @@ def add_book(made):
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_run(store, name):
-    if name == "Book":
+    if name in ("Book", "events"):
         add_book(store)
     text = inspect.getdoc(WITH_EXAMPLES[name])
     test = doctest.DocTestParser().get_doctest(text, {"mdtool": mdtool, "store": store}, name, None, None)

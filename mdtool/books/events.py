@@ -6,10 +6,14 @@ coarser one, and `rescale` expresses them anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from mdtool.books.engine import FeedEngine, RecordSource
 from mdtool.books.ladders import LevelParser
+from mdtool.books.sync import BookSync
 from mdtool.errors import WireError
 from mdtool.kernel.ladder import LadderError, decimal
 from mdtool.model import (
@@ -31,7 +35,10 @@ from mdtool.model import (
     Trade,
     order_number,
 )
+from mdtool.venues import catalog
+from mdtool.venues.venue import Venue
 
+BATCH_ROWS = 8_192
 Events = NDArray[np.void]  # of dtype EVENT, one dimension
 _ACTIONS = {
     Action.ADD: EventKind.ORDER_ADD,
@@ -40,6 +47,44 @@ _ACTIONS = {
     Action.EXECUTE: EventKind.ORDER_EXECUTE,
 }
 _OF_NO_SCALE = (EventKind.FUNDING, EventKind.STATUS)  # whose `size` is no size
+
+
+def events(source: RecordSource, *, feed: int = 0) -> Iterator[tuple[Scale, Events]]:
+    """Everything a feed says, from where `source` stands to the end of what there is, as arrays of model.EVENT: some
+    thousand rows at a time, in order of arrival, each array at the scale beside it (a price is `price *
+    10**price_exp`), which widens as digits come; `rescale` brings arrays to one. `feed` goes into the rows. What cannot be read is left out; the audit tells of it.
+
+        >>> with store.reader("sim/CHARLIE_USDT") as reader:
+        ...     for scale, rows in mdtool.events(reader):
+        ...         trades = rows[rows["kind"] == 2]
+        ...         print(scale, len(rows), trades["price"], trades["size"])
+        Scale(price_exp=-1, size_exp=0) 1 [] []
+        Scale(price_exp=-1, size_exp=-1) 7 [647] [10]
+    """
+    engine = FeedEngine(catalog.get(source.feed.venue), source, every_book=True, opens=_no_book)
+    builder = EventBuilder(feed, source.feed.scale)
+    rows: list[Events] = []
+    scale, count = builder.scale, 0
+    for record in source.records():
+        for said in engine.on_record(record).said:
+            try:
+                found = builder.rows(said.message, record.recv_ns)
+            except WireError:
+                continue
+            if builder.scale != scale or count > BATCH_ROWS:
+                if count:
+                    yield scale, np.concatenate(rows)
+                rows, count, scale = [], 0, builder.scale
+            if len(found):
+                rows.append(found)
+                count += len(found)
+    if count:
+        yield scale, np.concatenate(rows)
+
+
+def _no_book(venue: Venue, stream: str, scale: Scale | None) -> BookSync | None:
+    """Events are what was said, not what it made of a book."""
+    return None
 
 
 class EventBuilder:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
-from mdtool.books.events import EventBuilder, rescale
+from mdtool.books.events import EventBuilder, events, rescale
 from mdtool.errors import WireError
 from mdtool.model import (
     EVENT,
@@ -142,3 +146,35 @@ def test_rescaling_leaves_a_rate_alone():
     finer = rescale(rows, Scale(0, 0), Scale(-1, -3))
     assert [int(price) for price in finer["price"]] == [1000, 0]
     assert [int(size) for size in finer["size"]] == [0, 5 * 10**17]
+
+
+@pytest.mark.realdata
+def test_a_feeds_events_are_what_its_messages_say(realdata, tmp_path):
+    """A capture's own trades and quotes, counted and summed by plain decoding of its lines."""
+    from mdtool.interop.importer import import_files
+    from mdtool.storage.store import Store
+    from mdtool.venues import catalog
+
+    path = realdata / "binance_usdm" / "btcusdt_20240808_head3000.hb.gz"
+    counts, volume, levels = {"trade": 0, "bookTicker": 0}, Decimal(0), 0
+    for line in gzip.decompress(path.read_bytes()).splitlines():
+        data = json.loads(line.partition(b" ")[2])
+        said = data.get("data", {})
+        if said.get("e") == "trade":
+            counts["trade"] += 1
+            volume += Decimal(said["q"])
+        elif said.get("e") == "bookTicker":
+            counts["bookTicker"] += 1
+        levels += sum(len(half) for source in (data, said) for key in ("b", "a", "bids", "asks")
+                      if isinstance(half := source.get(key), list))  # fmt: skip
+    with Store.create(tmp_path / "md") as store:
+        import_files(store, catalog.get("binance-usdm"), [path])
+        with store.reader("binance-usdm/BTC_USDT") as reader:
+            parts = list(events(reader, feed=7))
+    rows = [row for scale, part in parts for row in rescale(part, scale, parts[-1][0])]
+    kinds = [EventKind(row["kind"]) for row in rows]
+    assert (kinds.count(TRADE), kinds.count(QUOTE), kinds.count(LEVEL)) == (
+        counts["trade"], 2 * counts["bookTicker"], levels)  # fmt: skip
+    traded = sum(int(row["size"]) for row in rows if row["kind"] == TRADE)
+    assert traded * Decimal(10) ** parts[-1][0].size_exp == volume > 0
+    assert {int(row["feed"]) for row in rows} == {7}
