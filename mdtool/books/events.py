@@ -52,7 +52,8 @@ _OF_NO_SCALE = (EventKind.FUNDING, EventKind.STATUS)  # whose `size` is no size
 def events(source: RecordSource, *, feed: int = 0) -> Iterator[tuple[Scale, Events]]:
     """Everything a feed says, from where `source` stands to the end of what there is, as arrays of model.EVENT: some
     thousand rows at a time, in order of arrival, each array at the scale beside it (a price is `price *
-    10**price_exp`), which widens as digits come; `rescale` brings arrays to one. `feed` goes into the rows. What cannot be read is left out; the audit tells of it.
+    10**price_exp`), which widens as digits come; `rescale` brings arrays to one. `feed` goes into the rows. What cannot
+    be read is left out; the audit tells of it.
 
         >>> with store.reader("sim/CHARLIE_USDT") as reader:
         ...     for scale, rows in mdtool.events(reader):
