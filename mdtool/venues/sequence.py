@@ -8,8 +8,9 @@ How one disturbed message shows, so that an audit can tell them apart (A B C D i
     B duplicated  A B B C   APPLY APPLY STALE APPLY
     B swapped     A C B D   APPLY GAP OUT_OF_ORDER APPLY
 
-OUT_OF_ORDER is a message that fills a hole found before (or is older than the first message seen); STALE is one whose
-content was there already, however late it comes.
+OUT_OF_ORDER is a message that fills a hole found before, or the place before the first message seen; STALE is one whose
+content was there already, however late it comes. Ids that go back while the venue's time goes on, or below all that was
+seen while it does not go back, are of numbers that begin anew: GAP.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from mdtool.model import NO_TIME, UNKNOWN, Message, Quote, Trade, Update
 
 MAX_HOLES = 64  # holes remembered to tell a late message from a repeat; late ones come within a message or two
 MAX_RECENT = 1_024  # trades remembered to tell a repeat: venues send up to some dozens again when asked anew
-RESTART_RUN = 32  # late messages in a row, each following the one before: the venue's numbers began again
 
 
 class Verdict(IntEnum):
@@ -91,8 +91,7 @@ class _Chain(Copied):
         self.last: int | None = None
         self._holes: list[tuple[int, int]] = []  # (after, up to and including), never seen
         self._begin = 0  # what is at or below was never seen either
-        self._late = UNKNOWN  # the last late message's id
-        self._run = 0
+        self._ns = NO_TIME  # the venue's time of the last message
         self._whole: Update | None = None  # the last whole book on the stream
 
     def _judge_whole(self, whole: Update) -> Verdict:
@@ -110,16 +109,17 @@ class _Chain(Copied):
     def bridge(self, snapshot: Update, update: Update) -> Verdict:
         return Verdict.UNVERIFIABLE
 
-    def _advance(self, prev: int, last: int) -> Verdict:
+    def _advance(self, prev: int, last: int, venue_ns: int = NO_TIME) -> Verdict:
         before = self.last
         if before is None:
             self.last = last
             self._begin = prev
+            self._ns = venue_ns
             return Verdict.APPLY
         if last <= before:
-            return self._behind(prev, last)
+            return self._behind(prev, last, venue_ns)
         self.last = last
-        self._run = 0
+        self._ns = venue_ns
         if prev == before or (self._overlap and prev < before):
             return Verdict.APPLY
         if prev > before:
@@ -127,22 +127,27 @@ class _Chain(Copied):
             del self._holes[:-MAX_HOLES]
         return Verdict.GAP
 
-    def _behind(self, prev: int, last: int) -> Verdict:
-        """A message at or before the last one: late, a repeat, or the numbers have begun again."""
-        self._run = self._run + 1 if prev == self._late else 1
-        self._late = last
-        if self._run == RESTART_RUN:
-            self.reset()
-            self.last = last
-            self._begin = prev
-            return Verdict.GAP
+    def _behind(self, prev: int, last: int, venue_ns: int) -> Verdict:
+        """A message at or before the last one: late, a repeat, or of numbers that have begun anew. That they have is
+        told by the venue's own time, which goes on where ids go back, or by ids that never were there; never by how
+        many repeats have come."""
         for i, (after, up_to) in enumerate(self._holes):
             if after < last <= up_to:
                 left = [(after, prev)] if prev > after else []
                 right = [(last, up_to)] if last < up_to else []
                 self._holes[i : i + 1] = left + right
                 return Verdict.OUT_OF_ORDER
-        return Verdict.OUT_OF_ORDER if last <= self._begin else Verdict.STALE
+        is_newer = last != self.last and NO_TIME < self._ns < venue_ns
+        if last > self._begin and not is_newer:
+            return Verdict.STALE
+        if last == self._begin or NO_TIME < venue_ns < self._ns:  # late: it was sent before what came first
+            self._begin = min(prev, self._begin)
+            return Verdict.OUT_OF_ORDER
+        self.reset()
+        self.last = last
+        self._begin = prev
+        self._ns = venue_ns
+        return Verdict.GAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ class ContiguousRule(_Chain):
         if message.last_seq == UNKNOWN:
             return Verdict.UNVERIFIABLE
         # Spot 7: U == previous u + 1. USD-M 6: pu == previous u.
-        return self._advance(message.prev_seq, message.last_seq)
+        return self._advance(message.prev_seq, message.last_seq, message.venue_ns)
 
     def bridge(self, snapshot: Update, update: Update) -> Verdict:
         base = snapshot.last_seq
@@ -231,7 +236,7 @@ class IdRule(_Chain):
     def judge(self, message: Message) -> Verdict:
         if not isinstance(message, Trade) or message.trade_id == UNKNOWN:
             return Verdict.UNVERIFIABLE
-        return self._advance(message.trade_id - message.count, message.trade_id)
+        return self._advance(message.trade_id - message.count, message.trade_id, message.venue_ns)
 
 
 class ConnectionRule(_Chain):

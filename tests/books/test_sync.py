@@ -7,6 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
@@ -190,7 +191,8 @@ def test_the_scale_widens_with_the_values():
 def test_an_exchange_that_begins_again_is_followed():
     sync = make()
     run(sync, whole(1), *(update(i, i + 1) for i in range(1, 500)))
-    steps = run(sync, *(update(i, i + 1) for i in range(60)))
+    later = [replace(update(i, i + 1), venue_ns=10_000 + i) for i in range(60)]
+    steps = run(sync, *later)
     assert [step for step in steps if step[0] is GAP] == [(GAP, DIRTY, 0, True)]
     assert run(sync, whole(50)) == [(APPLY, SYNCED, 11, False)]
     assert sync.last_seq == 60

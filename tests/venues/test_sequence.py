@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mdtool.model import UNKNOWN, BookUpdate, Other, Quote, Side, Trade
 from mdtool.venues.binance.adapter import SPOT, USDM
-from mdtool.venues.sequence import MAX_HOLES, RESTART_RUN, ContiguousRule, IdRule, RisingRule, Verdict
+from mdtool.venues.sequence import MAX_HOLES, ContiguousRule, IdRule, RisingRule, Verdict
 
 APPLY, STALE, GAP, LATE = Verdict.APPLY, Verdict.STALE, Verdict.GAP, Verdict.OUT_OF_ORDER
 
@@ -79,11 +79,27 @@ def test_what_carries_no_id_is_unverifiable_and_changes_nothing():
     assert rule.bridge(whole(5), nothing) is Verdict.UNVERIFIABLE
 
 
-def test_numbers_that_begin_again_are_one_gap_and_then_whole():
+def test_repeats_are_repeats_however_many():
     rule = IdRule()
     assert verdicts(rule, map(trade, range(1, 1001))) == [APPLY] * 1000
-    again = verdicts(rule, map(trade, range(1, 101)))
-    assert again == [STALE] * (RESTART_RUN - 1) + [GAP] + [APPLY] * (100 - RESTART_RUN)
+    assert verdicts(rule, map(trade, range(1, 101))) == [STALE] * 100
+    assert verdicts(rule, map(trade, range(990, 1003))) == [STALE] * 11 + [APPLY] * 2
+
+
+def test_ids_that_go_back_while_time_goes_on_begin_anew():
+    def at(ns, last):
+        return BookUpdate(ns, last, last, last - 1, b"[]", b"[]")
+
+    rule = ContiguousRule(SPOT.steps)
+    messages = [at(10, 1), at(20, 2), at(30, 3), at(20, 2), at(40, 2), at(50, 3), at(60, 4), at(45, 2)]
+    assert verdicts(rule, messages) == [APPLY, APPLY, APPLY, STALE, GAP, APPLY, APPLY, STALE]
+
+
+def test_ids_that_never_were_there_begin_anew():
+    rule = IdRule()
+    assert verdicts(rule, map(trade, (500, 501, 7, 8, 9, 502))) == [APPLY, APPLY, GAP, APPLY, APPLY, GAP]
+    late = IdRule()  # the two before the first are late, not new
+    assert verdicts(late, map(trade, (5, 4, 3, 6))) == [APPLY, LATE, LATE, APPLY]
 
 
 def test_a_repeat_of_fewer_is_no_restart():
