@@ -19,6 +19,7 @@ from pathlib import Path
 from mdtool.bench.measure import Setting, figure, nanoseconds
 from mdtool.bench.report import Figure
 from mdtool.bench.storage import PAYLOAD
+from mdtool.capture.child import own_modules
 from mdtool.model import Kind
 from mdtool.storage.store import Store
 
@@ -41,7 +42,8 @@ def bench_latency(setting: Setting) -> list[Figure]:
         stream, data, now = writer.stream("trade"), int(Kind.DATA), time.monotonic_ns
         writer.append(now(), data, stream, 1, PAYLOAD)  # opens the chunk
         child = spawn.Process(target=listen, args=(there, path, os.getpid()), daemon=True)
-        child.start()
+        with own_modules():
+            child.start()
         there.close()
         message = bytearray(PAYLOAD)
 

@@ -21,7 +21,8 @@ from aiohttp import WSMsgType, web
 from mdtool.bench.measure import Contestant, Setting, figure, nanoseconds, race
 from mdtool.bench.report import Figure
 from mdtool.capture.backoff import Backoff
-from mdtool.capture.connection import HEARTBEAT, Link
+from mdtool.capture.child import own_modules
+from mdtool.capture.link import HEARTBEAT, Link
 from mdtool.capture.options import RecorderEvent, record_options
 from mdtool.capture.ports import Ports
 from mdtool.clock import SystemClock
@@ -43,7 +44,8 @@ def bench_receive(setting: Setting) -> list[Figure]:
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
     server = spawn.Process(target=serve, args=(there,), daemon=True)
-    server.start()
+    with own_modules():
+        server.start()
     there.close()
     try:
         if not here.poll(START_TIMEOUT):

@@ -1,4 +1,4 @@
-"""One websocket connection of a plan, kept alive: connect, say what to subscribe to, hand every frame on, come back.
+"""One websocket connection from open to close: say what to subscribe to, hand every frame on, answer what it asks.
 
 Rule: between a frame's arrival and its commit nothing is awaited and nothing is decoded.
 """
@@ -8,28 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import WSMsgType
 
-from mdtool.capture.backoff import STABLE, Backoff
-from mdtool.capture.bootstrap import bootstrap
-from mdtool.errors import ConnectError, WireError
+from mdtool.errors import StoreFull
 from mdtool.model import Flag
-from mdtool.venues.venue import Connection, Endpoint, Heartbeat, HttpRequest, Reconnect, Reply
+from mdtool.venues.venue import Connection, Heartbeat, HttpRequest, Reconnect, Reply
 
 CONNECT_TIMEOUT = 15.0
-HEARTBEAT = 20.0  # after this long without a byte we ping; half as long again without one and the connection is dead
-MAX_FRAME = 64 * 1024 * 1024
 CLOSE_TIMEOUT = 2.0
 ABNORMAL = 1006  # RFC 6455: closed without a close frame
-GOING_AWAY = 1001
-SETTLED = 10.0  # a connection that held this long may be replaced at once when the venue asks for it
+NORMAL = 1000
+LONGEST_REASON = 120  # bytes of a close frame's reason
+LONGEST_RETRY_AFTER = 3600.0  # a venue's ban is honoured up to this; a longer one is asked again each hour
 
 
 Act = Callable[[Reply | Reconnect], None]
+Socket = aiohttp.ClientWebSocketResponse[Any]
 
 
 class FrameSink(Protocol):
@@ -55,12 +53,23 @@ class FrameSink(Protocol):
 
     def unreachable(self, url: str, why: str, wait: float) -> None: ...
 
+    def odd(self, what: str, error: BaseException) -> None:
+        """What a venue sent, or its adapter made of it, could not be done."""
+        ...
+
+
+KNOWN = {451: "the venue refuses this region", 429: "too many requests", 418: "banned for too many requests"}
+
 
 def describe(error: BaseException) -> str:
     """Why a connection could not be made, in words for one line."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        known = {451: "the venue refuses this region", 429: "too many requests", 418: "banned for too many requests"}
-        return f"HTTP {error.status}" + (f", {known[error.status]}" if error.status in known else "")
+        redirected = f" from {error.request_info.real_url}, where it redirects to" if error.history else ""
+        return f"HTTP {error.status}{redirected}" + (f", {KNOWN[error.status]}" if error.status in KNOWN else "")
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return f"redirected in a circle, last from {error.history[-1].url}"
+    if isinstance(error, aiohttp.RedirectClientError):
+        return f"redirected to {error}, which is not followed; to connect there give it with --url"
     if isinstance(error, aiohttp.ServerTimeoutError):
         return f"fell silent: {error}"
     if isinstance(error, TimeoutError):
@@ -73,175 +82,126 @@ def describe(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-class Link:
-    """Keeps one connection of the plan up until `stop`."""
+def retry_after(header: str | None) -> float:
+    """Seconds a venue asks to be left alone; 0 where it does not say."""
+    if not header or not (header.isascii() and header.isdigit()):
+        return 0.0
+    return min(float(header[:9]), LONGEST_RETRY_AFTER)
+
+
+class Session:
+    """One connection. `run` receives until it ends, by itself or by `close`."""
 
     def __init__(
         self,
-        http: aiohttp.ClientSession,
+        socket: Socket,
         connection: Connection,
-        base_url: str,
+        url: str,
+        heartbeat: Heartbeat | None,
         sink: FrameSink,
-        backoff: Backoff,
-        *,
-        lifetime: float = 0.0,
-        fail_fast: bool = False,
-        rest_url: str = "",
-        endpoint: Callable[[Connection, bytes], Endpoint] | None = None,
+        renew: Callable[[str], None],
     ) -> None:
-        self._http = http
+        self._socket = socket
         self._connection = connection
-        self._url = base_url + connection.path
+        self._heartbeat = heartbeat
         self._sink = sink
-        self._backoff = backoff
-        self._lifetime = lifetime
-        self._fail_fast = fail_fast
-        self._rest_url = rest_url
-        self._endpoint = endpoint
-        self._heartbeat = connection.heartbeat
-        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
-        self._session_number = 0
-        self._at_once = False  # the venue, or whoever watches the sequence, asked for another connection
+        self._renew = renew
+        self._closing: str | None = None  # why we close it ourselves
+        self._greeting = asyncio.Event()
+        if not connection.greeted:
+            self._greeting.set()
+        self._subscribed = False
         self._working: set[asyncio.Task[None]] = set()
-        self._stopped = asyncio.Event()
+        self.streaming = asyncio.Event()  # a frame has come since all was subscribed to, or it is over
+        self.began = asyncio.get_running_loop().time()
+        self.number = sink.opened(connection, url)
 
     async def run(self) -> None:
-        """Until `stop`: connect, receive, come back. Raises ConnectError with fail_fast."""
-        while not self._stopped.is_set():
+        """Until it is over, which is put on record however that comes. Raises StoreFull."""
+        self._do(self._subscribe())
+        if self._heartbeat is not None:
+            self._do(self._beat(self._heartbeat))
+        code, reason = ABNORMAL, ""
+        try:
+            code, reason = await self._receive()
+        except StoreFull:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the line or the client library came to: it is over
+            reason = describe(error)
+        finally:
+            for task in self._working:
+                task.cancel()
+            if self._closing is not None:
+                code, reason = NORMAL, self._closing
+            self.streaming.set()
             try:
-                self._socket = await asyncio.wait_for(self._connect(), CONNECT_TIMEOUT)
-            except (aiohttp.ClientError, OSError, TimeoutError, WireError) as error:
-                why = describe(error)
-                if self._fail_fast:
-                    raise ConnectError(f"cannot reach {self._url}: {why}") from None
-                wait = self._backoff.next_wait()
-                self._sink.unreachable(self._url, why, wait)
-                await self._pause(wait)
-                continue
-            held = await self._session(self._socket)
-            if held >= STABLE:
-                self._backoff.succeeded()
-            if self._at_once and held >= SETTLED:
-                continue
-            if not self._stopped.is_set():
-                await self._pause(self._backoff.next_wait())
+                await self._shut(reason)
+            finally:
+                self._sink.closed(self._connection, self.number, code, reason)
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than until `stop`."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+    async def close(self, why: str) -> None:
+        """End it from our side. What arrives until then is still taken, if it comes soon."""
+        if self._closing is None:
+            self._closing = why
+        await self._shut(why)
 
-    async def stop(self) -> None:
-        """Close the connection and do not come back."""
-        self._stopped.set()
-        if self._socket is not None:
-            await self._socket.close()
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """What it carries."""
-        return self._connection.symbols
+    async def _shut(self, why: str) -> None:
+        # Bounded here: the client library waits for as long as the peer keeps sending.
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._socket.close(message=why.encode("utf-8", "replace")[:LONGEST_REASON])
 
     async def say(self, frames: tuple[str, ...]) -> None:
-        """Send these text frames on the connection as it stands; nothing where it is down."""
-        socket, session = self._socket, self._session_number
-        if socket is None or socket.closed:
-            return
+        """Send these text frames; nothing where it is down."""
         for number, frame in enumerate(frames):
             if number:
                 await asyncio.sleep(self._connection.send_interval)
-            if not await self._send(socket, session, frame):
+            if self._socket.closed or not await self._send(frame):
                 return
 
-    async def renew(self, why: str) -> None:
-        """Close the connection and open another at once."""
-        self._at_once = True
-        if self._socket is not None:
-            await self._socket.close(message=why.encode()[:120])
+    async def _subscribe(self) -> None:
+        await self._greeting.wait()
+        await self.say(self._connection.send)
+        self._subscribed = True
 
-    async def _connect(self) -> aiohttp.ClientWebSocketResponse[Any]:
-        self._at_once = False
-        self._heartbeat = self._connection.heartbeat
-        if self._connection.bootstrap is not None and self._endpoint is not None:
-            body = await bootstrap(self._http, self._connection.bootstrap, self._rest_url, self._sink)
-            found = self._endpoint(self._connection, body)
-            self._url, self._heartbeat = found.url, found.heartbeat or self._heartbeat
-        return await self._http.ws_connect(
-            self._url,
-            autoping=False,  # pings are answered here, because they are records too
-            heartbeat=HEARTBEAT,
-            decode_text=False,  # a record is bytes; decoding and encoding again would cost twice and could change them
-            max_msg_size=MAX_FRAME,
-            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
-        )
-
-    async def _session(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> float:
-        """One connection from open to close; returns how many seconds it held."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        session = self._session_number = self._sink.opened(self._connection, self._url)
-        greeting = asyncio.Event()
-        if not self._connection.greeted:
-            greeting.set()
-        helpers = [asyncio.create_task(self._subscribe(socket, session, greeting))]
-        if self._heartbeat is not None:
-            helpers.append(asyncio.create_task(self._beat(socket, session, self._heartbeat)))
-        expiry = loop.call_later(self._lifetime, self._expire, socket) if self._lifetime else None
-        code, reason = ABNORMAL, ""
-        try:
-            code, reason = await self._receive(socket, session, greeting)
-        except (aiohttp.ClientError, OSError) as error:
-            reason = describe(error)
-        finally:
-            for helper in helpers:
-                helper.cancel()
-            if expiry is not None:
-                expiry.cancel()
-            if not socket.closed:
-                await socket.close(code=GOING_AWAY)
-            self._sink.closed(self._connection, session, code, reason)
-        return loop.time() - began
-
-    async def _subscribe(
-        self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, greeting: asyncio.Event
-    ) -> None:
-        await greeting.wait()
-        for number, frame in enumerate(self._connection.send):
-            if number:
-                await asyncio.sleep(self._connection.send_interval)
-            if not await self._send(socket, session, frame):
-                return
-
-    async def _beat(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, heartbeat: Heartbeat) -> None:
+    async def _beat(self, heartbeat: Heartbeat) -> None:
         while True:
             await asyncio.sleep(heartbeat.interval)
-            if not await self._send(socket, session, heartbeat.frame):
+            if not await self._send(heartbeat.frame):
                 return
 
-    async def _send(self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, frame: str) -> bool:
+    async def _send(self, frame: str) -> bool:
         """Whether it could be sent; where not, the receiving side learns why."""
         try:
-            await socket.send_str(frame)
+            await self._socket.send_str(frame)
         except (aiohttp.ClientError, OSError):
             return False
-        self._sink.sent(session, frame.encode())
+        self._sink.sent(self.number, frame.encode())
         return True
 
     def _act(self, action: Reply | Reconnect) -> None:
         """A frame asked for something. It is done beside the receiving, never before the frame is committed."""
-        doing = self.say((action.frame,)) if isinstance(action, Reply) else self.renew(action.why)
-        task = asyncio.ensure_future(doing)
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
+        if isinstance(action, Reply):
+            self._do(self.say((action.frame,)))
+        else:
+            self._renew(action.why)
 
-    async def _receive(
-        self, socket: aiohttp.ClientWebSocketResponse[Any], session: int, greeting: asyncio.Event
-    ) -> tuple[int, str]:
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._working.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._sink.odd("cannot be sent", error)
+
+    async def _receive(self) -> tuple[int, str]:
         """Hand frames on until the connection ends; returns its close code and reason."""
+        socket, session = self._socket, self.number
         receive, received = socket.receive, self._sink.receiver(session, self._act)
         text, binary = WSMsgType.TEXT, WSMsgType.BINARY
-        if not greeting.is_set():
-            received = _greeted(received, greeting)
+        opening = True
         while True:
             message = await receive()
             kind = message.type
@@ -259,20 +219,13 @@ class Link:
             elif kind is not WSMsgType.PONG:
                 # CLOSING or CLOSED: by us, or the line went away without a word.
                 error = socket.exception()
-                if self._stopped.is_set():
-                    return 1000, "stopped"
                 return socket.close_code or ABNORMAL, describe(error) if error else ""
+            if opening:
+                opening = self._opens()
 
-    def _expire(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
-        # Sooner than the venue would, so that not every connection of a day's start is cut in the same second.
-        self._closing = asyncio.ensure_future(socket.close(message=b"renewing before the venue's own limit"))
-
-
-def _greeted(received: Callable[[bytes, int], None], greeting: asyncio.Event) -> Callable[[bytes, int], None]:
-    """`received`, which also says that the venue has spoken."""
-
-    def first(payload: bytes, flags: int) -> None:
-        received(payload, flags)
-        greeting.set()
-
-    return first
+    def _opens(self) -> bool:
+        """A frame has come; whether the connection is still about to say what it wants."""
+        self._greeting.set()
+        if self._subscribed:
+            self.streaming.set()
+        return not self._subscribed

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mdtool.capture.child import command, complaint, environment
 from mdtool.clock import DAY, Clock, SystemClock
 from mdtool.errors import MdtoolError
 from mdtool.history.needs import needs
@@ -89,7 +90,8 @@ class Keeper:
         if not feeds:
             return []
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, str(self._store.path), *(feed.name for feed in feeds),
+            *command("mdtool.capture.keeping", str(self._store.path), *(feed.name for feed in feeds)),
+            env=environment(), start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
@@ -100,8 +102,7 @@ class Keeper:
             raise
         done: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
         if process.returncode:
-            last = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            done.append({"error": last or f"exit {process.returncode}"})
+            done.append({"error": complaint(err, process.returncode)})
         return done
 
 

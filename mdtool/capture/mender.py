@@ -4,10 +4,12 @@ connection."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from mdtool.capture.connection import Link
+from mdtool.capture.link import Link
 from mdtool.capture.options import Notify, RecorderEvent
+from mdtool.capture.snapshot import Snapshots
+from mdtool.capture.tending import Failed
 from mdtool.venues.venue import Venue
 
 PAUSE = 10.0  # seconds between two repairs of one symbol: venues limit subscriptions an hour
@@ -18,13 +20,15 @@ class Mender:
     """Takes requests for whole books, one symbol at a time."""
 
     def __init__(
-        self, venue: Venue, streams: Sequence[str], links: Sequence[Link], fetch: Callable[[str], None], notify: Notify
-    ) -> None:
+        self, venue: Venue, streams: Sequence[str], links: Sequence[Link], snapshots: Snapshots, notify: Notify,
+        failed: Failed,
+    ) -> None:  # fmt: skip
         self._venue = venue
         self._streams = [stream for stream in streams if venue.is_book(stream)]
         self._links = links
-        self._fetch = fetch
+        self._snapshots = snapshots
         self._notify = notify
+        self._failed = failed
         self._waiting: dict[str, None] = {}
         self._wanted = asyncio.Event()
         self._next: dict[str, tuple[float, float]] = {}  # symbol -> not before, and the pause that led to it
@@ -32,10 +36,14 @@ class Mender:
     def request(self, symbol: str) -> None:
         """Have the whole book of a symbol soon."""
         if self._streams and self._venue.snapshot_request(symbol, self._streams[0]) is not None:
-            self._fetch(symbol)
+            self._snapshots.request(symbol)
             return
         self._waiting[symbol] = None
         self._wanted.set()
+
+    def refused(self, symbol: str, why: str) -> None:
+        """What was fetched for a symbol is no whole book."""
+        self._snapshots.refused(symbol, why)
 
     async def run(self) -> None:
         """Serve the requests until cancelled."""
@@ -54,7 +62,11 @@ class Mender:
             # A venue that keeps sending books that do not hold must not be asked ever faster.
             pause = PAUSE if now - not_before > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             self._next[symbol] = (now + pause, pause)
-            await self._mend(symbol)
+            try:
+                await self._mend(symbol)
+            except Exception as error:  # noqa: BLE001 - the venue's code: the others have their turn
+                self._failed(f"mending {symbol}", error, pause)
+                self._waiting[symbol] = None
 
     async def _mend(self, symbol: str) -> None:
         for link in self._links:
@@ -66,4 +78,4 @@ class Mender:
                 await link.say(tuple(frames))
             else:
                 self._notify(RecorderEvent.SNAPSHOT, f"{symbol}: connecting anew for a whole book")
-                await link.renew("a whole book is needed")
+                link.renew("a whole book is needed")

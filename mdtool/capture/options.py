@@ -84,6 +84,9 @@ class RecorderEvent(Enum):
     SNAPSHOT = "snapshot"
     SNAPSHOT_FAILED = "snapshot failed"
     GAP = "gap"
+    UNDECODABLE = "undecodable"
+    SIDECAR = "sidecar"
+    FAILED = "failed"
     STORE_FULL = "store full"
     RETENTION = "retention"
     STOPPING = "stopping"
@@ -103,3 +106,6 @@ class RecordStatus:
     failures: int = 0  # attempts to connect that failed
     snapshots: int = 0
     gaps: int = 0
+    undecodable: int = 0  # records that a venue's own code could not route or decode; they are kept
+    unknown_lines: int = 0  # of the sidecar, that were no message
+    behind: bool = False  # the run ended before the sidecar had read all of it: there may be more gaps

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
+from typing import Any
 
 from mdtool.capture.connection import Act
 from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
+from mdtool.capture.protocol import text
 from mdtool.clock import Clock
-from mdtool.errors import StoreError
+from mdtool.errors import MdtoolError, StoreError
 from mdtool.model import SESSION_STREAM, SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind
 from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
@@ -29,6 +31,7 @@ MAX_ROUTES = 100_000
 MOST_STREAMS = 1_000
 
 Append = Callable[[int, int, int, int, bytes, int], None]
+_NO_KEY = object()  # `route` has failed
 
 
 class Ports:
@@ -44,6 +47,7 @@ class Ports:
         self._clock = clock
         self._writers: dict[str, Writer] = {}
         self._routes: dict[Hashable, tuple[Append, int]] = {}
+        self._named: set[tuple[str, type[BaseException]]] = set()  # what has been told of
         try:
             for symbol in (SESSION_SYMBOL, *options.symbols):
                 self._open(symbol)
@@ -76,38 +80,59 @@ class Ports:
         route = self._venue.router().route
         data = int(Kind.DATA)
 
-        def resolve(key: Hashable) -> tuple[Append, int]:
-            return self._resolve(key, act)
+        def resolve(key: Any, error: Exception) -> tuple[Append, int]:
+            return self._resolve(key, error, act)
 
         def received(payload: bytes, flags: int) -> None:
             """Stamp, route, append, commit."""
             recv_ns = now_ns()
-            key = route(payload)
+            key: Any = _NO_KEY
             try:
+                key = route(payload)
                 append, stream = routes[key]
-            except KeyError:
-                append, stream = resolve(key)
+            except Exception as error:  # noqa: BLE001 - the first of its key, or the venue's code failed: see there
+                append, stream = resolve(key, error)
             append(recv_ns, data, stream, session, payload, flags)
             status.records += 1
 
         return received
 
-    def _resolve(self, key: Hashable, act: Act) -> tuple[Append, int]:
-        place = self._venue.place(key) if key is not None else Place(None, OTHER_STREAM)
-        writer = self._writers.get(place.symbol or SESSION_SYMBOL)
-        if writer is None:
-            # A symbol nobody asked for: kept all the same, with what belongs to no symbol.
-            writer = self._writers[SESSION_SYMBOL]
+    def _resolve(self, key: Any, error: Exception, act: Act) -> tuple[Append, int]:
+        """Where frames of a key go. The door of a venue's code for routing: whatever that raises or makes up, the frame
+        is kept, with what belongs to no symbol."""
         try:
-            stream = writer.stream(place.stream if writer.takes(place.stream, MOST_STREAMS) else OTHER_STREAM)
+            if key is _NO_KEY:
+                raise error
+            place = self._venue.place(key) if key is not None else Place(None, OTHER_STREAM)
+            # A symbol nobody asked for is kept all the same, with what belongs to none.
+            writer = self._writers.get(place.symbol or SESSION_SYMBOL) or self._writers[SESSION_SYMBOL]
+            name = place.stream if writer.takes(place.stream, MOST_STREAMS) else OTHER_STREAM
+            try:
+                target = (writer.append, writer.stream(name))
+            except StoreError:
+                target = (writer.append, writer.stream(OTHER_STREAM))  # a name too long
+            if place.action is not None:
+                act(place.action)  # its route is never kept, so that each such frame comes through here
+            elif len(self._routes) < MAX_ROUTES:
+                self._routes[key] = target
         except StoreError:
-            stream = writer.stream(OTHER_STREAM)  # a name too long
-        target = (writer.append, stream)
-        if place.action is not None:
-            act(place.action)  # its route is never kept, so that each such frame comes through here
-        elif len(self._routes) < MAX_ROUTES:
-            self._routes[key] = target
+            raise
+        except Exception as failure:  # noqa: BLE001 - see above
+            self.odd("cannot be routed", failure)
+            writer = self._writers[SESSION_SYMBOL]
+            return writer.append, writer.stream(OTHER_STREAM)
         return target
+
+    def odd(self, what: str, error: BaseException) -> None:
+        """A frame, or what was to be done about one, that a venue's code failed at: counted, and named the first time.
+        The frame itself is recorded like any other."""
+        self.status.undecodable += 1
+        why = text(f"{type(error).__name__}: {error}")
+        if (what, type(error)) in self._named:
+            return
+        self._named.add((what, type(error)))
+        self.note({"note": "undecodable", "what": what, "why": why})
+        self._notify(RecorderEvent.UNDECODABLE, f"{self._venue.name}: {what}, kept as received: {why}")
 
     def ping(self, session: int, payload: bytes) -> None:
         self._put(SESSION_SYMBOL, Kind.DATA, PING_STREAM, session, bytes(payload))
@@ -134,6 +159,12 @@ class Ports:
         what = f"code {code}" + (f", {reason}" if reason else "")
         self._notify(RecorderEvent.DISCONNECTED, f"session {session} closed: {what}")
 
+    def failed(self, name: str, error: BaseException, wait: float) -> None:
+        """Work beside the receiving has failed, and is begun again after so many seconds."""
+        why = text(f"{type(error).__name__}: {error}")
+        self.note({"note": "failed", "what": name, "why": why})
+        self._notify(RecorderEvent.FAILED, f"{name} failed: {why}; going on in {wait:.1f} s")
+
     def unreachable(self, url: str, why: str, wait: float) -> None:
         self.status.failures += 1
         self.note({"note": "unreachable", "url": url, "why": why})
@@ -152,6 +183,10 @@ class Ports:
 
     def answered(self, symbol: str, body: bytes, failed: bool) -> None:
         self._put(symbol, Kind.RESPONSE, SNAPSHOT_STREAM, 0, body, Flag.FAILED if failed else 0)
+        self.status.snapshots += not failed
+
+    def refused(self) -> None:
+        self.status.snapshots -= 1
 
     def asked(self, request: HttpRequest, url: str) -> None:
         payload = json.dumps({"method": request.method, "url": url}).encode()
@@ -176,11 +211,17 @@ class Ports:
             writer.heartbeat(now_ns)
         self.status.payload_bytes = sum(writer.appended_bytes for writer in self._writers.values())
 
-    def maintain(self) -> None:
-        """Prepare room ahead and bring to disk what the policy promises. Blocks: for a thread of its own."""
-        for writer in list(self._writers.values()):
-            writer.prepare()
-            writer.sync()
+    def maintain(self) -> dict[str, str]:
+        """Prepare room ahead and bring to disk what the policy promises, each feed by itself; why by the symbols where
+        that failed. It is tried again with the next call. Blocks: for a thread of its own."""
+        failed: dict[str, str] = {}
+        for symbol, writer in list(self._writers.items()):
+            for work in (writer.sync, writer.prepare):
+                try:
+                    work()
+                except (MdtoolError, OSError) as error:
+                    failed.setdefault(symbol, str(error))
+        return failed
 
     def end(self, reason: str) -> None:
         """An END record in every feed: this was a graceful stop."""

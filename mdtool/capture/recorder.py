@@ -1,29 +1,33 @@
-"""One run of the recorder: the links of the plan, the ports they write to, the watcher, the snapshots, the
+"""One run of the recorder: the links of the plan, the ports they write to, the sidecar that watches, the snapshots, the
 housekeeping.
 
-What each may do to the others: links and snapshots write through the ports; the watcher reads the store and asks the
-snapshots; housekeeping blocks in a thread of its own. Nothing waits for the disk on the event loop.
+What each may do to the others: links and snapshots write through the ports; the sidecar reads the store in a process of
+its own and asks for snapshots; housekeeping blocks in a thread of its own. Nothing waits for the disk on the event
+loop, and of all of it only the links and a full store can end the run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 
 import aiohttp
 
 from mdtool.capture.backoff import Backoff
-from mdtool.capture.connection import Link
 from mdtool.capture.keeping import Keeper
+from mdtool.capture.link import Link
 from mdtool.capture.mender import Mender
 from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
+from mdtool.capture.resolver import Resolver
 from mdtool.capture.snapshot import Snapshots
-from mdtool.capture.watcher import Watcher
+from mdtool.capture.supervisor import Supervisor
+from mdtool.capture.tending import tended
 from mdtool.clock import SECOND, Clock, SystemClock
-from mdtool.errors import StoreFull
+from mdtool.errors import MdtoolError, UsageError
 from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection
@@ -46,7 +50,7 @@ class Recorder:
         self._random = Random(options.seed)
         self._stop = asyncio.Event()
         self._why = "stopped"
-        self._plan = options.venue.plan(options.symbols, options.streams)
+        self._plan = _plan(options)
         self._ports = Ports(store, options, self._clock, notify)
         self.status = self._ports.status
 
@@ -66,7 +70,9 @@ class Recorder:
         graceful = False
         try:
             async with aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+                connector=aiohttp.TCPConnector(limit=0, resolver=Resolver()),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=True,
             ) as http:
                 await self._record(http)
             graceful = True
@@ -85,39 +91,39 @@ class Recorder:
             http, options.venue, options.rest_url, self._ports, self._notify, self._backoff, options.streams
         )
         links = [self._link(http, connection) for connection in self._plan]
-        mender = Mender(options.venue, options.streams, links, snapshots.request, self._notify)
-        watcher = Watcher(
-            self._store, options.venue, options.symbols, options.streams, self._clock, mender.request, self._notify
+        mender = Mender(options.venue, options.streams, links, snapshots, self._notify, self._ports.failed)
+        supervisor = Supervisor(
+            self._store, options, self.status, mender, self._notify, self._ports.note, self._backoff()
         )
         keeper = Keeper(
             self._store, options.venue, (SESSION_SYMBOL, *options.symbols), options.streams, mender.request,
             self._retained, self._clock,
         )  # fmt: skip
+        beside = {
+            "watching": supervisor.run,
+            "fetching snapshots": snapshots.run,
+            "mending": mender.run,
+            "retention": keeper.run,
+            "housekeeping": self._keep_house,
+        }
         workers = [
-            asyncio.create_task(work)
-            for work in (
-                *(link.run() for link in links),
-                snapshots.run(),
-                mender.run(),
-                watcher.run(),
-                keeper.run(),
-                self._keep_house(),
-            )
+            asyncio.create_task(tended(name, work, self._ports.failed, self._backoff()))
+            for name, work in beside.items()
         ]
+        receiving = [asyncio.create_task(link.run()) for link in links]
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            done, _ = await asyncio.wait((stopping, *workers), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((stopping, *receiving, *workers), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # a worker only ends by failing: fail with it
         finally:
             stopping.cancel()
             await asyncio.gather(*(link.stop() for link in links), return_exceptions=True)
-            running = workers[: len(links)]
-            await asyncio.wait(running, timeout=3.0)  # so that each writes its CLOSE record
-            for task in workers:
+            await asyncio.wait(receiving, timeout=3.0)  # so that each writes its CLOSE record
+            self.status.behind = not await supervisor.finish()
+            for task in (*receiving, *workers):
                 task.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            self.status.snapshots, self.status.gaps = snapshots.fetched, watcher.gaps
+            await asyncio.gather(*receiving, *workers, return_exceptions=True)
 
     def _link(self, http: aiohttp.ClientSession, connection: Connection) -> Link:
         lifetime = self._options.venue.reconnect_after
@@ -142,19 +148,25 @@ class Recorder:
         """Heartbeats, syncs, and an eye on the clock."""
         clock = self._clock
         offset_ns = clock.now_ns() - clock.monotonic_ns()
-        while True:
-            began = time.monotonic()
-            self._ports.heartbeat()
-            now_offset_ns = clock.now_ns() - clock.monotonic_ns()
-            if abs(now_offset_ns - offset_ns) > CLOCK_STEP_NS:
-                self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})
-                offset_ns = now_offset_ns
-            try:
-                await asyncio.to_thread(self._ports.maintain)
-            except StoreFull as error:
-                # Early: what is reserved still takes records. The append that finds no room ends the run.
-                self._notify(RecorderEvent.STORE_FULL, str(error))
-            await asyncio.sleep(max(0.0, TICK - (time.monotonic() - began)))
+        loop, troubles = asyncio.get_running_loop(), dict[str, str]()
+        # A thread of its own: a disk that hangs holds up nothing else that is done in threads, and nothing else it.
+        disk = ThreadPoolExecutor(1, "housekeeping")
+        try:
+            while True:
+                began = time.monotonic()
+                self._ports.heartbeat()
+                now_offset_ns = clock.now_ns() - clock.monotonic_ns()
+                if abs(now_offset_ns - offset_ns) > CLOCK_STEP_NS:
+                    self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})
+                    offset_ns = now_offset_ns
+                found = await loop.run_in_executor(disk, self._ports.maintain)
+                for symbol in found.keys() - troubles.keys():
+                    # Early: what is reserved still takes records. The append that finds no room ends the run.
+                    self._notify(RecorderEvent.STORE_FULL, f"{symbol}: {found[symbol]}; trying again")
+                troubles = found
+                await asyncio.sleep(max(0.0, TICK - (time.monotonic() - began)))
+        finally:
+            disk.shutdown(wait=False)
 
     def _retained(self, said: dict[str, Any]) -> None:
         """Put on record what retention removed, and tell what it held."""
@@ -165,6 +177,17 @@ class Recorder:
         removed = f"removed {', '.join(said['removed'])}" if said["removed"] else "removed nothing"
         held = f"; held: {'; '.join(said['held'])}" if said["held"] else ""
         self._notify(RecorderEvent.RETENTION, f"retention: {said['feed']}: {removed}{held}")
+
+
+def _plan(options: RecordOptions) -> tuple[Connection, ...]:
+    """The venue's plan. Raises UsageError where its code fails at what was asked for."""
+    try:
+        return options.venue.plan(options.symbols, options.streams)
+    except MdtoolError:
+        raise
+    except Exception as error:
+        what = f"{', '.join(options.symbols)} with streams {', '.join(options.streams)}"
+        raise UsageError(f"{options.venue.name}: cannot plan {what}: {type(error).__name__}: {error}") from error
 
 
 async def record(store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None) -> RecordStatus:

@@ -29,9 +29,10 @@ async def fetch(
     async with http.request(
         request.method, url, timeout=aiohttp.ClientTimeout(total=timeout), allow_redirects=False
     ) as response:
-        body = await response.content.read(max_body)
-        while not response.content.at_eof():
-            if len(body) >= max_body:
-                raise aiohttp.ClientPayloadError(f"more than {max_body} bytes")
-            body += await response.content.read(max_body - len(body))
-        return Answered(response.status, response.headers.get("Retry-After", ""), body)
+        pieces, length = [], 0
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            length += len(piece)
+            if length > max_body:
+                raise aiohttp.ClientPayloadError(f"more than {max_body:,} bytes")
+        return Answered(response.status, response.headers.get("Retry-After", ""), b"".join(pieces))

@@ -1,23 +1,29 @@
-"""REST snapshots: asked for by whoever watches the sequence, fetched one at a time within the venue's limit, appended
-as they came."""
+"""REST snapshots: asked for by whoever watches the sequence, fetched within the venue's limit, appended as they came.
+
+Rule: each symbol waits for its own answer and its own failures. What they share is the venue's limit: requests start
+one after another, in the order in which they were needed, and all keep still while the venue asks for that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
 
-from mdtool.capture.backoff import Backoff
-from mdtool.capture.connection import describe
+from mdtool.capture.backoff import STABLE, Backoff
+from mdtool.capture.connection import KNOWN, describe, retry_after
 from mdtool.capture.options import Notify, RecorderEvent
+from mdtool.capture.protocol import text
 from mdtool.capture.rest import fetch
+from mdtool.errors import StoreFull
 from mdtool.venues.venue import HttpRequest, Venue
 
 TIMEOUT = 30.0
-MAX_BODY = 256 * 1024 * 1024
-LONGEST_RETRY_AFTER = 3600.0  # a venue's ban is honoured up to this; a longer one is asked again each hour
+MAX_BODY = 64 * 1024 * 1024  # the largest book met is 10 MB (every order of a market)
+MOST_AT_ONCE = 16  # answers on their way
 TOO_MANY = (418, 429)
 
 
@@ -28,9 +34,22 @@ class SnapshotSink(Protocol):
 
     def answered(self, symbol: str, body: bytes, failed: bool) -> None: ...
 
+    def refused(self) -> None:
+        """An answer was no whole book."""
+        ...
+
+
+@dataclass(slots=True)
+class _Symbol:
+    """What is known of one symbol's snapshots."""
+
+    backoff: Backoff
+    not_before: float = 0.0  # when it may be asked for again
+    answered: float = 0.0
+
 
 class Snapshots:
-    """A queue of symbols whose book is wanted; a symbol waits in it once, however often it is asked for."""
+    """Whole books by request. A symbol waits once, however often it is asked for."""
 
     def __init__(
         self,
@@ -50,57 +69,123 @@ class Snapshots:
         self._notify = notify
         self._new_backoff = new_backoff
         self._waiting: dict[str, None] = {}  # an ordered set
-        self._wanted = asyncio.Event()
-        self.fetched = 0
+        self._symbols: dict[str, _Symbol] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._quiet_until = 0.0  # the venue wants no request before
+        self._clock = asyncio.get_running_loop().time
 
     def request(self, symbol: str) -> None:
         """Have the whole book of a symbol fetched soon."""
-        self._waiting[symbol] = None
-        self._wanted.set()
+        known = self._symbols.get(symbol)
+        if known is not None and known.answered and self._clock() - known.answered > STABLE:
+            known.backoff.succeeded()
+        under_way = self._under_way.get(symbol)
+        if under_way is None or under_way.done():
+            self._waiting.setdefault(symbol)
+            self._changed.set()
+
+    def refused(self, symbol: str, why: str) -> None:
+        """What came for a symbol is no whole book: ask again, ever more slowly."""
+        self._sink.refused()
+        self._notify(RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: no whole book: {why}; will try again")
+        self._fail(symbol, 0.0)
 
     async def run(self) -> None:
-        """Serve the queue until cancelled."""
-        backoff = self._new_backoff()
-        while True:
-            while not self._waiting:
-                self._wanted.clear()
-                await self._wanted.wait()
-            symbol = next(iter(self._waiting))
-            pause = await self._fetch(symbol)
-            if pause is None:
-                self._waiting.pop(symbol, None)
-                backoff.succeeded()
-                await asyncio.sleep(self._venue.snapshot_weight(symbol))
-            else:
-                # To the end of the queue: one symbol the venue refuses must not keep the others waiting.
-                self._waiting[symbol] = self._waiting.pop(symbol)
-                await asyncio.sleep(max(pause, backoff.next_wait()))
+        """Serve the requests until cancelled. Raises StoreFull."""
+        try:
+            while True:
+                self._changed.clear()
+                for symbol, task in [*self._under_way.items()]:
+                    if task.done():
+                        del self._under_way[symbol]
+                        task.result()
+                due, wait = self._next()
+                if due is not None and not wait:
+                    self._begin(due)
+                    continue
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
 
-    async def _fetch(self, symbol: str) -> float | None:
-        """One request. None when it was answered, else how many seconds to wait at least."""
+    def _begin(self, symbol: str) -> None:
+        del self._waiting[symbol]
+        self._under_way[symbol] = task = asyncio.create_task(self._serve(symbol))
+        task.add_done_callback(lambda _: self._changed.set())
+        self._quiet_until = max(self._quiet_until, self._clock() + self._weight(symbol))
+
+    def _next(self) -> tuple[str | None, float | None]:
+        """Which symbol is next, and in how many seconds; None: until something changes."""
+        if len(self._under_way) >= MOST_AT_ONCE:
+            return None, None
+        now = self._clock()
+        due = {
+            symbol: max(self._of(symbol).not_before - now, 0.0)
+            for symbol in self._waiting
+            if symbol not in self._under_way
+        }
+        if not due:
+            return None, None
+        symbol = min(due, key=due.__getitem__)  # of those that are due, the one that has waited longest
+        return symbol, max(due[symbol], self._quiet_until - now, 0.0)
+
+    def _of(self, symbol: str) -> _Symbol:
+        if symbol not in self._symbols:
+            self._symbols[symbol] = _Symbol(self._new_backoff())
+        return self._symbols[symbol]
+
+    def _weight(self, symbol: str) -> float:
+        try:
+            return self._venue.snapshot_weight(symbol)
+        except Exception:  # noqa: BLE001 - the venue's code: the request itself has failed by it, or will
+            return 1.0
+
+    def _fail(self, symbol: str, at_least: float) -> float:
+        known = self._of(symbol)
+        wait = max(at_least, known.backoff.next_wait())
+        known.not_before = self._clock() + wait
+        self._waiting.setdefault(symbol)
+        self._changed.set()
+        return wait
+
+    async def _serve(self, symbol: str) -> None:
+        """One request. Raises StoreFull; whatever else it fails with is this symbol's."""
+        try:
+            await self._fetch(symbol)
+        except StoreFull:
+            raise
+        except Exception as error:  # noqa: BLE001 - the line, the client library, the venue's code
+            self._notify(RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: {describe(error)}; will try again")
+            self._fail(symbol, 0.0)
+
+    async def _fetch(self, symbol: str) -> None:
         request = self._venue.snapshot_request(symbol, self._stream)
         if request is None:
-            return None
+            return
         url = self._base_url + request.path
         self._sink.requested(symbol, request, url)
         try:
-            status, retry_after, body = answer = await fetch(
-                self._http, request, url, timeout=TIMEOUT, max_body=MAX_BODY
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._notify(
-                RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: {url}: {describe(error)}; will try again"
-            )
-            return 0.0
-        self._sink.answered(symbol, body, answer.failed)
+            answer = await fetch(self._http, request, url, timeout=TIMEOUT, max_body=MAX_BODY)
+        except TimeoutError:
+            raise ConnectionError(f"{url}: no whole answer within {TIMEOUT:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionError(f"{url}: {describe(error)}") from None
+        self._sink.answered(symbol, answer.body, answer.failed)
         if not answer.failed:
-            self.fetched += 1
-            self._notify(RecorderEvent.SNAPSHOT, f"snapshot of {symbol}: {len(body):,} bytes")
-            return None
-        wait = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
-        known = ", too many requests" if status in TOO_MANY else ""
-        text = body[:120].decode("utf-8", "replace")
+            self._of(symbol).answered = self._clock()
+            self._notify(RecorderEvent.SNAPSHOT, f"snapshot of {symbol}: {len(answer.body):,} bytes")
+            return
+        known = f", {KNOWN[answer.status]}" if answer.status in KNOWN else ""
+        said = text(answer.body[:120].decode("utf-8", "replace"))
         self._notify(
-            RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: HTTP {status}{known}: {text}; will try again"
+            RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: HTTP {answer.status}{known}: {said}; will try again"
         )
-        return min(wait, LONGEST_RETRY_AFTER)
+        asked = retry_after(answer.retry_after)
+        wait = self._fail(symbol, asked)
+        if asked or answer.status in TOO_MANY:
+            self._quiet_until = max(self._quiet_until, self._clock() + wait)

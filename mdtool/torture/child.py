@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from mdtool.capture.child import own_modules
+
 PRELOAD = ["mdtool.torture.jobs"]
 SLOWEST_START = 30.0  # seconds a process may take before it says anything; beyond it the machine is at fault
 POLL = 0.0005
@@ -57,7 +59,8 @@ def run(
     context.set_forkserver_preload(PRELOAD)
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(there, job, arguments), daemon=True)
-    process.start()
+    with own_modules():
+        process.start()
     there.close()
     ended = Ended()
     try:
@@ -74,6 +77,8 @@ def run(
         ended.killed = process.exitcode == -signal.SIGKILL
         while _listen(here, ended, 0.0):
             pass
+        if not ended.said and not ended.error and not ended.killed:
+            ended.error = f"the process could not start: exit {process.exitcode}"
     finally:
         here.close()
         if process.is_alive():

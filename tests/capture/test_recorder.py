@@ -16,7 +16,7 @@ from recording import record_until
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookState, BookSync
-from mdtool.capture import connection as connection_module
+from mdtool.capture import link as link_module
 from mdtool.capture.ports import MOST_STREAMS, Ports
 from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
 from mdtool.clock import SystemClock
@@ -298,7 +298,7 @@ def test_a_refused_handshake_says_why(store, status, words):
 
 def test_a_server_that_falls_silent_is_found_out(store, monkeypatch):
     """Recorders that die silently while connected are why this exists: a peer that neither talks nor pongs is left."""
-    monkeypatch.setattr(connection_module, "HEARTBEAT", 0.4)
+    monkeypatch.setattr(link_module, "HEARTBEAT", 0.4)
     talk = Talk()
 
     async def mute(reader, writer):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from mdtool.capture.child import command, complaint, environment
 
 PATIENCE = 10.0  # seconds for END records and files to be closed
 
@@ -19,9 +20,7 @@ class RecorderChild:
 
     def __init__(self, store: Path, venue: str, symbol: str, url: str | None = None) -> None:
         at = ["--url", url] if url is not None else []
-        self._command = [
-            sys.executable, "-m", "mdtool", "--store", str(store), "record", venue, symbol, *at, "--fail-fast",
-        ]  # fmt: skip
+        self._command = command("mdtool", "--store", str(store), "record", venue, symbol, *at, "--fail-fast")
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] | None = None
 
@@ -29,6 +28,7 @@ class RecorderChild:
         self._said = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             self._command,
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
@@ -43,8 +43,7 @@ class RecorderChild:
         if code is None:
             return None
         self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"the recorder ended with code {code}"
+        return complaint(self._said.read(), code)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

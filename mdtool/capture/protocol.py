@@ -1,0 +1,140 @@
+"""What the sidecar says to the recorder, and what it is told first: a JSON object a line.
+
+Rule: nothing that comes over the pipe is believed unread. A line that is too long, no message, or of an unknown kind is
+counted and passed over; what went before it and comes after it holds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import DecodeError, Meta, Struct, ValidationError
+from msgspec.json import Decoder, Encoder
+
+LONGEST_LINE = 8192
+LONGEST_TEXT = 1000  # characters of a reason: they come off the wire of a venue
+
+Position = Annotated[int, Meta(ge=0)]
+Exponent = Annotated[int, Meta(ge=-100, le=100)]
+
+
+class Alive(Struct, frozen=True, tag="alive"):
+    """It has started, and goes on."""
+
+
+class Ask(Struct, frozen=True, tag="ask"):
+    """The whole book of a symbol is needed."""
+
+    symbol: str
+
+
+class Gap(Struct, frozen=True, tag="gap"):
+    """An update is missing, or the book is not what its checksum says."""
+
+    symbol: str
+    text: str
+
+
+class Undecodable(Struct, frozen=True, tag="undecodable"):
+    """So many records more of a feed could not be read. `text`: why, of the first."""
+
+    symbol: str
+    records: Annotated[int, Meta(ge=1)]
+    text: str = ""
+
+
+class NoBook(Struct, frozen=True, tag="no-book"):
+    """What a REST request brought is no whole book."""
+
+    symbol: str
+    text: str
+
+
+class Learned(Struct, frozen=True, tag="learned"):
+    """The digits a venue quotes a symbol with."""
+
+    symbol: str
+    price_exp: Exponent
+    size_exp: Exponent
+
+
+class Unwatched(Struct, frozen=True, tag="unwatched"):
+    """A feed is not followed any more."""
+
+    symbol: str
+    text: str
+
+
+class Mark(Struct, frozen=True, tag="mark"):
+    """How far a feed is followed: another sidecar comes to know the same if it reads from `anchor` on, and what was to
+    be told before `told` is told."""
+
+    symbol: str
+    anchor: Position
+    told: Position
+
+
+Said = Alive | Ask | Gap | Undecodable | NoBook | Learned | Unwatched | Mark
+
+
+class Start(Struct, frozen=True):
+    """What the sidecar is told first. `venue`: a name of the catalog; `pickled`: of a venue that is not in it,
+    base64."""
+
+    store: str
+    venue: str
+    pickled: str
+    streams: tuple[str, ...]
+    marks: tuple[Mark, ...]
+
+
+_encoder = Encoder()
+_said: Decoder[Said] = Decoder(Said)
+_start: Decoder[Start] = Decoder(Start)
+
+
+def line(message: Said | Start) -> bytes:
+    """A message as it goes over the pipe."""
+    return _encoder.encode(message) + b"\n"
+
+
+def text(reason: object) -> str:
+    """A reason that fits a line and can be encoded, whatever the bytes it speaks of."""
+    return str(reason)[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def read_start(told: bytes) -> Start:
+    """Raises ValueError."""
+    return _start.decode(told)
+
+
+class Lines:
+    """Messages out of a stream of bytes, however it is cut."""
+
+    def __init__(self) -> None:
+        self.unknown = 0  # lines that were no message
+        self._begun = b""
+        self._skipping = False  # the rest of a line that is too long
+
+    def take(self, data: bytes) -> list[Said]:
+        """The messages that are whole now. Never raises."""
+        *whole, self._begun = (self._begun + data).split(b"\n")
+        if self._skipping and whole:
+            del whole[0]
+            self._skipping = False
+        messages = [message for one in whole if (message := self._read(one)) is not None]
+        if len(self._begun) > LONGEST_LINE:
+            self.unknown += not self._skipping
+            self._begun, self._skipping = b"", True
+        elif self._skipping:
+            self._begun = b""
+        return messages
+
+    def _read(self, one: bytes) -> Said | None:
+        if len(one) <= LONGEST_LINE:
+            try:
+                return _said.decode(one)
+            except (DecodeError, ValidationError, RecursionError):
+                pass
+        self.unknown += 1
+        return None

@@ -1,0 +1,240 @@
+"""Keeps a recorder's sidecar running, and takes what it says.
+
+Rule: the sidecar is not trusted. What it says is read a little at a time and checked, never waited for on the way of a
+frame; it may flood, fall silent, or die, and what that costs is its own work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Protocol
+
+from mdtool.capture.backoff import STABLE, Backoff
+from mdtool.capture.child import LONGEST_COMPLAINT, command, complaint, environment
+from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
+from mdtool.capture.protocol import (
+    Alive,
+    Ask,
+    Gap,
+    Lines,
+    Mark,
+    NoBook,
+    Said,
+    Start,
+    Undecodable,
+    Unwatched,
+    line,
+)
+from mdtool.errors import MdtoolError
+from mdtool.model import Scale
+from mdtool.storage.store import Store
+from mdtool.venues import catalog
+
+SIDECAR = "mdtool.capture.sidecar"
+MOUTHFUL = 16 * 1024  # bytes taken at a time, with PAUSE between: at most 800 KB a second, about 1 % of a core
+PAUSE = 0.02
+SILENCE = 60.0  # seconds without a sign of life after which it is taken for stuck
+LAST_WORDS = 3.0  # seconds it has at the end to read what was recorded last
+FUTILE = 2  # lives that came no further than the one before, after which what stands there is passed over
+
+
+class Mended(Protocol):
+    """What is done about a book that is not whole."""
+
+    def request(self, symbol: str) -> None: ...
+
+    def refused(self, symbol: str, why: str) -> None: ...
+
+
+class Supervisor:
+    """One sidecar for the feeds of one recorder: started, listened to, started again."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: RecordOptions,
+        status: RecordStatus,
+        books: Mended,
+        notify: Notify,
+        note: Callable[[dict[str, object]], None],
+        backoff: Backoff,
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._status = status
+        self._books = books
+        self._notify = notify
+        self._note = note
+        self._backoff = backoff
+        self._marks = dict[str, Mark]()
+        self._process: asyncio.subprocess.Process | None = None
+        self._ending = False
+        self._idle = False  # no stream is a book's
+        self._ended = asyncio.Event()
+        self._began = False  # the one that lives, or lived last, has begun to read
+        self._futile = 0
+        self._learned: dict[str, Scale] = {}
+        self._learning: asyncio.Task[None] | None = None
+        self._stand_at_the_head()
+
+    def _stand_at_the_head(self) -> None:
+        """Watch each feed from its end as of now."""
+        for symbol in self._options.symbols:
+            try:
+                with self._store.reader(f"{self._options.venue.name}/{symbol}", verify=False) as reader:
+                    reader.to_end()
+                    self._marks[symbol] = Mark(symbol, reader.position, reader.position)
+            except (MdtoolError, OSError) as error:
+                self._notify(RecorderEvent.SIDECAR, f"{symbol}: not watched: {error}")
+
+    # -- its lives -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled; without a book among the streams there is nothing to do."""
+        self._idle = not any(self._options.venue.is_book(stream) for stream in self._options.streams)
+        if self._idle:
+            await self._ended.wait()
+        clock = asyncio.get_running_loop().time
+        while True:
+            began, before = clock(), dict(self._marks)
+            why = await self._live()
+            if self._ending:
+                self._ended.set()
+                return
+            if clock() - began >= STABLE:
+                self._backoff.succeeded()
+            self._pass_over(before)
+            wait = self._backoff.next_wait()
+            self._note({"note": "sidecar", "why": why})
+            self._notify(RecorderEvent.SIDECAR, f"watching has failed: {why}; starting again in {wait:.1f} s")
+            await asyncio.sleep(wait)
+
+    async def finish(self) -> bool:
+        """Have it read to the end of what is recorded; whether it came there."""
+        self._ending = True
+        if self._idle:
+            return True
+        process = self._process
+        if process is None or process.stdin is None:
+            return False
+        process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), LAST_WORDS)
+        return self._ended.is_set() and process.returncode == 0
+
+    def _pass_over(self, before: dict[str, Mark]) -> None:
+        """A record that ends whoever reads it must not end them all."""
+        if not self._began:
+            return
+        self._futile = self._futile + 1 if self._marks == before else 0
+        if self._futile >= FUTILE:
+            self._futile = 0
+            self._stand_at_the_head()
+
+    async def _live(self) -> str:
+        """One sidecar from start to end; why it ended."""
+        self._began = False
+        try:
+            start = line(self._start())
+            process = await asyncio.create_subprocess_exec(
+                *command(SIDECAR), env=environment(), start_new_session=True, limit=MOUTHFUL,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except (OSError, pickle.PicklingError, AttributeError, TypeError) as error:
+            return f"it could not be started: {error}"
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        self._process = process
+        complaining = asyncio.create_task(_last(process.stderr))
+        try:
+            process.stdin.write(start)
+            if wrong := await self._listen(process.stdout):
+                return wrong
+            said = await complaining
+            return complaint(said, await process.wait())
+        finally:
+            self._process = None
+            process.stdin.close()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            while await process.stdout.read(MOUTHFUL):  # its end is only seen behind what it said
+                pass
+            await asyncio.gather(complaining, process.wait())
+
+    def _start(self) -> Start:
+        venue = self._options.venue
+        known = catalog.VENUES.get(venue.name) is venue
+        return Start(
+            str(self._store.path),
+            venue.name,
+            "" if known else b64encode(pickle.dumps(venue)).decode(),
+            self._options.streams,
+            tuple(self._marks.values()),
+        )
+
+    async def _listen(self, stdout: asyncio.StreamReader) -> str:
+        """Take what it says until it ends; what is wrong with it, "" where it has to say that itself."""
+        lines = Lines()
+        while True:
+            try:
+                data = await asyncio.wait_for(stdout.read(MOUTHFUL), SILENCE)
+            except TimeoutError:
+                return f"no sign of life for {SILENCE:g} s"
+            if not data:
+                return ""
+            for said in lines.take(data):
+                self._take(said)
+            self._status.unknown_lines += lines.unknown
+            lines.unknown = 0
+            await asyncio.sleep(PAUSE)
+
+    # -- what it says --------------------------------------------------------------------------------------------------
+
+    def _take(self, said: Said) -> None:
+        self._began = True
+        if isinstance(said, Alive):
+            return
+        symbol, status = said.symbol, self._status
+        if symbol not in self._marks:
+            status.unknown_lines += 1
+        elif isinstance(said, Mark):
+            self._marks[symbol] = said
+        elif isinstance(said, Ask):
+            self._books.request(symbol)
+        elif isinstance(said, NoBook):
+            self._books.refused(symbol, said.text)
+        elif isinstance(said, Gap):
+            status.gaps += 1
+            self._notify(RecorderEvent.GAP, f"{symbol}: {said.text}")
+        elif isinstance(said, Undecodable):
+            status.undecodable += said.records
+            if said.text:
+                self._notify(RecorderEvent.UNDECODABLE, f"{symbol}: cannot be decoded, kept as received: {said.text}")
+        elif isinstance(said, Unwatched):
+            self._notify(RecorderEvent.SIDECAR, f"{symbol}: no longer watched: {said.text}")
+        else:
+            self._learn(symbol, Scale(said.price_exp, said.size_exp))
+
+    def _learn(self, symbol: str, scale: Scale) -> None:
+        self._learned[symbol] = scale
+        if self._learning is None or self._learning.done():
+            self._learning = asyncio.create_task(self._keep_scales())
+
+    async def _keep_scales(self) -> None:
+        while self._learned:
+            symbol, scale = self._learned.popitem()
+            try:  # in a thread: the registry is locked for it, and that may be by another process
+                await asyncio.to_thread(self._store.set_scale, f"{self._options.venue.name}/{symbol}", scale)
+            except (MdtoolError, OSError) as error:
+                self._notify(RecorderEvent.SIDECAR, f"{symbol}: its number of digits is not kept: {error}")
+
+
+async def _last(stream: asyncio.StreamReader) -> bytes:
+    """The end of what comes, so that nobody waits for it to be read."""
+    kept = b""
+    while data := await stream.read(LONGEST_COMPLAINT):
+        kept = (kept + data)[-LONGEST_COMPLAINT:]
+    return kept
