@@ -100,7 +100,7 @@ class Recorder:
             self._retained, self._clock,
         )  # fmt: skip
         beside = {
-            "watching": supervisor.run,
+            "watching": supervisor.run,  # goes last: it reads what the others have recorded
             "fetching snapshots": snapshots.run,
             "mending": mender.run,
             "retention": keeper.run,
@@ -120,9 +120,10 @@ class Recorder:
             stopping.cancel()
             await asyncio.gather(*(link.stop() for link in links), return_exceptions=True)
             await asyncio.wait(receiving, timeout=3.0)  # so that each writes its CLOSE record
-            self.status.behind = not await supervisor.finish()
-            for task in (*receiving, *workers):
+            for task in (*receiving, *workers[1:]):
                 task.cancel()
+            self.status.behind = not await supervisor.finish()
+            workers[0].cancel()
             await asyncio.gather(*receiving, *workers, return_exceptions=True)
 
     def _link(self, http: aiohttp.ClientSession, connection: Connection) -> Link:

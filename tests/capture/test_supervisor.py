@@ -202,7 +202,7 @@ def test_one_that_babbles_is_counted_and_obeyed_where_it_makes_sense(store, tmp_
 
 
 def test_one_that_floods_is_read_a_little_at_a_time(store, tmp_path, monkeypatch):
-    stand_in(tmp_path, monkeypatch, "while True:\n    out.write(b'{\"type\":\"alive\"}\\n' * 1000)\n")
+    stand_in(tmp_path, monkeypatch, 'while True:\n    out.write(b\'{"type":"alive"}\\n\' * 1000)\n')
     taken = []
     monkeypatch.setattr(module.Lines, "take", lambda self, data: taken.append(len(data)) or [])
 
@@ -233,7 +233,7 @@ def test_one_that_dies_at_what_stands_there_is_led_past_it(store, tmp_path, monk
         "import json\n"
         f"log = open({str(tmp_path / 'starts')!r}, 'a')\n"
         "log.write(json.dumps([mark['told'] for mark in json.loads(start)['marks']][:1]) + '\\n')\n"
-        "log.close()\nout.write(b'{\"type\":\"alive\"}\\n')\nout.flush()\nos._exit(7)\n",
+        'log.close()\nout.write(b\'{"type":"alive"}\\n\')\nout.flush()\nos._exit(7)\n',
     )
 
     def starts():
