@@ -161,7 +161,7 @@ class Recorder:
                     self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})
                     offset_ns = now_offset_ns
                 found = await loop.run_in_executor(disk, self._ports.maintain)
-                for symbol in found.keys() - troubles.keys():
+                for symbol in sorted(found.keys() - troubles.keys()):
                     # Early: what is reserved still takes records. The append that finds no room ends the run.
                     self._notify(RecorderEvent.STORE_FULL, f"{symbol}: {found[symbol]}; trying again")
                 troubles = found
