@@ -17,18 +17,18 @@ from typing import Any
 from mdtool.errors import UsageError
 from mdtool.units import parse_size
 
-CHUNK_BYTES = 64 << 20
 LIVE = ("disk", "shm")
 SYNC = ("none", "1s", "chunk")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDefaults:
-    """What `record` does where no option says otherwise: the file's [record]."""
+    """What `record` does where no option says otherwise: the file's [record]. None: not set there, and what a feed was
+    given before stays; which is not the same as set to what would hold anyway."""
 
-    chunk_bytes: int = CHUNK_BYTES
-    live: str = "disk"  # where live chunks are: one of LIVE
-    sync: str = "1s"  # how much a power loss may take: one of SYNC
+    chunk_bytes: int | None = None
+    live: str | None = None  # where live chunks are: one of LIVE
+    sync: str | None = None  # how much a power loss may take: one of SYNC
     streams: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # by venue
 
 

@@ -22,7 +22,7 @@ def write(folder: Path, text: str) -> Path:
 def test_defaults(tmp_path: Path) -> None:
     found = load(env={"HOME": str(tmp_path)})
     assert found == Config(store=tmp_path / ".local/share/mdtool", color=None, record=RecordDefaults(), file=None)
-    assert found.record == RecordDefaults(chunk_bytes=64 << 20, live="disk", sync="1s", streams={})
+    assert found.record == RecordDefaults(chunk_bytes=None, live=None, sync=None, streams={})
 
 
 def test_options_over_environment_over_file_over_defaults(tmp_path: Path) -> None:

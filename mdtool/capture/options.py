@@ -45,7 +45,7 @@ def record_options(
 ) -> RecordOptions:
     """Options with the venue's defaults filled in. Symbols in either spelling. With `ws_url` alone REST goes to the
     same host: a recorder pointed at a test server must not talk to the real one. Raises UnknownSymbol, UsageError."""
-    websocket = _url(ws_url or venue.ws_url, ("ws", "wss"))
+    websocket = _url(venue.ws_url if ws_url is None else ws_url, ("ws", "wss"))
     if rest_url is None and ws_url is not None:
         parts = urlsplit(websocket)
         rest_url = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
@@ -54,7 +54,7 @@ def record_options(
         symbols=tuple(dict.fromkeys(venue.canonical(symbol) for symbol in symbols)) or venue.default_symbols,
         streams=streams or venue.default_streams,
         ws_url=websocket,
-        rest_url=_url(rest_url or venue.rest_url, ("http", "https")),
+        rest_url=_url(venue.rest_url if rest_url is None else rest_url, ("http", "https")),
         duration=duration,
         fail_fast=fail_fast,
         live=live,

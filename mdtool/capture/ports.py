@@ -67,11 +67,6 @@ class Ports:
         self._writers[symbol] = writer
         return writer
 
-    @property
-    def writers(self) -> dict[str, Writer]:
-        """The open writers by symbol, the session feed's included."""
-        return self._writers
-
     # -- frames -------------------------------------------------------------------------------------------------------
 
     def receiver(self, session: int, act: Act) -> Callable[[bytes, int], None]:

@@ -123,7 +123,8 @@ class Supervisor:
             return False
         process.stdin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), LAST_WORDS)
+            async with asyncio.timeout(LAST_WORDS):
+                await self._ended.wait()
         return self._ended.is_set() and process.returncode == 0
 
     def _pass_over(self, before: dict[str, Mark]) -> None:
@@ -180,14 +181,15 @@ class Supervisor:
         lines = Lines()
         while True:
             try:
-                data = await asyncio.wait_for(stdout.read(MOUTHFUL), SILENCE)
+                async with asyncio.timeout(SILENCE):  # wait_for forgets a cancellation where there is always more
+                    data = await stdout.read(MOUTHFUL)
             except TimeoutError:
                 return f"no sign of life for {SILENCE:g} s"
             if not data:
                 return ""
             for said in lines.take(data):
                 self._take(said)
-            self._status.unknown_lines += lines.unknown
+            self._unknown(lines.unknown)
             lines.unknown = 0
             await asyncio.sleep(PAUSE)
 
@@ -199,7 +201,7 @@ class Supervisor:
             return
         symbol, status = said.symbol, self._status
         if symbol not in self._marks:
-            status.unknown_lines += 1
+            self._unknown(1)
         elif isinstance(said, Mark):
             self._marks[symbol] = said
         elif isinstance(said, Ask):
@@ -217,6 +219,11 @@ class Supervisor:
             self._notify(RecorderEvent.SIDECAR, f"{symbol}: no longer watched: {said.text}")
         else:
             self._learn(symbol, Scale(said.price_exp, said.size_exp))
+
+    def _unknown(self, count: int) -> None:
+        if count and not self._status.unknown_lines:
+            self._notify(RecorderEvent.SIDECAR, "what watches says what is no message; passed over")
+        self._status.unknown_lines += count
 
     def _learn(self, symbol: str, scale: Scale) -> None:
         self._learned[symbol] = scale

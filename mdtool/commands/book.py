@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,6 +72,10 @@ def book(
     from mdtool.commands.tasks.desk import Desk
     from mdtool.view.screen import Look
 
+    if url is not None and live is None:
+        raise UsageError(f"--url {url!r} says where --live VENUE connects to: give both")
+    if venues is not None and not all(venues.split(",")):
+        raise UsageError(f"--venues {venues!r}: expected all, or names with commas between, as in okx,kraken")
     if at is not None and live is not None:
         raise UsageError("--at shows a moment of the past, --live records the present: give one of them")
     run = current(ctx)
@@ -86,7 +91,7 @@ def book(
         if json or once or not out.is_terminal or out.console.is_dumb_terminal:
             if child is not None:
                 _wait_for_book(store, names[0], child)
-            _print(run, store, names, at, look, json=json, by_order=orders)
+            _print(run, store, names, _Wanted(at, look, orders, json))
             return
         at_ns = _moment(run, store, names, at)
         groups, place = _groups(store, names, several=venues is not None)
@@ -108,7 +113,7 @@ def _found(run: Invocation, stack: ExitStack, feed: str, venues: str | None) -> 
                 run.out.talk(f"{feed} is recorded more than once: this is {info.name}, not {named}; or --venues all")
             return store, (info.name,)
         symbol = feed.rpartition("/")[2]
-        patterns = [symbol] if venues == "all" else [f"{venue}/{symbol}" for venue in venues.split(",") if venue]
+        patterns = [symbol] if venues == "all" else [f"{venue}/{symbol}" for venue in venues.split(",")]
         return store, tuple(info.name for info in run.feeds(store, patterns))
     except (FeedNotFound, NotAStore) as error:
         venue, _, symbol = feed.rpartition("/")
@@ -121,12 +126,14 @@ def _record(
     run: Invocation, stack: ExitStack, feed: str, venue: str, url: str | None
 ) -> tuple[Store, str, RecorderChild]:
     """The store, made where there is none, the feed's name, and what records it."""
+    from mdtool.capture.options import record_options
     from mdtool.commands.tasks.recorder import RecorderChild
     from mdtool.storage.store import Store
     from mdtool.venues import catalog
 
     adapter = catalog.get(venue)
     symbol = adapter.canonical(feed.rpartition("/")[2])
+    record_options(adapter, (symbol,), ws_url=url)  # raises where that cannot be meant
     store = stack.enter_context(Store.create(run.config().store))
     child = stack.enter_context(RecorderChild(store.path, adapter.name, symbol, url))
     return store, f"{adapter.name}/{symbol}", child
@@ -158,21 +165,29 @@ def _groups(store: Store, names: tuple[str, ...], *, several: bool) -> tuple[lis
     return groups, own
 
 
-def _print(
-    run: Invocation, store: Store, names: tuple[str, ...], at: str | None, look: Look, *, json: bool, by_order: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be printed once, and how."""
+
+    at: str | None
+    look: Look
+    by_order: bool
+    json: bool
+
+
+def _print(run: Invocation, store: Store, names: tuple[str, ...], wanted: _Wanted) -> None:
     """The book once, with its day read to the end."""
     from mdtool.commands.tasks.watch import Watch
     from mdtool.view.best import consolidated
     from mdtool.view.screen import BookScreen
 
     # Several books are only comparable as of one moment.
-    at_ns = _moment(run, store, names, at or ("last" if len(names) > 1 else None))
+    at_ns = _moment(run, store, names, wanted.at or ("last" if len(names) > 1 else None))
     with ExitStack() as stack:
-        watches = [stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=by_order)) for name in names]
-        pictures = [_picture(watch, look.depth) for watch in watches]
-    if not json:
-        run.out.show(BookScreen(pictures, look=look))
+        watches = [stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=wanted.by_order)) for name in names]
+        pictures = [_picture(watch, wanted.look.depth) for watch in watches]
+    if not wanted.json:
+        run.out.show(BookScreen(pictures, look=wanted.look))
     elif len(pictures) == 1:
         run.out.json(pictures[0].as_json())
     else:

@@ -28,8 +28,8 @@ def clean(
         typer.Option("--max-bytes", metavar="SIZE", help="The oldest, until no more than this is left over all feeds."),
     ] = None,
     keep_last: Annotated[
-        int, typer.Option("--keep-last", metavar="N", min=0, help="Parts of each feed that stay in any case.")
-    ] = 0,
+        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Parts of each feed that stay in any case.")
+    ] = None,
     closed_chunks: Annotated[
         bool, typer.Option("--closed-chunks", help="Take closed chunks that are not sealed as well.")
     ] = False,
@@ -42,30 +42,15 @@ def clean(
     case: what is being written, what a named cursor with a lease has yet to read, and the snapshot that kept book
     updates need, with all that came since. Each is named. A run that was cut short is finished by the next one.
     """
-    from mdtool.commands.tasks.cleaning import begun, carry_out, plan_of, report
-    from mdtool.errors import UsageError
-    from mdtool.storage.upkeep.retention import RetentionLimits
-    from mdtool.units import parse_duration, parse_size
+    from mdtool.commands.tasks.cleaning import Wanted, begun, carry_out, report
     from mdtool.view.cleaning import clean_page
 
-    limits = RetentionLimits(
-        older_than_ns=parse_duration(older_than) if older_than is not None else 0,
-        max_bytes=parse_size(max_bytes) if max_bytes is not None else 0,
-        keep_last=keep_last,
-        closed_chunks=closed_chunks,
-    )
-    for option, given, value in (
-        ("--older-than", older_than, limits.older_than_ns),
-        ("--max-bytes", max_bytes, limits.max_bytes),
-    ):
-        if given is not None and not value:
-            raise UsageError(f"{option} {given}: expected more than nothing; to remove a feed: mdtool registry remove")
-    if closed_chunks and not limits:
-        raise UsageError("--closed-chunks goes with --older-than or --max-bytes: a feed's policy is about parts")
+    wanted = Wanted(older_than, max_bytes, keep_last, closed_chunks)
+    wanted.check()
     run = current(ctx)
     with run.store() as store:
         chosen = run.feeds(store, feeds or ())
-        plans, left = plan_of(chosen, limits, policies=not limits), begun(chosen)
+        plans, left = wanted.plans(chosen), begun(chosen)
         effects = [] if dry_run else list(carry_out(chosen, plans))
     said = report(plans, effects, left, dry_run=dry_run)
     if json:

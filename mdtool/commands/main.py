@@ -178,6 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "" if out.verbose else " (run with -v for the traceback)"
         out.error(f"internal error: {type(error).__name__}: {error}{hint}")
         return FAILED
+    finally:
+        out.close()
 
 
 def _invoke(argv: list[str], out: Output) -> int:

@@ -12,7 +12,7 @@ from mdtool.commands.options import Live, Sync, Venue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mdtool.capture.options import RecordOptions, RecordStatus
+    from mdtool.capture.options import RecordStatus
 
 EXAMPLES = (
     ("mdtool record binance", "the default symbols, until stopped"),
@@ -67,67 +67,30 @@ def record(
 
     run = current(ctx)
     out = run.out
-    options = _options(run, venue, symbols, url, rest, duration, streams, fail_fast, live, sync, chunk_size)
+    wanted = recording.Wanted(
+        venue, tuple(symbols or ()), url, rest, duration, streams, fail_fast, live, sync, chunk_size
+    )
+    config = run.config()
+    options = wanted.options(config.record)
 
     def notify(event: RecorderEvent, text: str) -> None:
         say = out.detail if event is RecorderEvent.SNAPSHOT else out.talk
         say(text)
 
-    with Store.create(run.config().store) as store:
+    out.talk_without_waiting()
+    with Store.create(config.store) as store:
         out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
         done = recording.record(store, options, notify, _progress(run))
     status = done.status
+    seen = " in what was watched" if status.behind else ""
+    odd = f", {count(status.undecodable, 'record')} not understood" if status.undecodable else ""
     out.talk(
         f"recorded {status.records:,} messages, {format_size(status.payload_bytes)}, "
-        f"in {count(status.sessions, 'session')}; {count(status.snapshots, 'snapshot')}, {count(status.gaps, 'gap')}"
+        f"in {count(status.sessions, 'session')}; {count(status.snapshots, 'snapshot')}, "
+        f"{count(status.gaps, 'gap')}{seen}{odd}"
     )
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _options(
-    run: Invocation,
-    venue: str,
-    symbols: list[str] | None,
-    url: str | None,
-    rest: str | None,
-    duration: str | None,
-    streams: str | None,
-    fail_fast: bool,
-    live: Live | None,
-    sync: Sync | None,
-    chunk_size: str | None,
-) -> RecordOptions:
-    """The command line over the settings over the venue's own defaults, as one object."""
-    from mdtool.capture.options import record_options
-    from mdtool.clock import SECOND
-    from mdtool.config import RecordDefaults
-    from mdtool.errors import UsageError
-    from mdtool.units import parse_duration, parse_size
-    from mdtool.venues import catalog
-
-    adapter = catalog.get(venue)
-    settings, unset = run.config().record, RecordDefaults()
-    # What nobody has set is left to the feed, which may have been given it before.
-    kept_live = live or (Live(settings.live) if settings.live != unset.live else None)
-    kept_bytes = settings.chunk_bytes if settings.chunk_bytes != unset.chunk_bytes else None
-    named = settings.streams.get(adapter.name, ())
-    if streams is not None:
-        named = tuple(name.strip() for name in streams.split(",") if name.strip())
-        if not named:
-            raise UsageError(f"--streams {streams!r}: expected names, as in {','.join(adapter.default_streams)}")
-    return record_options(
-        adapter,
-        tuple(symbols or ()),
-        streams=named,
-        ws_url=url,
-        rest_url=rest,
-        duration=parse_duration(duration) / SECOND if duration is not None else None,
-        fail_fast=fail_fast,
-        live=kept_live.value if kept_live else None,
-        chunk_bytes=parse_size(chunk_size) if chunk_size is not None else kept_bytes,
-        sync=(sync or Sync(settings.sync)).value,
-    )
 
 
 def _progress(run: Invocation) -> Callable[[RecordStatus], None]:

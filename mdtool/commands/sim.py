@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdtool.commands.context import current
 from mdtool.commands.options import Host, Seed, Speed
+
+if TYPE_CHECKING:
+    from mdtool.exchange.server import Server
 
 EXAMPLES = (
     ("mdtool sim", "four symbols on port 7801"),
@@ -16,7 +19,6 @@ EXAMPLES = (
     ("mdtool sim --venue kraken", "in Kraken's protocol, with its checksums"),
 )
 PORT = 7801
-MOST_SYMBOLS = 9999  # each has a book of several hundred orders
 
 
 def sim(
@@ -46,26 +48,11 @@ def sim(
     It speaks Binance's protocol, websocket and REST on one port, and is recorded as venue sim; with --venue it
     speaks that venue's, checksums and sequences included, and is recorded as that venue.
     """
-    from mdtool.clock import SystemClock
-    from mdtool.commands.tasks.serving import serve
-    from mdtool.errors import UsageError
-    from mdtool.exchange.catalog import protocol_for
-    from mdtool.exchange.server import Server, ServerOptions
-    from mdtool.exchange.simulated import SimulatedSource
-    from mdtool.exchange.simulator import Simulator, symbol_names
-    from mdtool.units import parse_duration, parse_speed
-    from mdtool.venues import catalog
+    from mdtool.commands.tasks.serving import Synthetic, serve
 
     out = current(ctx).out
-    for_ns = parse_duration(duration) if duration is not None else None
-    if symbols.isdecimal():
-        if len(symbols) > len(str(MOST_SYMBOLS)):
-            raise UsageError(f"--symbols {symbols}: expected at most {MOST_SYMBOLS:,}")
-        names = symbol_names(int(symbols))
-    else:
-        names = tuple(catalog.get(venue).canonical(name) for name in symbols.split(","))
-    simulator = Simulator(names, seed=seed, rate=rate, start_ns=SystemClock().now_ns(), venue=venue)
-    source = SimulatedSource(simulator, speed=parse_speed(speed), for_ns=for_ns)
+    wanted = Synthetic(symbols, venue, host, port, seed, rate, speed, duration)
+    names = wanted.names()
 
     def ready(server: Server) -> None:
         shown = " ".join(names) if len(names) <= 6 else f"{len(names)} symbols, {names[0]} to {names[-1]}"
@@ -73,4 +60,4 @@ def sim(
         named = "" if symbols == "4" and venue == "sim" else " " + " ".join(names)
         out.talk(f"mdtool record {venue}{named} --url {server.url} --rest {server.rest}")
 
-    serve(Server(source, protocol_for(venue), ServerOptions(host=host, port=port)), ready)
+    serve(wanted.server(names), ready)

@@ -12,6 +12,8 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mdtool.view.talker import Talker
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
@@ -40,16 +42,12 @@ class Output:
         self.color: bool | None = None  # None: where the stream is a terminal
         self._progress_at = 0.0
         self._progress_shown = False
+        self._talker: Talker | None = None
 
     @cached_property
     def console(self) -> Console:
         """stdout, for renderables."""
-        return _console(self.color, stderr=False)
-
-    @cached_property
-    def talk_console(self) -> Console:
-        """stderr, for renderables that are no data (a live display)."""
-        return _console(self.color, stderr=True)
+        return _console(self.color)
 
     @property
     def is_terminal(self) -> bool:
@@ -108,6 +106,20 @@ class Output:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
+    def talk_without_waiting(self) -> None:
+        """From here on nothing that is said on stderr, by whomever, can hold up who says it; what nobody reads is
+        dropped and counted. Until `close`."""
+        if self._talker is None:
+            self._talker = Talker(sys.stderr)
+            sys.stderr = self._talker
+
+    def close(self) -> None:
+        """The last that is done: what waits to be said is, where somebody reads it."""
+        talker, self._talker = self._talker, None
+        if talker is not None:
+            talker.finish()
+            sys.stderr = talker.stream
+
     def detail(self, text: str) -> None:
         """As talk, said with -v only."""
         if self.verbose:
@@ -140,13 +152,11 @@ class Output:
         sys.stdout.flush()
 
 
-def _console(color: bool | None, *, stderr: bool) -> Console:
+def _console(color: bool | None) -> Console:
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(
-        stderr=stderr,
         width=width,
         force_terminal=True if color else None,
         no_color=True if color is False else None,

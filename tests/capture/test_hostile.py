@@ -312,8 +312,8 @@ def test_a_feed_that_cannot_be_synced_keeps_no_other_from_it_and_is_tried_again(
             self.writer.close()
 
     fails = {"_session": {"prepare"}, "A_B": {"sync"}}
-    for name in list(ports.writers):
-        ports.writers[name] = Full(name, ports.writers[name], fails[name])
+    for name in list(ports._writers):
+        ports._writers[name] = Full(name, ports._writers[name], fails[name])
     each = [(work, name) for name in ("_session", "A_B") for work in ("sync", "prepare")]
     for _ in range(2):
         assert ports.maintain() == {"_session": "no room ahead", "A_B": "[Errno 5] Input/output error: '/data/x'"}

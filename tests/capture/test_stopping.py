@@ -9,7 +9,8 @@ import threading
 
 import pytest
 from aiohttp import web
-from talkative import PATIENCE, Talkative, told
+from patience import LONGEST
+from talkative import Talkative, told
 
 from mdtool.capture import link as link_module
 from mdtool.capture.backoff import Backoff
@@ -42,7 +43,7 @@ async def stopped(store, url, venue, reached):
     """Record from `url`, stop once `reached(recorder)` is done, and return when it has ended."""
     recorder = Recorder(store, record_options(venue, ws_url=url, sync="none"), lambda event, text: None)
     running = asyncio.create_task(recorder.run())
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONGEST):
         await reached(recorder)
         recorder.stop()
         await running
@@ -60,7 +61,7 @@ def test_while_a_name_is_being_resolved(store, monkeypatch):
 
     def getaddrinfo(*arguments, **named):
         asked.set()
-        never.wait(10 * PATIENCE)
+        never.wait(10 * LONGEST)
         raise socket.gaierror(socket.EAI_AGAIN, "no answer")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -88,6 +89,34 @@ def test_while_the_handshake_is_not_answered(store, scheme):
         port = server.sockets[0].getsockname()[1]
         await stopped(store, f"{scheme}://127.0.0.1:{port}", Talkative(), lambda recorder: heard.wait())
         server.close()
+
+    asyncio.run(main())
+    assert records(store) == records(store, "A_B") == [END]
+
+
+def test_an_answer_to_the_handshake_that_comes_later_opens_nothing(store):
+    stopping, heard = asyncio.Event(), asyncio.Event()
+
+    async def late(request):
+        heard.set()
+        await stopping.wait()
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        await websocket.send_str("book [7, true]")
+        async for _ in websocket:
+            pass
+        return websocket
+
+    async def main():
+        runner, url = await serving({"/ws": late})
+        recorder = Recorder(store, record_options(Talkative(), ws_url=url, sync="none"), lambda event, text: None)
+        running = asyncio.create_task(recorder.run())
+        await heard.wait()
+        recorder.stop()
+        await asyncio.sleep(0)  # the stop has gone out
+        stopping.set()
+        await running
+        await runner.cleanup()
 
     asyncio.run(main())
     assert records(store) == records(store, "A_B") == [END]

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import LONGEST, until
 
 from mdtool.capture import supervisor as module
 from mdtool.capture.backoff import Backoff
@@ -30,7 +31,6 @@ from mdtool.venues import catalog
 
 SIM = catalog.get("sim")
 START = 1_700_049_600 * SECOND
-PATIENCE = 60.0  # a safety net: nothing here is timed
 
 
 @pytest.fixture
@@ -58,11 +58,6 @@ class Run:
 
     def said(self, event):
         return [text for said, text in self.talk if said is event]
-
-    async def until(self, condition):
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0.01)
 
 
 def recorded(store, play, *faults, count=2):
@@ -106,18 +101,18 @@ def sidecars(parent=None):
 
 
 async def killed(run, number):
-    await run.until(sidecars)
+    await until(sidecars)
     os.kill(sidecars()[0], number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_a_sidecar_that_is_killed_is_told_and_started_again_and_recording_goes_on(store, number):
     async def play(run):
-        await run.until(lambda: run.status.snapshots == 2)
+        await until(lambda: run.status.snapshots == 2)
         await killed(run, number)
         before = run.status.records
-        await run.until(lambda: run.said(RecorderEvent.SIDECAR) and run.status.records > before + 100)
-        await run.until(sidecars)
+        await until(lambda: run.said(RecorderEvent.SIDECAR) and run.status.records > before + 100)
+        await until(sidecars)
 
     status, talk = recorded(store, play)
     assert (status.sessions, status.failures, status.gaps, status.snapshots) == (1, 0, 0, 2)
@@ -134,7 +129,7 @@ def test_a_gap_while_none_watches_is_told_once_and_mended(store, monkeypatch):
     real = module.SIDECAR
 
     async def play(run):
-        await run.until(lambda: run.status.snapshots == 2)
+        await until(lambda: run.status.snapshots == 2)
         monkeypatch.setattr(module, "SIDECAR", "mdtool.capture.no_such_module")
         for pid in sidecars_of(real):
             os.kill(pid, signal.SIGKILL)
@@ -145,11 +140,11 @@ def test_a_gap_while_none_watches_is_told_once_and_mended(store, monkeypatch):
                 seen.extend(one for one in reader.poll() if b"@depth" in one.payload)
                 return len(seen) > 50
 
-            await run.until(dropped)
-        await run.until(lambda: any("No module named" in note["why"] for note in notes(store, "sidecar")))
+            await until(dropped)
+        await until(lambda: any("No module named" in note["why"] for note in notes(store, "sidecar")))
         assert run.status.gaps == 0
         monkeypatch.setattr(module, "SIDECAR", real)
-        await run.until(lambda: run.status.snapshots == 3)
+        await until(lambda: run.status.snapshots == 3)
 
     def sidecars_of(name):
         monkeypatch.setattr(module, "SIDECAR", name)
@@ -189,9 +184,9 @@ def test_one_that_babbles_is_counted_and_obeyed_where_it_makes_sense(store, tmp_
     stand_in(tmp_path, monkeypatch, f"out.write({said!r})\nout.flush()\nsys.stdin.buffer.read()\n")
 
     async def play(run):
-        await run.until(lambda: run.status.undecodable == 4)
-        await run.until(lambda: store.feed("sim/ALPHA_USDT").scale is not None)
-        await run.until(lambda: run.status.snapshots == 1)
+        await until(lambda: run.status.undecodable == 4)
+        await until(lambda: store.feed("sim/ALPHA_USDT").scale is not None)
+        await until(lambda: run.status.snapshots == 1)
 
     status, talk = recorded(store, play)
     assert (status.unknown_lines, status.undecodable, status.gaps) == (5, 4, 0)
@@ -207,7 +202,7 @@ def test_one_that_floods_is_read_a_little_at_a_time(store, tmp_path, monkeypatch
     monkeypatch.setattr(module.Lines, "take", lambda self, data: taken.append(len(data)) or [])
 
     async def play(run):
-        await run.until(lambda: len(taken) > 10 and run.status.records > 300)
+        await until(lambda: len(taken) > 10 and run.status.records > 300)
 
     status, _ = recorded(store, play)
     assert max(taken) <= module.MOUTHFUL
@@ -219,7 +214,7 @@ def test_one_that_falls_silent_is_replaced(store, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SILENCE", 0.2)
 
     async def play(run):
-        await run.until(lambda: len(notes(store, "sidecar")) >= 2)
+        await until(lambda: len(notes(store, "sidecar")) >= 2)
 
     recorded(store, play)
     assert notes(store, "sidecar")[0] == {"note": "sidecar", "why": "no sign of life for 0.2 s"}
@@ -243,7 +238,7 @@ def test_one_that_dies_at_what_stands_there_is_led_past_it(store, tmp_path, monk
             return []
 
     async def play(run):
-        await run.until(lambda: len(starts()) >= 6 and run.status.records > 50)
+        await until(lambda: len(starts()) >= 6 and run.status.records > 50)
 
     recorded(store, play)
     found = starts()
@@ -264,7 +259,7 @@ def test_a_recorder_that_dies_takes_its_sidecar_with_it(tmp_path):
         "asyncio.run(Recorder(store, options, lambda event, text: None).run())\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "store")], env=environment())
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LONGEST
     while not (found := sidecars(process.pid)):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)

@@ -60,6 +60,12 @@ def mdtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.
 
 
 @pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """For processes that a test starts itself."""
+    return clean_environment(tmp_path)
+
+
+@pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts a command line as a process of its own, in a clean environment."""
 

@@ -138,3 +138,17 @@ def test_a_run_that_was_cut_short_is_finished(mdtool, old, monkeypatch):
     assert (done.code, json.loads(done.out)["finished"]) == (0, DAYS)
     assert len(parts(old)) == DAYS
     assert mdtool("--store", old, "verify", FEED).code == 0
+
+
+def test_none_kept_in_any_case_is_not_the_same_as_nothing_said(mdtool, old):
+    """The feed's policy keeps three parts whatever happens; whoever says --keep-last 0 means it."""
+    with Store.create(old) as store:
+        store.set(FEED, retain_ns=DAY, keep_last=3)
+
+    def gone(*options):
+        said = json.loads(mdtool("--store", old, "clean", "--dry-run", "--json", *options).out)
+        return [len(feed["removals"]) for feed in said["feeds"]]
+
+    assert gone() == [2]
+    assert gone("--keep-last", "1") == [4]
+    assert gone("--keep-last", "0") == [5]

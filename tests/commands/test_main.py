@@ -222,3 +222,17 @@ def test_a_standard_stream_that_is_closed_before_is_a_closed_pipe(alpha: Path, c
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert bool(done.stdout) == (">&-" not in closed.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--venues", ""), "--venues '': expected all, or names with commas between, as in okx,kraken"),
+        (("--venues", "sim,"), "--venues 'sim,': expected all, or names with commas between, as in okx,kraken"),
+        (("--url", "ws://x"), "--url 'ws://x' says where --live VENUE connects to: give both"),
+        (("--live", "sim", "--url", ""), "URL '': expected ws://host[:port] or wss://host[:port]"),
+    ],
+)
+def test_options_of_book_that_cannot_be_meant(mdtool, alpha, options, message):
+    done = mdtool("--store", alpha, "book", "ALPHA_USDT", "--once", *options)
+    assert (done.code, done.error_line) == (2, f"mdtool: {message}")

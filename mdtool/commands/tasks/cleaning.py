@@ -3,24 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mdtool.clock import SystemClock
+from mdtool.errors import UsageError
 from mdtool.history.needs import needs
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.upkeep.removal import Effect, execute, finish, unfinished
 from mdtool.storage.upkeep.retention import FeedPlan, RemovalPlan, RemovalUnit, RetentionLimits, plan
+from mdtool.units import parse_duration, parse_size
 
 
-def plan_of(feeds: Sequence[FeedInfo], limits: RetentionLimits, *, policies: bool) -> list[RemovalPlan]:
-    """One plan over all feeds; with `policies`, one for each feed that has a policy of its own, by that."""
-    now_ns = SystemClock().now_ns()
-    if not policies:
-        return [plan(feeds, limits, now_ns, needs)]
-    own = [
-        (feed, RetentionLimits(feed.retain_ns, feed.retain_bytes, limits.keep_last or feed.keep_last)) for feed in feeds
-    ]
-    return [plan([feed], theirs, now_ns, needs) for feed, theirs in own if theirs]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for, as it was given. None: it does not say, which is not the same as 0."""
+
+    older_than: str | None
+    max_bytes: str | None
+    keep_last: int | None
+    closed_chunks: bool
+
+    def limits(self) -> RetentionLimits:
+        """Raises UsageError."""
+        return RetentionLimits(
+            older_than_ns=parse_duration(self.older_than) if self.older_than is not None else 0,
+            max_bytes=parse_size(self.max_bytes) if self.max_bytes is not None else 0,
+            keep_last=self.keep_last or 0,
+            closed_chunks=self.closed_chunks,
+        )
+
+    def check(self) -> None:
+        """Raises UsageError where it cannot be meant."""
+        limits = self.limits()
+        for option, given, value in (
+            ("--older-than", self.older_than, limits.older_than_ns),
+            ("--max-bytes", self.max_bytes, limits.max_bytes),
+        ):
+            if given is not None and not value:
+                raise UsageError(
+                    f"{option} {given}: expected more than nothing; to remove a feed: mdtool registry remove"
+                )
+        if self.closed_chunks and not limits:
+            raise UsageError("--closed-chunks goes with --older-than or --max-bytes: a feed's policy is about parts")
+
+    def plans(self, feeds: Sequence[FeedInfo]) -> list[RemovalPlan]:
+        """One plan over all feeds; where no limit is given, one for each feed that has a policy of its own, by that."""
+        now_ns, limits = SystemClock().now_ns(), self.limits()
+        if limits:
+            return [plan(feeds, limits, now_ns, needs)]
+        own = [(feed, RetentionLimits.of(feed)) for feed in feeds]
+        if self.keep_last is not None:
+            own = [(feed, replace(theirs, keep_last=self.keep_last)) for feed, theirs in own]
+        return [plan([feed], theirs, now_ns, needs) for feed, theirs in own if theirs]
 
 
 def begun(feeds: Sequence[FeedInfo]) -> int:

@@ -1,4 +1,5 @@
-"""A run of the recorder with the process around it: signals stop it gracefully, and its counters are looked at."""
+"""A run of the recorder with the process around it: what was asked for becomes its options, signals stop it gracefully,
+and its counters are looked at."""
 
 from __future__ import annotations
 
@@ -7,11 +8,57 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mdtool.capture.options import Notify, RecordOptions, RecordStatus
+from mdtool.capture.options import Notify, RecordOptions, RecordStatus, record_options
 from mdtool.capture.recorder import Recorder
+from mdtool.clock import SECOND
+from mdtool.commands.options import Live, Sync
+from mdtool.config import RecordDefaults
+from mdtool.errors import UsageError
 from mdtool.storage.store import Store
+from mdtool.units import parse_duration, parse_size
+from mdtool.venues import catalog
 
 LOOK_EVERY = 0.5  # seconds between two looks at the counters
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for, as it was given. None: it does not say."""
+
+    venue: str
+    symbols: tuple[str, ...]
+    url: str | None
+    rest: str | None
+    duration: str | None
+    streams: str | None
+    fail_fast: bool
+    live: Live | None
+    sync: Sync | None
+    chunk_size: str | None
+
+    def options(self, settings: RecordDefaults) -> RecordOptions:
+        """The command line over the settings over the venue's own defaults. What nobody has set is left to the feed,
+        which may have been given it before. Raises UsageError."""
+        adapter = catalog.get(self.venue)
+        named = settings.streams.get(adapter.name, ())
+        if self.streams is not None:
+            named = tuple(name.strip() for name in self.streams.split(",") if name.strip())
+            if not named:
+                known = ",".join(adapter.default_streams)
+                raise UsageError(f"--streams {self.streams!r}: expected names, as in {known}")
+        live, sync = self.live or settings.live, self.sync or settings.sync or Sync.SECOND
+        return record_options(
+            adapter,
+            self.symbols,
+            streams=named,
+            ws_url=self.url,
+            rest_url=self.rest,
+            duration=parse_duration(self.duration) / SECOND if self.duration is not None else None,
+            fail_fast=self.fail_fast,
+            live=Live(live).value if live is not None else None,
+            chunk_bytes=parse_size(self.chunk_size) if self.chunk_size is not None else settings.chunk_bytes,
+            sync=Sync(sync).value,
+        )
 
 
 @dataclass(frozen=True, slots=True)

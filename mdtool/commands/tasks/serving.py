@@ -6,10 +6,49 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from mdtool.clock import SystemClock
 from mdtool.errors import UsageError
-from mdtool.exchange.server import Server
+from mdtool.exchange.catalog import protocol_for
+from mdtool.exchange.server import Server, ServerOptions
+from mdtool.exchange.simulated import SimulatedSource
+from mdtool.exchange.simulator import Simulator, symbol_names
+from mdtool.units import parse_duration, parse_speed
+from mdtool.venues import catalog
 from mdtool.venues.venue import Venue
+
+MOST_SYMBOLS = 9999  # each has a book of several hundred orders
+
+
+@dataclass(frozen=True, slots=True)
+class Synthetic:
+    """What a synthetic exchange is asked for, as it was given on the command line."""
+
+    symbols: str
+    venue: str
+    host: str
+    port: int
+    seed: int
+    rate: float
+    speed: str
+    duration: str | None
+
+    def names(self) -> tuple[str, ...]:
+        """Its symbols. Raises UsageError."""
+        if not self.symbols.isdecimal():
+            return tuple(catalog.get(self.venue).canonical(name) for name in self.symbols.split(","))
+        if len(self.symbols) > len(str(MOST_SYMBOLS)):
+            raise UsageError(f"--symbols {self.symbols}: expected at most {MOST_SYMBOLS:,}")
+        return symbol_names(int(self.symbols))
+
+    def server(self, names: tuple[str, ...]) -> Server:
+        """The exchange with these symbols. Raises UsageError."""
+        for_ns = parse_duration(self.duration) if self.duration is not None else None
+        start_ns = SystemClock().now_ns()
+        simulator = Simulator(names, seed=self.seed, rate=self.rate, start_ns=start_ns, venue=self.venue)
+        source = SimulatedSource(simulator, speed=parse_speed(self.speed), for_ns=for_ns)
+        return Server(source, protocol_for(self.venue), ServerOptions(host=self.host, port=self.port))
 
 
 def recordable(venue: Venue, words: Sequence[str]) -> list[str]:

@@ -1,0 +1,56 @@
+"""Command line over settings over what a feed was given before: each only where it is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from mdtool.commands.tasks.recording import Wanted
+from mdtool.config import RecordDefaults, load
+from mdtool.errors import UsageError
+
+NOTHING = Wanted("sim", (), None, None, None, None, False, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (None, None, "1s")),
+        ("[record]", (None, None, "1s")),
+        ('[record]\nlive = "disk"\nchunk_size = "64MiB"\nsync = "1s"', ("disk", 64 << 20, "1s")),
+        ('[record]\nlive = "shm"\nchunk_size = "1MiB"\nsync = "none"', ("shm", 1 << 20, "none")),
+    ],
+)
+def test_what_the_settings_say_counts_even_where_it_is_what_would_hold_anyway(tmp_path, text, expected):
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    options = NOTHING.options(load(file=file, env={"HOME": "/"}).record)
+    assert (options.live, options.chunk_bytes, options.sync) == expected
+
+
+def test_a_feed_in_shared_memory_goes_to_disk_where_the_settings_say_so(mdtool, tmp_path):
+    """`record` for no time at all, against nothing: the setting of the feed is what is looked at."""
+    from mdtool.storage.store import Store
+
+    store, home = tmp_path / "store", tmp_path / "home"
+
+    def recorded(*options):
+        done = mdtool(
+            "--store", store, "record", "sim", "ALPHA_USDT", "--url", "ws://127.0.0.1:9", "--for", "1ms", *options
+        )
+        assert done.code == 0, done.err
+        with Store.open(store) as opened:
+            return opened.feed("sim/ALPHA_USDT").live.name
+
+    assert recorded("--live", "shm") == "SHM"
+    assert recorded() == "SHM"
+    (home / ".config" / "mdtool").mkdir(parents=True)
+    (home / ".config" / "mdtool" / "config.toml").write_text('[record]\nlive = "disk"\n')
+    assert recorded() == "DISK"
+
+
+@pytest.mark.parametrize("url", [{"url": ""}, {"rest": ""}, {"url": "ws://127.0.0.1:9", "rest": ""}])
+def test_an_empty_address_is_none(url):
+    from dataclasses import replace
+
+    with pytest.raises(UsageError, match="URL '': expected"):
+        replace(NOTHING, **url).options(RecordDefaults())
