@@ -150,7 +150,7 @@ class FeedEngine:
         except WireError as error:
             return self._unreadable(line, str(error), recv_ns)
         except Exception as error:  # noqa: BLE001  a venue's code is not to be trusted with a recording
-            return self._unreadable(line, f"{self.venue.name}'s {line.name}: {type(error).__name__}: {error}", recv_ns)
+            return self._unreadable(line, f"{type(error).__name__}: {error}", recv_ns)
         if kind == _NOTE and _is_of_loss(payload):
             missed = ((one, one.book.miss(recv_ns)) for one in self._books.values() if one.book is not None)
             return Taken(line, (), None, [(one, step) for one, step in missed if step is not None])

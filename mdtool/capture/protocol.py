@@ -78,12 +78,11 @@ Said = Alive | Ask | Gap | Undecodable | NoBook | Learned | Unwatched | Mark
 
 
 class Start(Struct, frozen=True):
-    """What the sidecar is told first. `venue`: a name of the catalog; `pickled`: of a venue that is not in it,
-    base64."""
+    """What the sidecar is told first. `venue`: a name of the catalog, or `module:Class` of one that is not in
+    it, which is made without arguments."""
 
     store: str
     venue: str
-    pickled: str
     streams: tuple[str, ...]
     marks: tuple[Mark, ...]
 

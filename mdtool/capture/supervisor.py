@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import pickle
-from base64 import b64encode
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,6 +32,7 @@ from mdtool.errors import MdtoolError
 from mdtool.model import Scale
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
+from mdtool.venues.venue import Venue
 
 SIDECAR = "mdtool.capture.sidecar"
 MOUTHFUL = 16 * 1024  # bytes taken at a time, with PAUSE between: at most 800 KB a second, about 1 % of a core
@@ -145,7 +145,7 @@ class Supervisor:
                 *command(SIDECAR), env=environment(), start_new_session=True, limit=MOUTHFUL,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
-        except (OSError, pickle.PicklingError, AttributeError, TypeError) as error:
+        except (OSError, LookupError) as error:
             return f"it could not be started: {error}"
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self._process = process
@@ -166,15 +166,8 @@ class Supervisor:
             await asyncio.gather(complaining, process.wait())
 
     def _start(self) -> Start:
-        venue = self._options.venue
-        known = catalog.VENUES.get(venue.name) is venue
-        return Start(
-            str(self._store.path),
-            venue.name,
-            "" if known else b64encode(pickle.dumps(venue)).decode(),
-            self._options.streams,
-            tuple(self._marks.values()),
-        )
+        marks = tuple(self._marks.values())
+        return Start(str(self._store.path), _name(self._options.venue), self._options.streams, marks)
 
     async def _listen(self, stdout: asyncio.StreamReader) -> str:
         """Take what it says until it ends; what is wrong with it, "" where it has to say that itself."""
@@ -245,3 +238,13 @@ async def _last(stream: asyncio.StreamReader) -> bytes:
     while data := await stream.read(LONGEST_COMPLAINT):
         kept = (kept + data)[-LONGEST_COMPLAINT:]
     return kept
+
+
+def _name(venue: Venue) -> str:
+    """How another process makes the venue. Raises LookupError where it cannot."""
+    if catalog.VENUES.get(venue.name) is venue:
+        return venue.name
+    kind = type(venue)
+    if getattr(sys.modules[kind.__module__], kind.__name__, None) is not kind:
+        raise LookupError(f"{kind.__qualname__} is no name of {kind.__module__}")
+    return f"{kind.__module__}:{kind.__name__}"

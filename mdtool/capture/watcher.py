@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mdtool.books.l2 import L2Book
-from mdtool.books.ladders import LevelParser
-from mdtool.books.sync import BookState, BookSync, open_book
+from mdtool.books.engine import FeedEngine
+from mdtool.books.sync import BookState, Step
 from mdtool.capture.protocol import Ask, Gap, Learned, Mark, NoBook, Said, Undecodable, Unwatched, text
 from mdtool.clock import SECOND, Clock
-from mdtool.errors import CorruptStore, StoreError, WireError
-from mdtool.model import SNAPSHOT_STREAM, BookUpdate, Flag, Kind, Message, Scale, Update
+from mdtool.errors import CorruptStore, StoreError
+from mdtool.model import Flag, Kind, Scale, Update
 from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import Verdict
-from mdtool.venues.venue import Decoder, Venue
+from mdtool.venues.venue import Venue
 
 SLICE = 500  # records of one feed before the next has its turn; about 2 ms
 QUIET_NS = 5 * SECOND  # a book without updates for this long after its connection opened gets its snapshot all the same
@@ -29,29 +28,15 @@ QUIET_NS = 5 * SECOND  # a book without updates for this long after its connecti
 LONGEST_WAY_BACK = 100_000
 
 
-class _Headers(LevelParser):
-    """Leaves ladders unparsed: whether a book is whole is a matter of sequence alone. Not so where a checksum is to be
-    compared, and orders are few enough to be read."""
-
-    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> None:
-        """Nothing."""
-
-
-def _watched_book(venue: Venue, stream: str) -> BookSync | None:
-    traits = venue.traits(stream)
-    return open_book(venue, stream, parser=None if traits.checksum or traits.by_order else _Headers())
-
-
 @dataclass(slots=True)
 class _Watched:
     """One feed and what is known of it."""
 
     symbol: str
     reader: Reader
-    sync: BookSync
+    engine: FeedEngine
     anchor: int  # from where on reading leads to the same state
     told: int  # before it, all is told
-    decoders: dict[int, Decoder | None] = field(default_factory=dict)  # by stream id; None: builds no book
     open_since_ns: int = 0  # of a connection that has brought no update yet
     undecodable: int = 0  # not said yet
     understood: bool = True  # no reason has been given yet
@@ -76,12 +61,12 @@ class Watcher:
         self._feeds: list[_Watched] = []
         stream = next((stream for stream in streams if venue.is_book(stream)), None)
         for mark in marks if stream is not None else ():
-            sync = _watched_book(venue, stream) if stream is not None else None
-            if sync is None:
+            if venue.rule(stream) is None:  # type: ignore[arg-type]
                 continue
             reader = store.reader(f"{venue.name}/{mark.symbol}")
             _stand(reader, mark)
-            feed = _Watched(mark.symbol, reader, sync, reader.position, mark.told)
+            engine = FeedEngine(venue, reader, stream=stream, book_only=True)
+            feed = _Watched(mark.symbol, reader, engine, reader.position, mark.told)
             feed.next_snapshot_ns, feed.scale = self._timed_from(), reader.feed.scale
             self._feeds.append(feed)
 
@@ -125,7 +110,7 @@ class Watcher:
             return False
         if feed.open_since_ns and self._clock.now_ns() - feed.open_since_ns > QUIET_NS:
             feed.open_since_ns = 0
-            if feed.sync.state is not BookState.SYNCED:
+            if _state(feed) is not BookState.SYNCED:
                 feed.news.append(Ask(feed.symbol))
         if feed.next_snapshot_ns and self._clock.now_ns() >= feed.next_snapshot_ns:
             feed.next_snapshot_ns = self._timed_from()
@@ -136,24 +121,24 @@ class Watcher:
         feed.since_anchor += 1
         if record.kind == Kind.OPEN:
             feed.open_since_ns = record.recv_ns
-        decode = self._decoder(feed, record)
-        if decode is None:
+        if record.stream in feed.engine.unwanted:
             return
         again = record.position < feed.told
-        before = feed.sync.state
-        try:
-            messages = decode(record.payload)
-            for message in messages:
-                self._judge(feed, message, record, again=again)
-        except Exception as error:  # noqa: BLE001 - the door of a venue's code: whatever it raises, the feed goes on
-            why = str(error) if isinstance(error, WireError) else f"{type(error).__name__}: {error}"
-            self._not_understood(feed, record, why, again=again)
-        else:
-            if record.kind == Kind.RESPONSE and not again and not any(map(_is_whole, messages)):
-                feed.news.append(NoBook(feed.symbol, "it holds no whole book"))
-        if before is BookState.SYNCED and feed.sync.state is not before:
+        before = _state(feed)
+        taken = feed.engine.on_record(record)
+        for said in taken.said:
+            if said.step is not None and isinstance(said.message, Update):
+                self._judge(feed, said.message, said.step, record, again=again)
+        if taken.fault is not None:
+            self._not_understood(feed, record, taken.fault, again=again)
+        elif record.kind == Kind.RESPONSE and not record.flags & Flag.FAILED and not again and not taken.said:
+            feed.news.append(NoBook(feed.symbol, "it holds no whole book"))
+        for _, step in taken.losses:
+            self._needed(feed, step, again=again)
+        state = _state(feed)
+        if before is BookState.SYNCED and state is not before and taken.fault is None:  # else its numbers are unknown
             feed.anchor, feed.since_anchor = record.position, 0
-        feed.owed &= feed.sync.state is not BookState.SYNCED
+        feed.owed &= state is not BookState.SYNCED
 
     def _not_understood(self, feed: _Watched, record: Record, why: str, *, again: bool) -> None:
         if again:
@@ -166,50 +151,43 @@ class Watcher:
             feed.news.append(Undecodable(feed.symbol, feed.undecodable, text(why)))
             feed.understood, feed.undecodable = False, 0
 
-    def _decoder(self, feed: _Watched, record: Record) -> Decoder | None:
-        """The decoder of what builds a book, None for all else."""
-        if record.kind == Kind.RESPONSE:
-            return None if record.flags & Flag.FAILED else self._venue.decoder(SNAPSHOT_STREAM)
-        if record.kind != Kind.DATA:
-            return None
-        if record.stream not in feed.decoders:
-            name = feed.reader.stream_name(record.stream)
-            feed.decoders[record.stream] = self._venue.decoder(name) if self._venue.is_book(name) else None
-        return feed.decoders[record.stream]
-
-    def _judge(self, feed: _Watched, message: Message, record: Record, *, again: bool) -> None:
-        step = feed.sync.on_message(message, record.recv_ns)
-        if not isinstance(message, Update):
-            return
+    def _judge(self, feed: _Watched, message: Update, step: Step, record: Record, *, again: bool) -> None:
         if message.snapshot and message.in_stream and step.state is BookState.SYNCED:
             feed.anchor, feed.since_anchor = record.position, 0
         if not message.snapshot and feed.since_anchor > LONGEST_WAY_BACK:
             feed.anchor, feed.since_anchor = record.position, 0  # an update, so that no snapshot is taken for its base
         if message.in_stream or not message.snapshot:
             feed.open_since_ns = 0
+        if not again:
+            if message.snapshot and step.applied:
+                self._learn_scale(feed)
+            if step.error is not None:
+                self._not_understood(feed, record, step.error, again=again)
+            elif not message.snapshot and step.verdict is Verdict.GAP:
+                feed.news.append(Gap(feed.symbol, f"gap before update {message.first_seq}; asking for a snapshot"))
+            if step.mismatch is not None:
+                feed.news.append(Gap(feed.symbol, text(f"{step.mismatch}; asking for a whole book")))
+        if step.error is None or record.kind != Kind.RESPONSE:  # whoever fetched a book that is none asks again
+            self._needed(feed, step, again=again)
+
+    def _needed(self, feed: _Watched, step: Step, *, again: bool) -> None:
         if again:
             feed.owed |= step.needs_snapshot
-            return
-        if message.snapshot and isinstance(message, BookUpdate) and step.applied:
-            self._learn_scale(feed, message)
-        if not message.snapshot and step.verdict is Verdict.GAP:
-            feed.news.append(Gap(feed.symbol, f"gap before update {message.first_seq}; asking for a snapshot"))
-        if step.mismatch is not None:
-            feed.news.append(Gap(feed.symbol, text(f"{step.mismatch}; asking for a whole book")))
-        if step.needs_snapshot:
+        elif step.needs_snapshot:
             feed.news.append(Ask(feed.symbol))
 
-    def _learn_scale(self, feed: _Watched, snapshot: BookUpdate) -> None:
+    def _learn_scale(self, feed: _Watched) -> None:
         """Say how many digits the venue quotes with, so that readers need not find out by widening."""
-        parser = LevelParser(feed.scale)
-        parser.parse_update(snapshot)
-        if parser.scale != feed.scale:
-            feed.scale = parser.scale
-            feed.news.append(Learned(feed.symbol, *parser.scale))
+        sync = feed.engine.sync
+        assert sync is not None  # it has taken a whole book
+        if sync.book.scale != feed.scale:
+            feed.scale = sync.book.scale
+            feed.news.append(Learned(feed.symbol, *feed.scale))
 
 
-def _is_whole(message: Message) -> bool:
-    return isinstance(message, Update) and message.snapshot
+def _state(feed: _Watched) -> BookState:
+    sync = feed.engine.sync
+    return BookState.WAITING if sync is None else sync.state
 
 
 def _mark(feed: _Watched) -> Mark:

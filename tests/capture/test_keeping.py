@@ -91,7 +91,7 @@ def removed(store, days, *, keep, sealed=True):
         (["suu", "ususu", "uu"], 1, [0]),
         (["suu", "uu", "suu"], 9, []),
         (["suu", "uu", "gu", "uu"], 2, [0, 1]),  # a gap at the cut: what stands behind it is of no use
-        (["suu", "ug", "uu", "uu"], 2, []),  # a gap before it: that is for the audit to say
+        (["suu", "ug", "uu", "uu"], 2, [0, 1]),  # numbers that begin anew: no book from before them is of use
     ],
 )
 def test_a_kept_update_keeps_its_snapshot_and_what_came_since(tmp_path, days, keep, gone, sealed):

@@ -89,7 +89,7 @@ def test_a_reason_always_fits_a_line(why):
 
 
 def test_what_it_is_told_first_comes_as_it_went():
-    start = Start("/a store", "sim", "", ("depth@100ms",), (Mark("A_B", 1, 2), Mark("C_D", 0, 0)))
+    start = Start("/a store", "sim", ("depth@100ms",), (Mark("A_B", 1, 2), Mark("C_D", 0, 0)))
     assert read_start(line(start)) == start
     with pytest.raises(ValueError, match="malformed"):
         read_start(b"nonsense")

@@ -221,6 +221,6 @@ def test_however_often_it_dies_each_gap_is_told_once_and_no_need_is_forgotten(tm
         asked = asked or any(isinstance(said, Ask) for said in cut[before:])
         gaps = [said for said in whole if isinstance(said, Gap)]
         assert [said for said in cut if isinstance(said, Gap)] == gaps
-        if one._feeds[0].sync.needs_snapshot and any(step in "ug" for step in steps):
+        if one._feeds[0].engine.sync.needs_snapshot and any(step in "ug" for step in steps):
             assert asked or any(isinstance(said, Ask) for said in cut)
     feed.close()
