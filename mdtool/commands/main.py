@@ -5,6 +5,8 @@ Rule: nothing here or in a command module imports a task at module level, so --h
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -151,6 +153,21 @@ def _allow_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _which_limit(said: str) -> str:
+    """Which limit was met, where that is what an error speaks of, and who sets it."""
+    if os.strerror(errno.ENFILE) in said:
+        return "; the limit is the machine's, fs.file-max"
+    if os.strerror(errno.EMFILE) not in said:
+        return ""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        f"; a process of this user may have {soft:,} open, and a feed that is recorded takes several: "
+        "raise that (ulimit -Hn, LimitNOFILE= of a service), or record fewer symbols at once"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     out = Output()
@@ -166,12 +183,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except MdtoolError as error:
         _traceback(out)
-        out.error(str(error))
+        out.error(str(error) + _which_limit(str(error)))
         return error.exit_code
     except OSError as error:
         _traceback(out)
         where = f"{error.filename}: " if error.filename else ""
-        out.error(f"{where}{error.strerror or error}")
+        said = f"{where}{error.strerror or error}"
+        out.error(said + _which_limit(said))
         return FAILED
     except Exception as error:  # noqa: BLE001 - the edge: what gets here is a defect, reported in a line
         _traceback(out)

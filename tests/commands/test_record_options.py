@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from patience import LONGEST
 
 from mdtool.commands.tasks.recording import Wanted
 from mdtool.config import RecordDefaults, load
 from mdtool.errors import UsageError
 
+LIMIT = 40
 NOTHING = Wanted("sim", (), None, None, None, None, False, None, None, None)
 
 
@@ -54,3 +56,16 @@ def test_an_empty_address_is_none(url):
 
     with pytest.raises(UsageError, match="URL '': expected"):
         replace(NOTHING, **url).options(RecordDefaults())
+
+
+def test_too_many_open_files_says_which_limit(start, tmp_path):
+    import resource
+
+    process = start(
+        "--store", tmp_path / "store", "record", "sim", *(f"S{number}A_USDT" for number in range(40)),
+        "--url", "ws://127.0.0.1:9", "--fail-fast",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT)),
+    )  # fmt: skip
+    _, err = process.communicate(timeout=LONGEST)
+    assert (process.returncode, len(err.splitlines())) == (2, 1)
+    assert f"Too many open files; a process of this user may have {LIMIT} open, and a feed" in err
