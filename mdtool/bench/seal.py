@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from mdtool.audit.columns import decoding
 from mdtool.bench.iterate import FEED, fill
 from mdtool.bench.measure import Setting, Unit, figure, race, spent
 from mdtool.bench.messages import captured_records, depth_messages
@@ -16,6 +15,7 @@ from mdtool.bench.report import Figure
 from mdtool.bench.storage import RECV_NS
 from mdtool.clock import DAY, ManualClock
 from mdtool.errors import StoreError
+from mdtool.history.columns import decoding
 from mdtool.model import Kind
 from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.registry import FeedRegistry

@@ -1,4 +1,4 @@
-"""The worker that applies the feeds' own policies while they are recorded.
+"""The worker that seals what is due and applies the feeds' own policies, while they are recorded.
 
 It is a process of its own: `python -m mdtool.capture.keeping STORE FEED...` makes one round and writes a JSON line a
 feed. So neither its reading of parts nor its waiting for the disk is ever felt by the recorder that starts it.
@@ -17,11 +17,13 @@ from typing import Any
 from mdtool.capture.child import command, complaint, environment
 from mdtool.clock import DAY, Clock, SystemClock
 from mdtool.errors import MdtoolError
+from mdtool.history.columns import decoding_of
 from mdtool.history.needs import needs
 from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.storage.upkeep.removal import Effect, apply_policies
 from mdtool.storage.upkeep.retention import FeedPlan, Needs, RetentionLimits
+from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.venues.venue import Venue
 
 EVERY = 600.0  # seconds between two rounds
@@ -30,11 +32,11 @@ NICE = 10
 
 
 class Keeper:
-    """Has the policies of some feeds of one venue applied while they are recorded.
+    """Has some feeds of one venue sealed, and their policies applied, while they are recorded.
 
     `ask(symbol)` has a whole book fetched: once a day for each feed that has a policy, since without a newer snapshot
-    nothing behind the last one could ever go. `tell(said)` gets what each round removed or failed at, and what it held
-    where that has changed, as JSON values.
+    nothing behind the last one could ever go. `tell(said)` gets what each round sealed, removed or failed at, and what
+    it held where that has changed, as JSON values.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Keeper:
                 for symbol in (feed.symbol for feed in feeds):
                     if self._can_ask(symbol):
                         self._ask(symbol)
-            for said in await self.round(feeds):
+            for said in await self.round([feed for feed in self._store.feeds() if feed.name in self._feeds]):
                 if self._is_news(said):
                     self._tell(said)
 
@@ -81,6 +83,8 @@ class Keeper:
         if "error" in said:
             before, self._failed = self._failed, said["error"]
             return bool(before != self._failed)
+        if "sealed" in said:
+            return True
         before_held = self._held.get(said["feed"], [])
         self._held[said["feed"]] = said["held"]
         return bool(said["removed"] or said["held"] != before_held)
@@ -107,29 +111,46 @@ class Keeper:
 
 
 def main(arguments: Sequence[str], needed: Needs = needs) -> int:
-    """One round over the named feeds of a store; a JSON line for each that lost or held something."""
+    """One round over the named feeds of a store; a JSON line for each that was sealed, lost or held something."""
     path, *names = arguments
     os.nice(NICE)
     code = 0
     with Store.open(Path(path)) as store:
         for name in names:
             try:
-                for made, effect in apply_policies([store.feed(name)], SystemClock().now_ns(), needed, pause=PAUSE):
-                    _say(made, effect)
+                feed, now_ns = store.feed(name), SystemClock().now_ns()
+                if error := _seal(feed, now_ns):
+                    sys.stderr.write(f"{error}\n")
+                    code = MdtoolError.exit_code
+                for made, effect in apply_policies([feed], now_ns, needed, pause=PAUSE):
+                    _say_removal(made, effect)
             except MdtoolError as error:  # of this feed: the others have theirs all the same
                 sys.stderr.write(f"{error}\n")
                 code = error.exit_code
     return code
 
 
-def _say(made: FeedPlan, effect: Effect | None) -> None:
+def _seal(feed: FeedInfo, now_ns: int) -> str | None:
+    """Seal what is due; why not all of it. Where room is limited that is every closed chunk, as only parts can go."""
+    at_once = bool(feed.retain_bytes) and not feed.live_window_ns
+    report = seal_feed(feed, now_ns, decoding=decoding_of(feed.venue), everything=at_once)
+    if report.parts:
+        parts = [{"part": part.part, "records": part.records, "bytes": part.part_bytes} for part in report.parts]
+        _say({"feed": feed.name, "sealed": parts})
+    return report.error
+
+
+def _say_removal(made: FeedPlan, effect: Effect | None) -> None:
     removed = [unit.name for unit in effect.removed] if effect else []
     held = [f"{held.unit.name}: {held.by}" for held in made.held]
     if removed or held:
         freed = effect.freed_bytes if effect else 0
-        said = {"feed": made.feed.name, "removed": removed, "freed_bytes": freed, "held": held}
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+        _say({"feed": made.feed.name, "removed": removed, "freed_bytes": freed, "held": held})
+
+
+def _say(said: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ class RecorderEvent(Enum):
     SIDECAR = "sidecar"
     FAILED = "failed"
     STORE_FULL = "store full"
+    SEALED = "sealed"
     RETENTION = "retention"
     STOPPING = "stopping"
 

@@ -170,7 +170,12 @@ class Recorder:
             disk.shutdown(wait=False)
 
     def _retained(self, said: dict[str, Any]) -> None:
-        """Put on record what retention removed, and tell what it held."""
+        """Put on record what was sealed and what retention removed, and tell what it held."""
+        if "sealed" in said:
+            self._ports.note({"note": "sealed", **said})
+            parts = ", ".join(f"part {part['part']} of {part['records']:,} records" for part in said["sealed"])
+            self._notify(RecorderEvent.SEALED, f"sealed {said['feed']}: {parts}")
+            return
         self._ports.note({"note": "retention", **said})
         if "error" in said:
             self._notify(RecorderEvent.RETENTION, f"retention: {said['error']}; trying again")

@@ -74,7 +74,7 @@ def record(
     options = wanted.options(config.record)
 
     def notify(event: RecorderEvent, text: str) -> None:
-        say = out.detail if event is RecorderEvent.SNAPSHOT else out.talk
+        say = out.detail if event in (RecorderEvent.SNAPSHOT, RecorderEvent.SEALED) else out.talk
         say(text)
 
     out.talk_without_waiting()

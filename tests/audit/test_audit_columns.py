@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mdtool.audit.columns import decoding
+from mdtool.history.columns import decoding
 from mdtool.interop.importer import import_files
 from mdtool.model import Flag, Kind
 from mdtool.storage.store import Store

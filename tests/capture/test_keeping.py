@@ -184,6 +184,36 @@ def test_the_worker_applies_policies_and_says_what_it_did(store, capsys):
     assert "feed.bin" in capsys.readouterr().err
 
 
+def test_what_is_due_is_sealed_and_what_is_beyond_a_limit_goes_with_it(store, capsys):
+    """A store left alone stays within its limits: nothing but the worker runs, and a day is added a round."""
+    with store.writer(FEED, sync="none", chunk_bytes=4096) as writer:
+        depth, answers = writer.stream("depth@100ms"), writer.stream("snapshot")
+        sizes = []
+        for day in range(30):
+            at = MIDNIGHT + day * DAY
+            writer.append(at, Kind.RESPONSE, answers, 1, SNAPSHOT)
+            for number in range(1, 200):
+                writer.append(at + number, Kind.DATA, depth, 1, UPDATE)
+            if day == 0:
+                store.set(FEED, max_bytes=20 * 1024)
+            assert main([str(store.path), FEED]) == 0
+            sizes.append(sum(path.stat().st_size for path in store.feed(FEED).directory.rglob("*.parquet")))
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    sealed = sum(part["records"] for one in said for part in one.get("sealed", ()))
+    assert 28 * 200 <= sealed <= 30 * 200
+    assert max(sizes) <= 24 * 1024
+    assert sum(len(one.get("removed", ())) for one in said) > 20
+
+
+def test_a_closed_day_is_sealed_where_no_limit_is_set(store):
+    fill(store, ["suu", "uu"], sealed=False)
+    said = asyncio.run(keeper_of(store, [], [], SystemClock()).round([store.feed(FEED)]))
+    assert [[part["records"] for part in one["sealed"]] for one in said] == [[3, 2]]
+    with store.reader(FEED) as reader:
+        assert reader.count() == 5
+    assert asyncio.run(keeper_of(store, [], [], SystemClock()).round([store.feed(FEED)])) == []
+
+
 def test_while_recording_news_are_told_once_and_a_book_asked_for_once_a_day(store, monkeypatch):
     fill(store, ["suu", "uu"])
     asked, told, clock = [], [], ManualClock(MIDNIGHT)

@@ -17,10 +17,12 @@ import numpy as np
 
 from mdtool.books.engine import FeedEngine, RecordLike, Said
 from mdtool.books.sync import BookSync
+from mdtool.errors import UnknownVenue
 from mdtool.model import NO_TIME, UNKNOWN, Kind, Message, Other, Scale, Trade, Update
 from mdtool.storage.journal.batch import Batch
 from mdtool.storage.parts.part_writer import Decode, Decoded
 from mdtool.storage.reading.reader import Record
+from mdtool.venues import catalog
 from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import Venue
 
@@ -31,6 +33,14 @@ NOTHING: Cells = (NO_TIME, UNKNOWN, UNKNOWN, UNKNOWN, 0)
 def decoding(venue: Venue) -> Callable[[], Decode]:
     """What sealing asks for: a maker of functions from the batches of one part to their columns."""
     return lambda: _Columns(venue)
+
+
+def decoding_of(name: str) -> Callable[[], Decode] | None:
+    """The same of the venue called so; None for one without an adapter, whose parts have no decoded columns."""
+    try:
+        return decoding(catalog.get(name))
+    except UnknownVenue:
+        return None
 
 
 class _Names:
