@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import mmap
 import os
 import uuid
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from mdtool.errors import StoreError, StoreFull, SyncFailed
 
@@ -21,7 +24,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _PROT_READ, _PROT_WRITE, _MAP_SHARED = 1, 2, 1
+_POPULATE_READ = 22  # since Linux 5.14; before, a hole is taken as it is
+_PAGE = 4096
+_PIECE = 1 << 24
+_NORESERVE = 0x4000  # a mapping as large as a sparse file must not be refused for its size
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
@@ -80,6 +88,55 @@ def map_file(fd: int, *, writable: bool = False) -> memoryview:
     weakref.finalize(owner, _libc.munmap, address, size).atexit = False
     whole = memoryview(owner).cast("B")[:size]
     return whole if writable else whole.toreadonly()
+
+
+def allocated(fd: int) -> bool:
+    """Whether a file has storage behind each of its bytes."""
+    status = os.fstat(fd)
+    return status.st_blocks * 512 >= status.st_size
+
+
+def holes(fd: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where below `stop` a file has nothing stored: [start, end) each. Reserved and not yet written counts as that."""
+    at, size = 0, min(stop, os.fstat(fd).st_size)
+    while at < size:
+        start = os.lseek(fd, at, os.SEEK_HOLE)
+        if start >= size:
+            return
+        try:
+            at = os.lseek(fd, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            at = size  # none from here on
+        yield start, min(at, size)
+
+
+def check_backed(mapping: memoryview, fd: int, stop: int, where: Path) -> None:
+    """Raises StoreFull where reading the mapping below `stop` would end the process (SIGBUS): in memory a hole needs
+    storage to be read, and there is none left."""
+    for start, end in holes(fd, stop):
+        first = start - start % _PAGE
+        address = ctypes.addressof(cast(ctypes.Array[ctypes.c_ubyte], mapping.obj)) + first
+        if _libc.madvise(address, end - first, _POPULATE_READ) and ctypes.get_errno() in (errno.EFAULT, errno.ENOMEM):
+            raise StoreFull(
+                f"{where}: nothing is stored at bytes {start:,} to {end:,}, and no space is left to read that; "
+                "free some, then run: mdtool verify"
+            )
+
+
+def read_copy(fd: int) -> memoryview:
+    """A file's content in memory of our own: what cannot be mapped can be read. Holes cost nothing."""
+    size = os.fstat(fd).st_size
+    copied = memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)) if size else b""
+    at = 0
+    for start, end in (*holes(fd, size), (size, size)):
+        while at < start:
+            if not (got := os.preadv(fd, [copied[at : min(start, at + _PIECE)]], at)):
+                break
+            at += got
+        at = end
+    return memoryview(copied)
 
 
 def reserve(fd: int, start: int, stop: int, where: Path) -> None:

@@ -98,13 +98,14 @@ def _open(place: PartPlace, seen: PartEvidence) -> Part:
 
 def _open_as_sealed(place: PartPlace, seen: PartEvidence) -> Part:
     """The part without what may have come behind it: a Parquet file is read from its end."""
-    from pyarrow import BufferReader, memory_map
+    from pyarrow import BufferReader, OSFile
 
     from mdtool.storage.parts.part import Part
 
     size = max(slot.part_bytes for slot in seen.slots)
     if 0 < size < (place.size(seen.name) or 0) and Path(seen.where).is_file():
-        return Part(BufferReader(memory_map(seen.where).read_buffer(size)), seen.where)
+        with OSFile(seen.where) as file:
+            return Part(BufferReader(file.read_buffer(size)), seen.where)
     return _open(place, seen)
 
 

@@ -41,13 +41,14 @@ class Bytes:
 
 
 def load(path: Path) -> Bytes:
-    """A regular file, mapped. The device is read here already as far as it is needed by `probe`."""
+    """A regular file: mapped where each of its bytes has storage behind it, else read into memory, since reading a hole
+    through a mapping ends the process where memory is short."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return Bytes(path, error="is no regular file")
         fd = files.open_existing(path)
         try:
-            return Bytes(path, files.map_file(fd))
+            return Bytes(path, files.map_file(fd) if files.allocated(fd) else files.read_copy(fd))
         finally:
             os.close(fd)
     except OSError as error:

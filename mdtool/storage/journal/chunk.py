@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,17 +101,9 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
     """Map a chunk's files read-only. Raises ChunkUnavailable when they are not where the registry says, CorruptStore
     when they are another's."""
     index_path, heap_path = chunk_paths(feed, info.chunk_id, info.location)
-    maps: list[memoryview] = []
-    for path in (index_path, heap_path):
-        try:
-            fd = files.open_existing(path)
-        except OSError as error:
-            raise ChunkUnavailable(_unavailable(feed, info, path, error)) from None
-        try:
-            maps.append(files.map_file(fd))
-        finally:
-            os.close(fd)
-    index, heap = maps
+    index = _map(feed, info, index_path, _rows_end)
+    used = _heap_end(index) if len(index) >= layout.PAGE else 0
+    heap = _map(feed, info, heap_path, lambda _: used)
     head = layout.header(layout.CHUNK_HEADER, layout.CHUNK_MAGIC, bytes(index[: layout.PAGE]), str(index_path))
     if (uuid.UUID(bytes=bytes(head["store_id"])).hex, int(head["feed_id"]), int(head["chunk_id"])) != (
         feed.store_id,
@@ -126,8 +119,44 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
             f"{index_path} row {row}: crc {found:08x}, expected {expected:08x}; run: mdtool verify {feed.name}"
         )
 
+    rows_end = int.from_bytes(index[layout.COMMITTED_AT : layout.COMMITTED_AT + 8], "little")
+    if layout.PAGE + rows_end * layout.ROW.itemsize > len(index):
+        raise CorruptStore(
+            f"{index_path}: {len(index):,} bytes, too few for the {rows_end:,} rows it counts; "
+            f"run: mdtool verify {feed.name}"
+        )
     journal = Journal(index, heap, info.chunk_id << 32, True, fault)
     return OpenChunk(info, index, heap, journal, Run(0, journal, index, heap))
+
+
+def _map(feed: FeedInfo, info: ChunkInfo, path: Path, used: Callable[[bytes], int]) -> memoryview:
+    """One of a chunk's files, mapped, and safe to be read as far as `used` makes of its first page."""
+    try:
+        fd = files.open_existing(path)
+    except OSError as error:
+        raise ChunkUnavailable(_unavailable(feed, info, path, error)) from None
+    try:
+        mapping = files.map_file(fd)
+        if not files.allocated(fd):
+            files.check_backed(mapping, fd, used(os.pread(fd, layout.PAGE, 0)), path)
+    finally:
+        os.close(fd)
+    return mapping
+
+
+def _rows_end(page: bytes) -> int:
+    """Where an index ends as far as it is in use."""
+    rows = int.from_bytes(page[layout.COMMITTED_AT : layout.COMMITTED_AT + 8], "little")
+    return layout.PAGE + rows * layout.ROW.itemsize
+
+
+def _heap_end(index: memoryview) -> int:
+    """Where the payloads of an index's rows end."""
+    last = min(_rows_end(bytes(index[: layout.PAGE])), len(index)) - layout.ROW.itemsize
+    if last < layout.PAGE:
+        return 0
+    row = np.frombuffer(index, layout.ROW, 1, last)[0]
+    return int(row["offset"]) + int(row["length"])
 
 
 def _unavailable(feed: FeedInfo, info: ChunkInfo, path: Path, error: OSError) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdtool.errors import CorruptStore
+from mdtool.errors import CorruptStore, StoreFull
 from mdtool.kernel.journal import Appender, populate, store_release
 from mdtool.storage import files
 from mdtool.storage.format import layout
@@ -36,7 +36,7 @@ PREALLOCATED_HEAP = 1024 * 1024  # of the next chunk: what a busy feed fills bef
 class Region:
     """A file mapped whole and sparse, backed with storage from its start up to `reserved`. Owns the descriptor."""
 
-    def __init__(self, path: Path, fd: int, reserved: int = 0) -> None:
+    def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self.fd = fd
         try:
@@ -48,7 +48,7 @@ class Region:
             raise
         self.map = mapping
         self.size = len(mapping)
-        self.reserved = min(reserved, self.size)
+        self.reserved = 0
         self._step = FIRST_STEP
 
     @classmethod
@@ -75,6 +75,12 @@ class Region:
             populate(self.map, self.reserved - self.reserved % mmap.PAGESIZE, stop)
             self.reserved = stop
             self._step = min(self._step * 2, LARGEST_STEP)
+
+    def confirm(self, reserved: int) -> None:
+        """Take over what another process has reserved. Its word is not enough: a copy of a store may leave out what is
+        blank. Raises StoreFull."""
+        self.reserved = min(max(reserved, mmap.PAGESIZE), self.size)
+        files.reserve(self.fd, 0, self.reserved, self.path)
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -126,19 +132,22 @@ class LiveChunk:
             index_fd = files.open_existing(index_path, writable=True)
         except OSError:
             return None
-        index = Region(index_path, index_fd)
+        regions: list[Region] = []
         try:
-            head = layout.header(
-                layout.CHUNK_HEADER, layout.CHUNK_MAGIC, bytes(index.map[: layout.PAGE]), str(index_path)
-            )
+            page = os.pread(index_fd, layout.PAGE, 0)  # not through a mapping: what is behind it is yet to be seen
+            regions.append(Region(index_path, index_fd))
+            head = layout.header(layout.CHUNK_HEADER, layout.CHUNK_MAGIC, page, str(index_path))
             if not _is_next(head, feed, chunk_id, heap_bytes):
                 raise CorruptStore(f"{index_path}: not the chunk that comes next")
-            heap = Region(heap_path, files.open_existing(heap_path, writable=True), int(head["heap_reserved"]))
-        except (CorruptStore, OSError):
-            index.close()
+            regions.append(Region(heap_path, files.open_existing(heap_path, writable=True)))
+            for region, name in zip(regions, ("index_reserved", "heap_reserved"), strict=True):
+                region.confirm(int(head[name]))
+        except (CorruptStore, StoreFull, OSError):
+            for region in regions:
+                region.close()
             discard_next(feed, location)
             return None
-        index.reserved = min(int(head["index_reserved"]), index.size)
+        index, heap = regions
         adopted = cls(feed, chunk_id, location, index, heap)
         adopted._write_header(epoch, ChunkState.LIVE, now_ns)
         published: list[Path] = []

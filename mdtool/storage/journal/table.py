@@ -48,6 +48,12 @@ class MappedFile:
         mapping = files.map_file(self._fd, writable=self.writable)
         if not mapping:
             raise CorruptStore(f"{self.path}: empty, expected a registry; run: mdtool registry verify --rebuild")
+        if not files.allocated(self._fd):  # restored by a tool that leaves holes, or damaged
+            if self.writable:
+                for start, end in files.holes(self._fd, len(mapping)):
+                    files.reserve(self._fd, start, end, self.path)
+            else:
+                files.check_backed(mapping, self._fd, len(mapping), self.path)
         return mapping
 
     def upto(self, size: int) -> memoryview:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, CorruptStore, FeedLocked
 from mdtool.kernel.journal import Journal, fill_crcs
 from mdtool.model import Kind
+from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import OpenChunk, Run, chunk_paths, open_chunk
@@ -544,7 +544,7 @@ def test_holes_in_a_heap_are_not_kept(store, tmp_path):
     path = tmp_path / "index"
     path.write_bytes(index)
     with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = files.map_file(file.fileno())
     journal = Journal(mapped, b"?a?bc?", 1 << 32)
     source = closed_chunk(OpenChunk(info, mapped, b"?a?bc?", journal, Run(0, journal, mapped, b"?a?bc?")))
     assert bytes(source.heap) == b"bca"
