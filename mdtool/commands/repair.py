@@ -30,7 +30,8 @@ def repair(
 
     Every record that proves itself stays, byte for byte and at its position. A record that is lost is named in a NOTE
     record in its place. The files as they were, and a note of what was done, are kept in the feed's repaired/ folder.
-    A feed that is being recorded is left alone.
+    A feed that is being recorded is left alone. The exit status is 1 where records are lost, or something is left for
+    a person to decide.
     """
     from mdtool.commands.tasks.upkeep import Counter, repair_feeds
     from mdtool.view.upkeep import repair_page
@@ -47,5 +48,5 @@ def repair(
         for name in report.skipped:
             out.talk(f"{name}: left alone, it is being recorded")
         out.show(repair_page(report))
-    if any(action.left for action in report.actions):
+    if any(action.left or action.lost != 0 for action in report.actions):
         raise typer.Exit(1)

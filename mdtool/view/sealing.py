@@ -33,6 +33,6 @@ def seal_page(reports: Sequence[Mapping[str, Any]], *, dry_run: bool) -> Rendera
     if waiting:
         lines.append(Text(f"{waiting:,} closed chunks wait for their day to end or their live window to pass (--all)"))
     for report in reports:
-        lines.extend(Text(f"{report['feed']}: set aside, as it was none of its parts: {path}", style="yellow")
-                     for path in report["set_aside"])  # fmt: skip
+        lines.extend(Text(f"{report['feed']}: left alone, as it is none of its parts: {path}", style="yellow")
+                     for path in report["foreign"])  # fmt: skip
     return Group(*lines)

@@ -57,9 +57,9 @@ def test_damage_is_found_repaired_and_named(mdtool, alpha):
     assert done.out.splitlines()[-1] == "1 feed, 1 chunk, 0 parts, 528 records, 79.8KiB: 1 finding"
     line = f"{FEED} chunk 1: the checksum does not hold; 1 record is lost (row 19), named in 1 NOTE; 528 kept"
     planned = mdtool("--store", alpha, "repair", "--dry-run", "ALPHA_USDT")
-    assert (planned.code, planned.out) == (0, f"{line}\n1 repair to do, 1 record lost\n")
+    assert (planned.code, planned.out) == (1, f"{line}\n1 repair to do, 1 record lost\n")
     done = mdtool("--store", alpha, "repair")
-    assert (done.code, done.out) == (0, f"{line}\n1 repair, 1 record lost\n")
+    assert (done.code, done.out) == (1, f"{line}\n1 repair, 1 record lost\n")
     assert mdtool("--store", alpha, "verify").code == 0
     assert '"note": "lost"' in mdtool("--store", alpha, "replay", "--speed", "max").out.replace("\\", "")
 
@@ -72,7 +72,7 @@ def test_what_is_left_to_decide_is_exit_one(mdtool, alpha):
     (action,) = json.loads(done.out)["actions"]
     assert action["left"] is True
     assert "--gone" in action["does"]
-    assert mdtool("--store", alpha, "repair", "--gone").code == 0
+    assert mdtool("--store", alpha, "repair", "--gone").code == 1
     assert mdtool("--store", alpha, "verify").code == 0
 
 

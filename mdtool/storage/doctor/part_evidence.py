@@ -7,7 +7,7 @@ file that matches is proven without decoding it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,8 @@ from mdtool.storage.doctor.untrusted import Bytes, Rows
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.registry import FeedInfo
-from mdtool.storage.parts.place import PartPlace, part_name, place_of
+from mdtool.storage.parts.archive import is_ours, place_of, places_of
+from mdtool.storage.parts.place import LocalPlace, PartPlace, part_name
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import Manifest, Part
@@ -45,7 +46,8 @@ class PartEvidence:
     name: str
     where: str
     slots: list[Slot]
-    missing: bool = False
+    missing: bool = False  # not there, or something of another's is there in its place
+    another: bool = False  # which it says itself
     faults: list[tuple[FlawKind, str, str]] = field(default_factory=list)  # what, found, expected
     manifest: Manifest | None = None
     highest_session: int = 0
@@ -77,6 +79,8 @@ def examine_part(
         with closing(_open(place, seen)) as part:
             seen.manifest = part.manifest
             _compare_manifest(seen, feed, streams)
+            if seen.another:
+                return seen
             seen.highest_session = part.highest_session()
             if not whole:
                 _compare_rows(seen, part)
@@ -133,7 +137,12 @@ def _compare_file(seen: PartEvidence, place: PartPlace) -> bool:
 def _compare_manifest(seen: PartEvidence, feed: FeedInfo, streams: Sequence[str | None]) -> None:
     said = seen.manifest
     assert said is not None
-    if (said.store, said.feed_id, said.part) != (feed.store_id, feed.feed_id, seen.number):
+    if (said.store, said.feed_id) != (feed.store_id, feed.feed_id):
+        seen.missing = seen.another = True
+        found = f"is part {said.part} of {said.feed} of store {said.store}"
+        seen.faults = [(FlawKind.FOREIGN, found, f"part {seen.number} of {feed.name}")]
+        return
+    if said.part != seen.number:
         seen.faults.append(
             (FlawKind.HEADER, f"is part {said.part} of {said.feed}", f"part {seen.number} of {feed.name}")
         )
@@ -166,9 +175,29 @@ def part_findings(feed: FeedInfo, seen: PartEvidence) -> Iterator[Flaw]:
         todo = f"run: mdtool repair {feed.name}"
         if what == FlawKind.UNREADABLE:
             todo = "see to its archive, then run it again"
-        elif what == FlawKind.MISSING:
+        elif what in (FlawKind.MISSING, FlawKind.FOREIGN):
             todo = f"bring it back; if it is lost for good, run: mdtool repair --gone {feed.name}"
         yield Flaw(feed.name, seen.where, what, found, expected, todo)
+
+
+def elsewhere(feed: FeedInfo, seen: PartEvidence) -> str | None:
+    """Where a part that is not in its place is all the same: set aside, put away, or in another place of the feed's."""
+    from mdtool.storage.parts.part import file_checksum
+
+    known = {(slot.part_bytes, slot.part_crc32c) for slot in seen.slots}
+    for place in places_of(feed):
+        for name in place.like(seen.name):
+            with suppress(*GARBAGE, StoreError):
+                if place.size(name) in {size for size, _ in known} and file_checksum(place, name) in known:
+                    return place.where(name)
+    base = Path(seen.name).name
+    own = LocalPlace(feed.directory)
+    for folder in ("repaired", "trash"):
+        for path in sorted((feed.directory / folder).rglob(f"{base}*")):
+            with suppress(*GARBAGE, StoreError):
+                if file_checksum(own, str(path.relative_to(feed.directory))) in known:
+                    return str(path)
+    return None
 
 
 def salvage(feed: FeedInfo, seen: PartEvidence, streams: Sequence[str]) -> Iterator[tuple[Slot, ChunkEvidence]]:
@@ -240,6 +269,11 @@ def unnamed_parts(feed: FeedInfo, slots: Sequence[Slot | None]) -> list[str]:
     place = place_of(feed)
     named = {part_name(s.part, s.min_ns) for s in slots if s is not None and s.location == Location.PART}
     return [name for name in place.names() if name not in named]
+
+
+def is_anothers(feed: FeedInfo, name: str) -> bool:
+    """Whether what stands under a part's name says that it is another feed's or store's."""
+    return is_ours(feed, place_of(feed), name) is False
 
 
 def manifest_of(feed: FeedInfo, name: str) -> Manifest | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.place import day_of, part_name
+
+if TYPE_CHECKING:
+    from mdtool.storage.parts.part import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +222,7 @@ def _missing(feed: FeedInfo, slots: dict[int, Slot], table: FeedTable, near: Slo
 
 
 def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot], table: FeedTable) -> None:
-    """Chunks that no entry names and that a part says it holds."""
+    """Chunks that no entry names, or whose entry names files that are gone, and that a part says it holds."""
     try:
         unnamed = unnamed_parts(feed, list(slots.values()))
     except StoreError as error:
@@ -237,11 +241,14 @@ def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot],
                 table.unreadable_parts.append(name)
             continue
         table.part_streams |= dict(enumerate(said.streams))
-        if any(chunk.chunk_id in slots and slots[chunk.chunk_id].has_files for chunk in said.chunks):
+        if any(not one.index.missing for one in _files_of(said, slots, table)):
             continue  # a sealing that was cut short: the next one finishes it
-        new = [chunk for chunk in said.chunks if chunk.chunk_id not in slots]
+        new = [one for one in said.chunks if one.chunk_id not in slots or slots[one.chunk_id].has_files]
         proof = fingerprint_of(feed, name) if new else None
+        if proof is None and any(chunk.chunk_id in slots for chunk in new):
+            continue  # damaged: what it holds of them is not proven
         for chunk in new:
+            table.seen.pop(chunk.chunk_id, None)
             fields = asdict(chunk)
             fields |= {"flags": ChunkFlag(chunk.flags), "rows_crc32c": fields.pop("crc32c")}
             size, crc = proof or (0, 0)
@@ -254,6 +261,12 @@ def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot],
                 RepairAction(feed.name, name, f"{chunk.rows:,} records that no entry named",
                        f"entered in {registry.path.name} as chunk {chunk.chunk_id}")
             )  # fmt: skip
+
+
+def _files_of(said: Manifest, slots: Mapping[int, Slot], table: FeedTable) -> list[ChunkEvidence]:
+    """The files of those of a part's chunks that by their entry have some."""
+    ids = (chunk.chunk_id for chunk in said.chunks)
+    return [table.seen[chunk_id] for chunk_id in ids if chunk_id in slots and slots[chunk_id].has_files]
 
 
 def slot_of(seen: ChunkEvidence, location: Location) -> Slot:

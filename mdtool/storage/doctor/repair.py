@@ -16,12 +16,20 @@ from pathlib import Path
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedLocked, StoreError
 from mdtool.model import SESSION_STREAM
-from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, Progress, no_progress
+from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, Progress, examine_chunk, no_progress
 from mdtool.storage.doctor.chunk_findings import chunk_findings, runs_of, temporary
 from mdtool.storage.doctor.feed_evidence import FeedEvidence, examine_feed
 from mdtool.storage.doctor.flaws import FlawKind
 from mdtool.storage.doctor.mended_chunk import Mended, closed, lost_chunk, mend, write
-from mdtool.storage.doctor.part_evidence import PartEvidence, examine_part, parts_of, salvage, unnamed_parts
+from mdtool.storage.doctor.part_evidence import (
+    PartEvidence,
+    elsewhere,
+    examine_part,
+    is_anothers,
+    parts_of,
+    salvage,
+    unnamed_parts,
+)
 from mdtool.storage.doctor.quarantine import Quarantine
 from mdtool.storage.doctor.recovered_table import (
     FeedTable,
@@ -39,7 +47,7 @@ from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock_writer
 from mdtool.storage.journal.registry import FeedInfo
-from mdtool.storage.parts.place import place_of
+from mdtool.storage.parts.archive import place_of
 from mdtool.storage.reading import cursor
 
 Step = Callable[[Quarantine], None]
@@ -101,7 +109,7 @@ def plan(feed: FeedInfo, *, gone: bool = False, progress: Progress = no_progress
     parts = _parts(made, table, gone=gone, progress=progress)
     streams = names_of(table.streams)
     made.steps += [_write_chunk(feed, old, seen, new, streams) for old, seen, new in mended if not new.untouched]
-    made.steps += [_write_out(feed, new, streams) for _, news in parts for new in news]
+    made.steps += [_write_out(feed, new, streams) for _, news in parts for new in news if not new.untouched]
     _registry(made, registry, table, renewed=table.slots != before)
     made.steps += [_part_aside(feed, seen) for seen, _ in parts if not seen.missing]
     _leftovers(made, table, {seen.name for seen, _ in parts})
@@ -181,13 +189,18 @@ def _parts(
         if any(fault[0] == FlawKind.UNREADABLE for fault in seen.faults):
             made.add(where, what, "left: it cannot be read", left=True)
             continue
-        if seen.missing and not gone:
+        if seen.missing and (there := elsewhere(made.feed, seen)) is not None:
+            made.add(where, what, f"left: its records are in {there}: bring that back to its place", left=True)
+            continue
+        kept_chunks = [_kept_chunk(made.feed, slot) for slot in slots] if seen.missing else []
+        if seen.missing and not gone and None in kept_chunks:
             made.add(where, what, "left: it may yet come back; if not, repair with --gone", left=True)
             continue
         known = SESSION_STREAM in table.streams
         stream = table.streams.index(SESSION_STREAM) if known else len(table.streams) % layout.MAX_STREAMS
         if seen.missing:
-            news = [lost_chunk(slot, stream, "its part is gone") for slot in slots]
+            news = [whole or lost_chunk(slot, stream, "its part is gone")
+                    for slot, whole in zip(slots, kept_chunks, strict=True)]  # fmt: skip
         else:
             news = [replace(mend(slot, chunk, stream), rewrite_heap=True)
                     for slot, chunk in salvage(made.feed, seen, table.streams)]  # fmt: skip
@@ -203,6 +216,15 @@ def _parts(
             table.slots[entries[slot.chunk_id]] = new.slot
         found.append((seen, news))
     return found
+
+
+def _kept_chunk(feed: FeedInfo, slot: Slot) -> Mended | None:
+    """The chunk a part was made of, where its files are still there and whole."""
+    paths = chunk_paths(feed, slot.chunk_id, Location.DISK)
+    seen = examine_chunk(feed.store_id, feed.feed_id, slot.chunk_id, paths, claimed=slot.rows, in_use=False)
+    if not seen.identity or seen.heap.missing or seen.bad or len(seen.rows) != slot.rows:
+        return None
+    return Mended(closed(slot, seen, seen.rows), seen.rows, seen.heap.data, 0, b"", False, 0, 0, untouched=True)
 
 
 def _write_out(feed: FeedInfo, new: Mended, streams: Mapping[int, str]) -> Step:
@@ -268,6 +290,9 @@ def _leftovers(made: RepairPlan, table: FeedTable, dealt_with: set[str]) -> None
         if name in dealt_with:
             continue
         part = PartEvidence(0, name, place_of(feed).where(name), [])
+        if is_anothers(feed, name):
+            made.add(part.where, "another feed's part", "left: look at it, then move it away", left=True)
+            continue
         made.add(part.where, "a part that nothing names; what it holds is elsewhere, or cannot be read", "moved aside")
         made.steps.append(_part_aside(feed, part))
     for path in sorted(feed.directory.iterdir()):

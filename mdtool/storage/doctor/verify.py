@@ -27,7 +27,7 @@ from mdtool.storage.doctor.chunk_findings import (
 )
 from mdtool.storage.doctor.feed_evidence import FeedEvidence, examine_feed
 from mdtool.storage.doctor.flaws import Checked, Flaw, FlawKind
-from mdtool.storage.doctor.part_evidence import examine_part, part_findings, parts_of, unnamed_parts
+from mdtool.storage.doctor.part_evidence import examine_part, is_anothers, part_findings, parts_of, unnamed_parts
 from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.doctor.untrusted import load
@@ -36,6 +36,7 @@ from mdtool.storage.format.layout import REGISTRY, ChunkFlag, ChunkState, Locati
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import can_be_undisturbed, is_written, undisturbed, wait_for_changes
 from mdtool.storage.journal.registry import FeedInfo, feed_info
+from mdtool.storage.parts.archive import place_of
 from mdtool.storage.reading import cursor
 
 REBUILD = "run: mdtool registry verify --rebuild"
@@ -296,13 +297,11 @@ class _Feed:
             self.add(self.feed.archive, FlawKind.UNREADABLE, str(error), "its archive", "see to its archive")
             return
         for name in strays:
-            self.add(
-                self.feed.directory / name,
-                FlawKind.ORPHAN,
-                "a part that nothing names",
-                "an entry of feed.bin",
-                REBUILD,
-            )
+            where = place_of(self.feed).where(name)
+            if is_anothers(self.feed, name):
+                self.add(where, FlawKind.FOREIGN, "another feed's part", "none", "look at it, then move it away")
+            else:
+                self.add(where, FlawKind.ORPHAN, "a part that nothing names", "an entry of feed.bin", REBUILD)
 
     def removals(self) -> None:
         """Parts that a retention run has marked, and died before it took them away."""

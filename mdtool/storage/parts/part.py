@@ -27,7 +27,8 @@ from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.chunk import Heap, Rows, Run
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo
-from mdtool.storage.parts.place import PartPlace, part_name, place_of
+from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.place import PartPlace, part_name
 
 VERSION = 1
 KEY = b"mdtool"

@@ -19,7 +19,8 @@ from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_paths
 from mdtool.storage.journal.locks import maintaining
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
-from mdtool.storage.parts.place import part_name, place_of
+from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.place import part_name
 from mdtool.storage.reading.cursor import cursors
 from mdtool.storage.upkeep.retention import (
     FeedPlan,
@@ -167,7 +168,7 @@ def _discard(feed: FeedInfo, registry: FeedRegistry, entries: Sequence[int], pau
             place.discard(part_name(part, info.min_ns))
             if number % batch == 0:
                 time.sleep(pause)
-        trashes += [trash for trash in (place.trash,) if trash is not None and trash != trashes[0]]
+        trashes = list(dict.fromkeys([*trashes, *place.trashes]))
     for _, info in infos:
         if info.location != Location.PART:
             for path in chunk_paths(feed, info.chunk_id, info.location):

@@ -19,7 +19,8 @@ from pathlib import Path
 from mdtool.storage.format.layout import ROW_BITS, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_paths
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
-from mdtool.storage.parts.place import PartPlace, part_name, place_of
+from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.place import PartPlace, part_name
 from mdtool.storage.reading.cursor import CursorInfo, cursors
 from mdtool.storage.reading.reader import Reader
 from mdtool.units import format_time

@@ -10,7 +10,8 @@ one that does. The steps of one part, each of which may be the last before a cra
     removed     the chunks' files are gone; who has them open reads on
 
 A second run finishes what one began: drafts go, a published part that holds just what the chunks hold is adopted, one
-that does not is set aside, files of chunks that are in a part are removed.
+that does not stays as it is and is told of, files of chunks that are in a part are removed. What stands under a part's
+name and is none of ours is never moved: the part gets the next number.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from mdtool.storage.format.layout import ChunkState, Location, chunk_name
 from mdtool.storage.journal.chunk import chunk_paths, open_chunk
 from mdtool.storage.journal.locks import maintaining
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
-from mdtool.storage.parts.place import PartPlace, part_name, place_of
+from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.place import PartPlace, part_name
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part_writer import ClosedChunk, Decode
@@ -65,13 +67,14 @@ class PartReport:
 @dataclass(frozen=True, slots=True)
 class SealReport:
     """What sealing did to one feed, or (`dry_run`) would do. `waiting`: closed chunks whose time has not come;
-    `set_aside`: files that stood under a part's name and were no part of this feed's; `error`: why it stopped."""
+    `foreign`: what stands under a part's name and is no part of this feed's, or none that can be read; `error`: why it
+    stopped."""
 
     feed: str
     dry_run: bool
     parts: tuple[PartReport, ...]
     waiting: int
-    set_aside: tuple[str, ...]
+    foreign: tuple[str, ...]
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -154,7 +157,7 @@ class _Sealing:
         self._chunks = registry.chunks()  # as of now; who changes closed ones has to wait for the lock
         self._parts: list[PartReport] = []
         self._errors: list[str] = []
-        self._aside: list[str] = []
+        self._foreign: list[str] = []
         self._proven: dict[int, set[int]] = {}  # part -> chunks it has, whole
 
     @cached_property
@@ -179,7 +182,7 @@ class _Sealing:
         except OSError as failure:
             self._errors.append(f"{failure.filename or self._feed.directory}: {failure.strerror or failure}")
         error = "; ".join(self._errors) or None
-        return SealReport(self._feed.name, False, tuple(self._parts), waiting, tuple(self._aside), error)
+        return SealReport(self._feed.name, False, tuple(self._parts), waiting, tuple(self._foreign), error)
 
     def _next_number(self) -> int:
         return max((chunk.part for chunk in self._chunks), default=0) + 1
@@ -189,8 +192,10 @@ class _Sealing:
 
         number = self._next_number()
         name = part_name(number, chunks[0].min_ns)
-        if self._place.size(name) is not None:
-            self._aside.append(self._place.set_aside(name))
+        while self._place.size(name) is not None:
+            self._leave(name)
+            number += 1
+            name = part_name(number, chunks[0].min_ns)
         draft = self._place.draft(number)
         sources = [self._source(chunk) for chunk in chunks]
         try:
@@ -307,12 +312,15 @@ class _Sealing:
         """Adopt the part whose run was ended between its publishing and its last registry entry. It is the newest
         one named, or the next."""
         days = sorted({chunk.min_ns // DAY * DAY for chunk in self._chunks if self._closed(chunk)})
-        newest = self._next_number() - 1
-        for number in (newest, newest + 1):
-            for day_ns in days if number else ():
-                name = part_name(number, day_ns)
-                if self._place.size(name) is not None:
-                    self._adopt_if_ours(number, name)
+        number = newest = self._next_number() - 1
+        while True:
+            names = [part_name(number, day_ns) for day_ns in days if number]
+            there = [name for name in names if self._place.size(name) is not None]
+            for name in there:
+                self._adopt_if_ours(number, name)
+            if not there and number > newest:
+                return
+            number += 1
 
     @staticmethod
     def _closed(chunk: ChunkInfo) -> bool:
@@ -342,7 +350,11 @@ class _Sealing:
             self._place.settle(name)
             self._adopt(number, begun, self._place.size(name) or 0, adopted=True)
         elif not self._is_named(name):  # one that is, and is damaged, is for verify to tell
-            self._aside.append(self._place.set_aside(name))
+            self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        if (where := self._place.where(name)) not in self._foreign:
+            self._foreign.append(where)
 
     def _same(self, chunk: ChunkInfo, rows: Any) -> bool:
         """Whether these rows of a part are the chunk's. Its index alone can tell, CRCs and all, though a payload has

@@ -12,7 +12,8 @@ from moto.server import ThreadedMotoServer
 from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import ChunkUnavailable, StoreError
 from mdtool.storage.format.layout import Location
-from mdtool.storage.parts.place import RemotePlace, place_of
+from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.remote import RemotePlace
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep.removal import execute, finish
 from mdtool.storage.upkeep.retention import RetentionLimits, plan
@@ -73,7 +74,11 @@ def parts_of(store):
     return feed, feed.directory, [info.location for info in store.reader(FEED).chunks()]
 
 
-PARTS = [f"lake/{FEED}/date=2023-11-15/000001.parquet", f"lake/{FEED}/date=2023-11-16/000002.parquet"]
+NAMES = ["date=2023-11-15/000001.parquet", "date=2023-11-16/000002.parquet"]
+
+
+def parts_below(store, names=NAMES):
+    return [f"lake/recorder={store.id}/venue=sim/symbol=ALPHA_USDT/{name}" for name in names]
 
 
 @pytest.mark.parametrize("endpoint", ["query", "environment"])
@@ -87,8 +92,8 @@ def test_parts_on_an_object_store_are_read_as_local_ones(tmp_path, server, bucke
         before = everything(store)
         report = seal_feed(store.feed(FEED), LATER)
         assert report.error is None
-        assert [part.where for part in report.parts] == [f"s3://{BUCKET}/{key}" for key in PARTS]
-        assert keys(bucket) == PARTS
+        assert [part.where for part in report.parts] == [f"s3://{BUCKET}/{key}" for key in parts_below(store)]
+        assert keys(bucket) == parts_below(store)
         _, directory, locations = parts_of(store)
         assert set(locations) == {Location.PART}
         assert not list(directory.rglob("*.parquet")) + list(directory.glob(".*.sealing"))
@@ -99,7 +104,7 @@ def test_parts_on_an_object_store_are_read_as_local_ones(tmp_path, server, bucke
         assert seal_feed(store.feed(FEED), LATER).parts == ()
 
 
-def test_an_upload_that_the_registry_never_heard_of_is_adopted_or_set_aside(tmp_path, server, bucket):
+def test_an_upload_that_the_registry_never_heard_of_is_adopted_or_left(tmp_path, server, bucket):
     with filled(tmp_path, f"s3://{BUCKET}/lake?region=us-east-1&endpoint_override={server}&scheme=http") as store:
         before = everything(store)
 
@@ -109,12 +114,13 @@ def test_an_upload_that_the_registry_never_heard_of_is_adopted_or_set_aside(tmp_
 
         with pytest.raises(KeyboardInterrupt):
             seal_feed(store.feed(FEED), LATER, step=step)
-        bucket.put_object(Bucket=BUCKET, Key=PARTS[1], Body=b"somebody's")
+        taken = parts_below(store)[1]
+        bucket.put_object(Bucket=BUCKET, Key=taken, Body=b"somebody's")
         report = seal_feed(store.feed(FEED), LATER)
         assert report.error is None
-        assert [(part.part, part.adopted) for part in report.parts] == [(1, True), (2, False)]
-        assert report.set_aside == (f"s3://{BUCKET}/{PARTS[1]}.foreign-1",)
-        assert bucket.get_object(Bucket=BUCKET, Key=f"{PARTS[1]}.foreign-1")["Body"].read() == b"somebody's"
+        assert [(part.part, part.adopted) for part in report.parts] == [(1, True), (3, False)]
+        assert report.foreign == (f"s3://{BUCKET}/{taken}",)
+        assert bucket.get_object(Bucket=BUCKET, Key=taken)["Body"].read() == b"somebody's"
         assert everything(store) == before
 
 
@@ -137,16 +143,16 @@ def test_what_is_gone_is_said(tmp_path, server, bucket):
     with filled(tmp_path, f"s3://{BUCKET}/lake?region=us-east-1&endpoint_override={server}&scheme=http") as store:
         seal_feed(store.feed(FEED), LATER)
         place = place_of(store.feed(FEED))
-        name = str(Path(PARTS[0]).relative_to(f"lake/{FEED}"))
-        assert place.size(name) == bucket.head_object(Bucket=BUCKET, Key=PARTS[0])["ContentLength"]
+        name = NAMES[0]
+        assert place.size(name) == bucket.head_object(Bucket=BUCKET, Key=parts_below(store)[0])["ContentLength"]
         place.remove(name)
         place.remove(name)
         assert place.size(name) is None
-        assert keys(bucket) == PARTS[1:]
+        assert keys(bucket) == parts_below(store)[1:]
         with pytest.raises(ChunkUnavailable, match=r"date=2023-11-15/000001\.parquet"):
             everything(store)
         with pytest.raises(FileExistsError):
-            place.publish(Path(__file__), str(Path(PARTS[1]).relative_to(f"lake/{FEED}")))
+            place.publish(Path(__file__), NAMES[1])
         with pytest.raises((StoreError, OSError)):
             place.set_aside(name)
 

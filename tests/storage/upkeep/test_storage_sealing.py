@@ -129,7 +129,7 @@ def test_any_feed_reads_the_same_after_sealing_and_sealing_twice_is_once(tmp_pat
                 assert opened.rows(number).tolist() == plain[chunk.chunk_id - 1]
         files = {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
         again = seal(store)
-        assert (again.parts, again.waiting, again.set_aside, again.error) == ((), 0, (), None)
+        assert (again.parts, again.waiting, again.foreign, again.error) == ((), 0, (), None)
         assert {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()} == files
 
 
@@ -218,7 +218,7 @@ def test_kill_9_between_any_two_steps_loses_nothing_and_is_finished_by_the_next_
         assert done.returncode == -signal.SIGKILL
         assert everything(store.reader(FEED)) == before
         report = seal(store)
-        assert (report.error, report.set_aside) == (None, ())
+        assert (report.error, report.foreign) == (None, ())
         assert everything(store.reader(FEED)) == before
         feed = store.feed(FEED)
         assert sorted(path.relative_to(feed.directory).as_posix() for path in feed.directory.rglob("*.parquet")) == [
@@ -250,7 +250,7 @@ def stop_at(name):
     return step
 
 
-def test_a_foreign_file_under_a_parts_name_is_set_aside_and_kept(store):
+def test_a_foreign_file_under_a_parts_name_is_left_and_the_next_number_taken(store):
     two_days(store)
     before = everything(store.reader(FEED))
     taken = store.feed(FEED).directory / part_name(1, NOON)
@@ -258,22 +258,40 @@ def test_a_foreign_file_under_a_parts_name_is_set_aside_and_kept(store):
     taken.write_bytes(b"somebody's")
     report = seal(store)
     assert report.error is None
-    assert report.set_aside == (f"{taken}.foreign-1",)
-    assert Path(f"{taken}.foreign-1").read_bytes() == b"somebody's"
+    assert report.foreign == (str(taken),)
+    assert [one.part for one in report.parts] == [2, 3]
+    assert taken.read_bytes() == b"somebody's"
+    assert everything(store.reader(FEED)) == before
+    assert (seal(store).parts, seal(store).foreign) == ((), ())
+
+
+def test_a_run_that_died_behind_a_foreign_file_is_finished(store):
+    two_days(store)
+    before = everything(store.reader(FEED))
+    taken = store.feed(FEED).directory / part_name(1, NOON)
+    taken.parent.mkdir()
+    taken.write_bytes(b"somebody's")
+    with pytest.raises(KeyboardInterrupt):
+        seal(store, step=stop_at("published"))
+    report = seal(store)
+    assert [(one.part, one.adopted) for one in report.parts] == [(2, True), (3, False)]
+    assert report.foreign == (str(taken),)
     assert everything(store.reader(FEED)) == before
 
 
-def test_a_published_part_that_is_damaged_is_set_aside_and_sealed_again(store):
+def test_a_published_part_that_is_damaged_is_left_and_sealed_again_under_the_next_number(store):
     two_days(store)
     before = everything(store.reader(FEED))
     with pytest.raises(KeyboardInterrupt):
         seal(store, step=stop_at("published"))
     part = store.feed(FEED).directory / part_name(1, NOON)
     flip_payload(part)
+    damaged = part.read_bytes()
     report = seal(store)
     assert report.error is None
-    assert report.set_aside == (f"{part}.foreign-1",)
-    assert [one.adopted for one in report.parts] == [False, False]
+    assert report.foreign == (str(part),)
+    assert [(one.part, one.adopted) for one in report.parts] == [(2, False), (3, False)]
+    assert part.read_bytes() == damaged
     assert everything(store.reader(FEED)) == before
 
 
@@ -608,7 +626,8 @@ def test_an_archive_elsewhere_is_a_setting(store, tmp_path):
     store._registry.update_feed(store.feed(FEED).feed_id, {"archive": str(tmp_path / "shelf").encode()})
     report = seal(store)
     assert report.error is None
-    assert report.parts[0].where == str(tmp_path / "shelf" / FEED / "date=2023-11-15" / "000001.parquet")
+    below = f"recorder={store.id}/venue=sim/symbol=ALPHA_USDT/date=2023-11-15/000001.parquet"
+    assert report.parts[0].where == str(tmp_path / "shelf" / below)
     assert everything(store.reader(FEED)) == before
 
 
@@ -619,7 +638,7 @@ def test_parts_stay_where_they_were_when_an_archive_is_set(store, tmp_path):
     store._registry.update_feed(store.feed(FEED).feed_id, {"archive": f"file://{tmp_path}/shelf".encode()})
     report = seal(store)
     assert [(part.part, part.where) for part in report.parts] == [
-        (2, str(tmp_path / "shelf" / FEED / "date=2023-11-16" / "000002.parquet"))
+        (2, f"{tmp_path}/shelf/recorder={store.id}/venue=sim/symbol=ALPHA_USDT/date=2023-11-16/000002.parquet")
     ]
     assert everything(store.reader(FEED)) == before
 
