@@ -45,6 +45,10 @@ class ChunkUnavailable(StoreError):
     """A chunk the registry names cannot be opened (shared memory gone or not shared, file missing)."""
 
 
+class RecordsRemoved(StoreError):
+    """Retention removed records before a reader that was under way came to them."""
+
+
 class StoreFull(StoreError):
     """No space is left for what was to be appended. What was committed stands."""
 

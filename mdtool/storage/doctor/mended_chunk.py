@@ -7,7 +7,6 @@ altogether becomes a chunk of one NOTE. Each NOTE says how many records were los
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mdtool.kernel.journal import crc32c
 from mdtool.model import Kind
 from mdtool.storage import files
 from mdtool.storage.doctor.chunk_evidence import ChunkEvidence, figures
@@ -23,6 +21,7 @@ from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.untrusted import Buffer, Rows
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.format.loss_note import PREFIX, loss, put
 from mdtool.storage.format.stream_names import add_name
 from mdtool.storage.journal.chunk import chunk_paths
 from mdtool.storage.journal.registry import FeedInfo
@@ -62,12 +61,12 @@ def mend(slot: Slot, seen: ChunkEvidence, stream: int) -> Mended:
             fields = _note(
                 slot, row, 1, "its bytes contradict their checksum", rows[row] if rows[row]["crc32c"] else None
             )
-            tail += _put(rows, row, fields, int(near_ns[row]), stream, used + len(tail))
+            tail += put(rows, row, fields, int(near_ns[row]), stream, used + len(tail))
     rows = rows[:stop]
     if cut:
         fields = _note(slot, stop, cut, "the end of the chunk did not survive", None)
         rows = np.append(rows, np.zeros(1, layout.ROW))
-        tail += _put(
+        tail += put(
             rows, stop, fields, int(rows["recv_ns"][stop - 1]) if stop else slot.min_ns, stream, used + len(tail)
         )
     made = closed(slot, seen, rows)
@@ -88,7 +87,7 @@ def lost_chunk(slot: Slot, stream: int, why: str) -> Mended:
     """The chunk that stands for one that is gone."""
     lost = slot.rows if slot.state != ChunkState.LIVE else None
     rows = np.zeros(1, layout.ROW)
-    tail = _put(rows, 0, _note(slot, 0, lost, why, None), slot.min_ns, stream, 0)
+    tail = put(rows, 0, _note(slot, 0, lost, why, None), slot.min_ns, stream, 0)
     return Mended(closed(slot, None, rows), rows, b"", 0, tail, True, lost, 1)
 
 
@@ -157,7 +156,7 @@ def _cut_before(seen: ChunkEvidence) -> bool:
     last = seen.rows[-1]
     start = int(last["offset"])
     payload = bytes(seen.heap.data[start : start + int(last["length"])])
-    return int(last["kind"]) == Kind.NOTE and payload.startswith(b'{"note": "lost"')
+    return int(last["kind"]) == Kind.NOTE and payload.startswith(PREFIX)
 
 
 def _near_ns(rows: Rows, bad: Collection[int], slot: Slot) -> npt.NDArray[np.int64]:
@@ -178,18 +177,7 @@ def _near_ns(rows: Rows, bad: Collection[int], slot: Slot) -> npt.NDArray[np.int
 
 
 def _note(slot: Slot, row: int, lost: int | None, why: str, seems: np.void | None) -> dict[str, object]:
-    note: dict[str, object] = {"note": "lost", "rows": lost, "why": why, "chunk": slot.chunk_id, "row": row}
+    note = loss(slot.chunk_id, row, lost, why)
     if seems is not None and seems["crc32c"]:  # what the row itself says, which nothing proves
         note["seems"] = {name: int(seems[name]) for name in ("recv_ns", "stream", "kind", "session", "length")}
     return note
-
-
-def _put(rows: Rows, row: int, note: Mapping[str, object], recv_ns: int, stream: int, offset: int) -> bytes:
-    """Make `rows[row]` a NOTE; returns its payload, which belongs at `offset` of the heap."""
-    payload = json.dumps(note).encode()
-    made = np.zeros((), layout.ROW)
-    made["recv_ns"], made["offset"], made["length"] = recv_ns, offset, len(payload)
-    made["stream"], made["kind"] = stream, Kind.NOTE
-    made["crc32c"] = crc32c(payload, crc32c(made.tobytes()))
-    rows[row] = made
-    return payload

@@ -20,6 +20,7 @@ from mdtool.storage.journal.chunk import OpenChunk, Rows, index_rows, open_chunk
 from mdtool.storage.journal.locks import holder
 from mdtool.storage.journal.presence import Disconnect, Signs, WriterStatus
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
+from mdtool.storage.reading.hole import Hole, hole
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import PartChunk, PartShelf
@@ -35,8 +36,8 @@ class Contents:
         self.feed = feed
         self.verify = verify
         self._registry = _registry(feed)
-        self._open: tuple[int, OpenChunk | PartChunk] | None = None
-        self._peeked: tuple[int, OpenChunk | PartChunk] | None = None
+        self._open: tuple[int, OpenChunk | PartChunk | Hole] | None = None
+        self._peeked: tuple[int, OpenChunk | PartChunk | Hole] | None = None
         self._shelf: PartShelf | None = None  # opens parts, once one is needed
 
     @property
@@ -153,7 +154,7 @@ class Contents:
             closed &= table["max_ns"] == table["max_ns"][closed].max()
         return np.flatnonzero(live | (closed & (table["max_ns"] >= ns)))
 
-    def _opened(self, info: ChunkInfo) -> OpenChunk | PartChunk:
+    def _opened(self, info: ChunkInfo) -> OpenChunk | PartChunk | Hole:
         if info.location != Location.PART:
             return open_chunk(self.feed, info)
         if self._shelf is None:
@@ -162,13 +163,13 @@ class Contents:
             self._shelf = PartShelf(self.feed, verify=self.verify)
         return self._shelf.chunk(info, self.streams)
 
-    def _chunk(self, entry: int) -> OpenChunk | PartChunk:
+    def _chunk(self, entry: int) -> OpenChunk | PartChunk | Hole:
         """The chunk opened; the last one asked for is kept."""
         if self._open is None or self._open[0] != entry:
             self._open = (entry, self._reopened(entry))
         return self._open[1]
 
-    def _peek(self, entry: int) -> OpenChunk | PartChunk:
+    def _peek(self, entry: int) -> OpenChunk | PartChunk | Hole:
         """The chunk opened, without letting go of the one being read: that may be unlinked by now."""
         if self._open is None or self._open[0] == entry:
             return self._chunk(entry)
@@ -176,13 +177,19 @@ class Contents:
             self._peeked = (entry, self._reopened(entry))
         return self._peeked[1]
 
-    def _reopened(self, entry: int) -> OpenChunk | PartChunk:
+    def _reopened(self, entry: int) -> OpenChunk | PartChunk | Hole:
         for _ in range(REOPEN - 1):
             try:
                 return self._opened(self._registered(entry))
             except ChunkUnavailable:
                 time.sleep(0.001)  # being moved to disk, or into a part: the registry will say where to
-        return self._opened(self._registered(entry))
+        info = self._registered(entry)
+        try:
+            return self._opened(info)
+        except ChunkUnavailable as error:
+            if (missing := hole(self.feed, info, error, self.streams)) is None:
+                raise
+            return missing
 
     def _last_record(self) -> Record | None:
         """The feed's last record as of now; None where there is none, or it is not kept."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
+from mdtool.errors import ChunkUnavailable, CorruptStore, RecordsRemoved, StoreError
 from mdtool.kernel.journal import Cursor, Journal, Record
 from mdtool.model import Kind
 from mdtool.storage.format.layout import ROW_BITS, ChunkFlag, ChunkState
@@ -18,6 +18,7 @@ from mdtool.storage.journal.chunk import OpenChunk, Run
 from mdtool.storage.journal.presence import Disconnect, WriterStatus
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.reading.contents import Contents
+from mdtool.storage.reading.hole import Hole
 from mdtool.storage.reading.waits import Wait, Waiting
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ class Reader(Contents):
     """One position in one feed. Not for use from two threads at once; open as many readers as are needed.
 
     `verify`: every record's CRC is checked as it is read, and one that does not hold raises CorruptStore naming file
-    and row. ChunkUnavailable is raised for a chunk whose file is not there, or in shared memory that is not visible
-    here. Nothing is ever written, and no writer waits.
+    and row. ChunkUnavailable is raised for a part that is not there, and for what is in shared memory that is not
+    visible here. RecordsRemoved is raised where retention has removed what the reader was on its way to; asked again
+    it goes on behind that. Of a chunk whose file is missing a NOTE takes the place, which says what is lost. Nothing is
+    ever written, and no writer waits.
 
     >>> reader = store.reader("sim/ALPHA_USDT")
     >>> [record.payload for record in reader.poll(limit=2)]
@@ -201,7 +204,7 @@ class Reader(Contents):
         self._forget()
         self._entry, self._row, self._underway = entry, row, True
 
-    def _next_chunk(self) -> OpenChunk | PartChunk | None:
+    def _next_chunk(self) -> OpenChunk | PartChunk | Hole | None:
         self._settle()
         self._forget()
         while self._entry < self._chunk_count:
@@ -223,11 +226,17 @@ class Reader(Contents):
         table = self._table()[self._entry :]
         kept = np.flatnonzero(table["state"] != ChunkState.TRASHED)
         gone = int(kept[0]) if len(kept) else len(table)
-        if self._underway:
-            self.missed += int(table["rows"][:gone].sum()) - self._row
+        lost = int(table["rows"][:gone].sum()) - self._row if self._underway else 0
+        position = (int(table["chunk_id"][0]) << ROW_BITS) | self._row
         self._entry, self._row = self._entry + gone, 0
+        if lost:
+            self.missed += lost
+            raise RecordsRemoved(
+                f"{self.feed.name}: {lost:,} records from position {position} on were removed by retention before they "
+                "were read; what is kept begins behind them: read on, or begin anew"
+            )
 
-    def _advance(self, opened: OpenChunk | PartChunk) -> bool:
+    def _advance(self, opened: OpenChunk | PartChunk | Hole) -> bool:
         """Move on to the next chunk if there is one and this one is read to its end."""
         if not isinstance(opened, OpenChunk) and self._row < opened.committed:
             return True  # the part's next row group

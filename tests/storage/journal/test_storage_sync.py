@@ -17,7 +17,9 @@ from mdtool.errors import SyncFailed
 from mdtool.model import Kind
 from mdtool.storage import files
 from mdtool.storage.doctor.verify import verify
+from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
+from mdtool.storage.journal import table
 from mdtool.storage.journal.table import MappedFile
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep.removal import execute, finish
@@ -326,3 +328,41 @@ def test_a_copy_out_of_shared_memory_is_on_disk_payloads_first_and_then_named(st
     writer.close()
     assert disk.synced == ["ALPHA_USDT", f".00000001.dat.{os.getpid()}", "live", f".00000001.idx.{os.getpid()}",
                            "live", "feed.bin", "feed.bin"]  # fmt: skip
+
+
+def test_a_prepared_chunk_gets_its_names_heap_first(store, monkeypatch):
+    """An index is what names a chunk: without its heap it would be a chunk that cannot be read."""
+    writer = store.writer(FEED, clock=ManualClock(NOON), chunk_bytes=64 * 1024)
+    fill(writer, 40)
+    writer.prepare()
+    named, link = [], os.link
+    monkeypatch.setattr(os, "link", lambda source, target: named.append(target.name) or link(source, target))
+    fill(writer, 1, at=NOON + DAY)
+    writer.close()
+    assert named == ["00000002.dat", "00000002.idx"]
+
+
+def test_what_replaces_a_file_is_on_disk_under_its_name(tmp_path, disk):
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    path.write_bytes(b"old")
+    files.replace_durably(path, [b"new"])
+    assert path.read_bytes() == b"new"
+    assert disk.synced[-1] == "folder"
+    assert disk.synced.count("folder") == 2  # the name aside, and the name
+
+
+def test_a_slot_is_whole_before_it_is_counted(store, monkeypatch):
+    writer = store.writer(FEED, clock=ManualClock(NOON))
+    counted = []
+    release = table.store_release
+
+    def released(mapping, at, value):
+        counted.append(layout.unsealed(layout.CHUNK_SLOT, bytes(mapping[layout.CHUNKS_AT :][:128])) is not None)
+        release(mapping, at, value)
+
+    stream = writer.stream("d")
+    monkeypatch.setattr(table, "store_release", released)
+    writer.append(NOON, Kind.DATA, stream, 0, b"x")
+    assert counted == [True]
+    writer.close()
