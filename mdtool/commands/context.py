@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mdtool.errors import FeedNotFound, UsageError
+from mdtool.errors import FeedNotFound, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,13 +52,20 @@ class Invocation:
 
     def feeds(self, store: Store, patterns: Sequence[str]) -> list[FeedInfo]:
         """The feeds that `patterns` name, every feed where there is none; by name, each once. Raises
-        FeedNotFound, saying what is recorded."""
+        FeedNotFound, saying what is recorded. One that this user may not read is said and left out; StoreError where
+        that is all of them."""
         from mdtool.venues.symbols import match
 
         infos = {info.name: info for info in store.feeds()}
         if not infos:
             raise FeedNotFound(f"{store.path}: nothing is recorded yet; run: mdtool record, or mdtool import")
-        return [infos[name] for name in match(patterns, list(infos))] if patterns else list(infos.values())
+        chosen = [infos[name] for name in match(patterns, list(infos))] if patterns else list(infos.values())
+        denials = {info.name: denial for info in chosen if (denial := store.denial(info)) is not None}
+        if len(denials) == len(chosen):
+            raise StoreError(next(iter(denials.values())))
+        for name, denial in denials.items():
+            self.out.talk(f"{name}: left out: {denial}")
+        return [info for info in chosen if info.name not in denials]
 
     def one_feed(self, store: Store, pattern: str) -> FeedInfo:
         """The one feed that `pattern` names. Raises as `feeds`, and UsageError where it names several."""

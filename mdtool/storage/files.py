@@ -7,6 +7,7 @@ import ctypes
 import errno
 import mmap
 import os
+import stat
 import uuid
 import weakref
 from collections.abc import Iterator
@@ -153,6 +154,23 @@ def refusal(where: Path, error: OSError, what: str) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(f"{where}: {what}: no space left; free some and start again")
     return StoreError(f"{where}: {what}: {error.strerror or error}")
+
+
+def denied(path: Path) -> bool:
+    """Whether this user may not read what is there; in a directory, what lies in it."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        return True
+    except OSError:
+        return False  # not there, or none of a user's business
+    wanted = os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)
+    return not os.access(path, wanted, effective_ids=True)
+
+
+def denial(path: Path) -> str:
+    """What is said then."""
+    return f"{path}: permission denied: let this user read it, or run this as its owner"
 
 
 def sync(fd: int, where: Path) -> None:

@@ -14,7 +14,7 @@ from mdtool.storage import files, settings
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, FeedState
 from mdtool.storage.journal import locks
-from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, is_registry
+from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, denied_of, is_registry
 from mdtool.storage.journal.writer import Sync, Writer
 from mdtool.storage.reading import cursor as cursors
 from mdtool.storage.reading.cursor import Cursor, CursorInfo
@@ -83,6 +83,11 @@ class Store:
         if feed is None:
             raise FeedNotFound(f"{self.path} has no feed {name!r}; see: mdtool registry list")
         return feed
+
+    def denial(self, feed: FeedInfo) -> str | None:
+        """Why this user may not read a feed, in words; None where they may."""
+        path = denied_of(feed)
+        return files.denial(path) if path is not None else None
 
     def reader(self, name: str, *, verify: bool = True) -> Reader:
         """A reader at the feed's beginning. `verify`: check each record's CRC as it is read."""

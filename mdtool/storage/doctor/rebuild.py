@@ -27,7 +27,7 @@ from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import FeedState
 from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock_writer
-from mdtool.storage.journal.registry import FeedInfo, feed_fields
+from mdtool.storage.journal.registry import FeedInfo, denied_of, feed_fields
 
 
 @dataclass(slots=True)
@@ -135,6 +135,10 @@ def _plan(store: StoreEvidence) -> _Registry:
 
 def _feed(feed: FeedInfo, actions: list[RepairAction], dry_run: bool, now_ns: int, progress: Progress) -> int:
     """A feed's own registry; returns the highest session of its records."""
+    if (path := denied_of(feed)) is not None:
+        why = "left: this user may not read it"
+        actions.append(RepairAction(feed.name, str(path), "permission denied", why, left=True))
+        return 0
     if not feed.directory.is_dir():
         return 0
     with ExitStack() as held:

@@ -46,7 +46,7 @@ from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock_writer
-from mdtool.storage.journal.registry import FeedInfo
+from mdtool.storage.journal.registry import FeedInfo, denied_of
 from mdtool.storage.parts.archive import place_of
 from mdtool.storage.reading import cursor
 
@@ -77,6 +77,8 @@ def repair(
     """Make a feed whole, and say what that took. `gone`: files that are not there are taken for lost, and named so in
     the feed; without it they are left, as they may yet come back. `dry_run`: only say it. Raises FeedLocked while the
     feed is being written or maintained."""
+    if (path := denied_of(feed)) is not None:
+        return [RepairAction(feed.name, str(path), "permission denied", "left: this user may not read it", left=True)]
     if not feed.directory.is_dir():
         return []
     if dry_run:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdtool.errors import UsageError
+from mdtool.errors import StoreError, UsageError
+from mdtool.storage import files
 from mdtool.storage.doctor.feed_evidence import examine_feed
 from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.untrusted import Bytes, TableEvidence, head_of, load, read_table
@@ -20,6 +21,8 @@ class StoreEvidence:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if files.denied(path / REGISTRY):
+            raise StoreError(files.denial(path / REGISTRY))  # which is no damage, and nothing can be said without it
         self.directories = feed_directories(path)  # before the registry, which names a feed first
         self.file: Bytes = load(path / REGISTRY)
         self.head, why = head_of(self.file.data, layout.STORE_HEADER, layout.STORE_MAGIC)
@@ -59,6 +62,7 @@ class StoreEvidence:
 
 
 def examine_store(path: Path) -> StoreEvidence:
+    """Raises StoreError where this user may not read the registry, and for nothing else."""
     return StoreEvidence(path)
 
 

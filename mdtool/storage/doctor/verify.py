@@ -35,7 +35,7 @@ from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import can_be_undisturbed, is_written, undisturbed, wait_for_changes
-from mdtool.storage.journal.registry import FeedInfo, feed_info
+from mdtool.storage.journal.registry import FeedInfo, denied_of, feed_info
 from mdtool.storage.parts.archive import place_of
 from mdtool.storage.reading import cursor
 
@@ -81,6 +81,13 @@ def verify(
 
 def _check(feed: FeedInfo, store: StoreEvidence, checked: Checked, registries_only: bool, progress: Progress) -> int:
     """One feed; returns the highest session its records carry."""
+    if (path := denied_of(feed)) is not None:
+        checked.feeds += 1
+        todo = "let this user read it, or run this as its owner"
+        checked.findings.append(
+            Flaw(feed.name, str(path), FlawKind.UNREADABLE, "permission denied", "to be read", todo)
+        )
+        return 0
     one, highest, held = _look(feed, store, registries_only, progress)
     if not held and can_be_undisturbed(feed.directory):  # somebody began to change it meanwhile
         one, highest, _ = _look(feed, store, registries_only, no_progress)

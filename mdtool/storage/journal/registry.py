@@ -295,6 +295,12 @@ def feed_fields(feed: FeedInfo) -> dict[str, object]:
     }
 
 
+def denied_of(feed: FeedInfo) -> Path | None:
+    """The first thing of a feed that this user may not read; None where there is none. That is no damage."""
+    paths = (feed.directory, feed.directory / "feed.bin", feed.directory / "live")
+    return next((path for path in paths if files.denied(path)), None)
+
+
 def copy_settings(feed: FeedInfo) -> None:
     """Have the feed's settings in its own registry too, from where registry.bin can be rebuilt. The caller holds the
     store's registry."""
@@ -309,9 +315,11 @@ def copy_settings(feed: FeedInfo) -> None:
 
 
 def is_registry(path: Path) -> bool:
-    """Whether a file begins as a store's registry does."""
+    """Whether a file begins as a store's registry does. Raises StoreError where this user may not read it."""
     try:
         fd = files.open_existing(path)
+    except PermissionError:
+        raise StoreError(files.denial(path)) from None
     except OSError:
         return False
     try:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from mdtool.errors import ChunkUnavailable
+from mdtool.errors import ChunkUnavailable, StoreError
 from mdtool.kernel.journal import Record
+from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import presence
 from mdtool.storage.journal.chunk import OpenChunk, Rows, index_rows, open_chunk
 from mdtool.storage.journal.locks import holder
 from mdtool.storage.journal.presence import Disconnect, Signs, WriterStatus
-from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
+from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry, denied_of
 from mdtool.storage.reading.hole import Hole, hole
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ class Contents:
 
 def _registry(feed: FeedInfo) -> FeedRegistry | None:
     """The feed's registry; None while the feed is known to the store and not yet written."""
+    if (path := denied_of(feed)) is not None:
+        raise StoreError(files.denial(path))
     try:
         return FeedRegistry(feed.directory / "feed.bin")
     except FileNotFoundError:
