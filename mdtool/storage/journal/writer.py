@@ -78,9 +78,12 @@ class Writer:
         """The id of a stream of this feed, made known if it is new. At most 60 bytes, 1024 streams."""
         number = self._streams.get(name)
         if number is None:
-            number = self._streams[name] = self._registry.add_stream(name)
-            if self._chunk is not None:
-                self._chunk.know_stream(number, name)
+            with self._making_room:  # a worker that has a NOTE to write may be at it, too
+                number = self._streams.get(name)
+                if number is None:
+                    number = self._streams[name] = self._registry.add_stream(name)
+                    if self._chunk is not None:
+                        self._chunk.know_stream(number, name)
         return number
 
     def takes(self, name: str, most: int) -> bool:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,31 @@ def test_age_takes_whole_parts_that_are_all_older(store):
     # The third day's last record came 14 h 15 min after its midnight: one nanosecond more and its part stays.
     age = 3 * DAY + 14 * HOUR + HOUR // 4
     assert [one.unit.name for one in plan([store.feed(FEED)], RetentionLimits(older_than_ns=age), NOW).removals] == []
+
+
+def test_what_is_just_as_old_as_the_limit_stays(store):
+    fill(store)
+    last_ns = store.reader(FEED).chunks()[-1].max_ns
+    now = last_ns + 100 * DAY
+    newest = [len(plan([store.feed(FEED)], RetentionLimits(older_than_ns=age), now).removals)
+              for age in (100 * DAY, 100 * DAY - 1)]  # fmt: skip
+    assert newest[1] == newest[0] + 1
+
+
+def test_an_entry_of_what_is_gone_says_all_that_it_said_before(store):
+    fill(store)
+    feed = store.feed(FEED)
+    registry = FeedRegistry(feed.directory / "feed.bin")
+    before = registry.chunks()
+    list(execute(plan([feed], RetentionLimits(older_than_ns=3 * DAY), NOW)))
+    after = registry.chunks()
+    registry.close()
+    gone = [number for number, one in enumerate(after) if one.state == ChunkState.TRASHED]
+    assert gone
+    for number in gone:
+        was = before[number]
+        assert was.flags == ChunkFlag.ORDERED
+        assert after[number] == replace(was, state=ChunkState.TRASHED, flags=ChunkFlag.ORDERED | ChunkFlag.REMOVED)
 
 
 def test_closed_chunks_go_only_where_asked_for_and_the_live_one_never(store):
