@@ -419,7 +419,9 @@ def test_a_cursor_that_points_nowhere(scratch):
     with Store.open(scratch) as store:
         feed, last = store.feed(FEED), store.reader(FEED).chunks()[-1]
         with store.cursor(FEED, "beyond") as cursor:
-            cursor.commit((last.chunk_id << 32) | 9999)
+            cursor.commit((last.chunk_id << 32) | last.rows)
+            assert verify(scratch).findings == []  # behind the last record is where it belongs
+            cursor.commit((last.chunk_id << 32) | last.rows + 1)
         with store.cursor(FEED, "lost") as cursor:
             cursor.commit(77 << 32)
     (feed.directory / "cursors" / "broken").write_bytes(b"x" * 8192)
