@@ -77,6 +77,8 @@ class Client:
         if self.open:
             self._closing = (code, reason)
             self._wake.set()
+            # Who does not take what is buffered does not take the close either.
+            asyncio.get_running_loop().call_later(2 * CLOSE_WAIT, self._give_up)
 
     def cut(self, reason: str) -> None:
         """Ends the connection now, without a close frame: who does not read would not read that either."""
@@ -88,6 +90,10 @@ class Client:
             self._wake.set()
             if self._transport is not None:
                 self._transport.abort()
+
+    def _give_up(self) -> None:
+        if not self._socket.closed:
+            self.cut("did not close")
 
     def pong(self, payload: bytes) -> None:
         """The client's pong. An unsolicited one answers nothing."""

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import PortInUse, UsageError
+from mdtool.exchange.bounds import Door, Pace, relieve
 from mdtool.exchange.client import CLOSE_WAIT, Client
 from mdtool.exchange.faults import Faults, Refuse
 from mdtool.exchange.protocol import Answer, Reaction, Refusal, Session, WireProtocol
@@ -28,6 +29,8 @@ GOING_AWAY = 1001
 NORMAL = 1000
 MAX_REQUEST_BODY = 64 << 10  # bytes; no endpoint takes a body worth mentioning
 MOST_TOLD = 1_000  # names refused that are told of: a client may make up any number
+BACKLOG = 256  # connections that wait to be accepted
+LOOK_EVERY = 16 << 20  # bytes handed out between two looks at all clients' buffers together
 STALL = 5.0  # seconds without any progress after which a client no longer holds up a source that waits for it
 
 
@@ -89,8 +92,11 @@ class Server:
         self._streams: dict[str, tuple[str, str]] = {}  # wire name -> canonical symbol and stream
         self._instruments = {instrument.symbol: instrument for instrument in source.instruments}
         self._clients: set[Client] = set()
+        self._published = 0  # bytes handed out since all clients' buffers were looked at together
         self._channels: dict[str, dict[Client, None]] = {}  # a wire name's listeners, in order of subscription
         self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
+        self._listener: asyncio.Server | None = None
         self._playing: asyncio.Task[None] | None = None
         self._finished = asyncio.Event()
 
@@ -133,8 +139,12 @@ class Server:
         runner = web.AppRunner(app, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=CLOSE_WAIT)
         await runner.setup()
         host, port = self.options.host, self.options.port
+        assert runner.server is not None  # after setup() there is one
+        self._door = Door(runner.server)
         try:
-            await web.TCPSite(runner, host, port).start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._door, host, port, backlog=BACKLOG, reuse_address=True
+            )
         except OSError as failure:
             await runner.cleanup()
             if failure.errno == errno.EADDRINUSE:
@@ -146,7 +156,7 @@ class Server:
             await runner.cleanup()
             raise UsageError(f"cannot serve on port {port}: expected 0 to 65535") from None
         self._runner = runner
-        self.port = runner.addresses[0][1]
+        self.port = self._listener.sockets[0].getsockname()[1]
         self.protocol.attach(self.source, self.url)
         for symbol in self._instruments:
             for stream in self.source.streams(symbol):
@@ -162,6 +172,8 @@ class Server:
         if self._playing is not None:
             self._playing.cancel()
             await asyncio.wait([self._playing])
+        if self._listener is not None:
+            self._listener.close()
         await self._end_clients(GOING_AWAY, "server shutdown")
         await runner.cleanup()
         self._finished.set()
@@ -189,6 +201,11 @@ class Server:
             client.offer(body, name)
             if client.cut_for is not None:
                 self._forget(client)
+        self._published += len(payload) * len(listeners)
+        if self._published > LOOK_EVERY:
+            self._published = 0
+            if (cut := relieve(self._clients)) is not None:
+                self._forget(cut)
 
     def listeners(self, symbol: str, stream: str) -> int:
         return len(self._channels.get(self._name(symbol, stream), ()))
@@ -239,6 +256,8 @@ class Server:
             client.cut("did not close")
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self._door is not None:
+            self._door.spoke(request.transport)
         is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
         self.counts.requests += not is_websocket
         if self._faults is not None:
@@ -266,7 +285,11 @@ class Server:
         ]
         try:
             self._react(client, session.opened())
+            pace = Pace(asyncio.get_running_loop().time)
             while (message := await socket.receive()).type not in _ENDS:
+                await pace.turn(len(message.data or ""))
+                if not client.open:
+                    continue
                 now_ns = self._clock.monotonic_ns()
                 if message.type is WSMsgType.TEXT:
                     self._react(client, session.on_text(message.data, now_ns))
