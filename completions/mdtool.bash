@@ -160,7 +160,7 @@ _mdtool() {
             return
             ;;
         "mdtool sim --venue")
-            :
+            COMPREPLY=($(compgen -W "binance bybit coinbase kraken okx sim" -- "$word"))
             return
             ;;
         "mdtool sim --host")
@@ -204,7 +204,7 @@ _mdtool() {
             return
             ;;
         "mdtool torture --only")
-            :
+            COMPREPLY=($(compgen -W "kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk" -- "$word"))
             return
             ;;
         "mdtool torture --dir")
@@ -271,7 +271,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word")); :
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word")); if [[ $word != "=" && $previous != "=" ]]; then COMPREPLY+=($(compgen -W "live= chunk= live-window= retain= max-bytes= keep-last= archive=" -- "$word")); else COMPREPLY=(); fi; [[ "${COMPREPLY[*]}" != *= ]] || compopt -o nospace 2>/dev/null
             fi
             ;;
         "mdtool registry remove")
@@ -362,7 +362,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--quick --data --dir --json -h --help" -- "$word"))
             else
-                :
+                COMPREPLY=($(compgen -W "append roll iterate latency receive decode venues book replay seal" -- "$word"))
             fi
             ;;
         "mdtool torture")

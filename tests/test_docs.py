@@ -119,6 +119,13 @@ def complete(tmp_path: Path, line: str) -> list[str]:
         ("mdtool record binance --live ", ["disk", "shm"]),
         ("mdtool replay --format r", ["raw"]),
         ("mdtool replay --from ", []),
+        ("mdtool import --format ", ["hb", "cf", "pat"]),
+        ("mdtool sim --venue k", ["kraken"]),
+        ("mdtool torture --only kill-s", ["kill-seal"]),
+        ("mdtool bench append re", ["receive", "replay"]),
+        ("mdtool registry set binance/BTC_USDT l", ["live=", "live-window="]),
+        ("mdtool registry set binance/BTC_USDT retain = ", []),
+        ("mdtool registry set binance/BTC_USDT retain = 7d", []),
         ("mdtool --", ["--store", "--config", "--verbose", "--version", "--help"]),
     ],
 )

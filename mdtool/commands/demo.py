@@ -71,11 +71,11 @@ def _show(out: Output, store: Store, session: DemoSession) -> None:
     from mdtool.units import format_size
     from mdtool.venues import catalog
     from mdtool.view.audit import audit_line, audit_page, audit_summary
-    from mdtool.view.reports import feed_table
+    from mdtool.view.reports import count, feed_table
     from mdtool.view.screen import BookScreen
 
     status = session.status
-    out.data(f"recorded {status.records:,} messages, {format_size(status.payload_bytes)}\n")
+    out.data(f"recorded {count(status.records, 'message')}, {format_size(status.payload_bytes)}\n")
     out.command("mdtool registry list")
     feeds = store.feeds()
     out.show(feed_table(feed_rows(store, feeds)))
@@ -92,12 +92,14 @@ def _show(out: Output, store: Store, session: DemoSession) -> None:
     width = out.console.width
     for line in lines[:LINES]:
         out.data(line if len(line) <= width else line[: width - 3] + "...")
-    out.data(f"{len(lines) - LINES:,} more; {played.records:,} records of a second in a tenth of it")
+    more = f"{len(lines) - LINES:,} more; " if len(lines) > LINES else ""
+    out.data(f"{more}{count(played.records, 'record')} of a second in a tenth of it")
 
     out.command(f"mdtool book {SYMBOL} --once --depth {DEPTH}", space=True)
     truth = task.compare_book(store, session.exchange, SYMBOL, DEPTH)
     out.show(BookScreen(truth.picture))
     verdict = "is" if truth.agrees else "is NOT"
-    out.data(f"\nAt id {truth.picture.last_seq} this {verdict} the exchange's own book, on all {truth.levels} levels.")
+    levels = count(truth.levels, "level")
+    out.data(f"\nAt id {truth.picture.last_seq} this {verdict} the exchange's own book, on all {levels}.")
     if not truth.agrees or not all(report["clean"] for report in reports):
         raise typer.Exit(1)

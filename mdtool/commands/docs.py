@@ -38,7 +38,24 @@ def generate() -> dict[str, str]:
     known = [catalog.get(name) for name in catalog.names()]
     venues = [VenueRow(venue.name, venue.title, venue.default_symbols, venue.default_streams) for venue in known]
     pages = manpages.pages(root, venues, mdtool.__version__)
-    scripts = completions.scripts(root, catalog.names())
+    scripts = completions.scripts(root, _words())
     return {f"man/{name}": text for name, text in pages.items()} | {
         f"completions/{name}": text for name, text in scripts.items()
+    }
+
+
+def _words() -> dict[str, tuple[str, ...]]:
+    """What may stand where a metavar stands."""
+    from mdtool.bench.suite import GROUPS
+    from mdtool.commands.tasks.upkeep import SETTINGS
+    from mdtool.exchange.simulator import FORMS
+    from mdtool.torture.scenarios import SCENARIOS
+    from mdtool.venues import catalog
+
+    return {
+        "VENUE": catalog.names(),
+        "GROUP": tuple(GROUPS),
+        "KEY=VALUE": tuple(f"{key}=" for key in SETTINGS),
+        "PROTOCOL": tuple(sorted(FORMS)),
+        "SCENARIO": tuple(SCENARIOS),
     }

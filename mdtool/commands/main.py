@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -177,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.flush()
         return code
     except KeyboardInterrupt:
+        out.end_progress()
         return INTERRUPTED
     except BrokenPipeError:
         silence_stdout()
@@ -234,7 +236,16 @@ def _traceback(out: Output) -> None:
         out.talk(traceback.format_exc().rstrip())
 
 
+def _end_in_order() -> None:
+    """A signal that would end the process where it stands interrupts it instead, as Ctrl-C does, so that whatever it
+    made to be taken away again is taken away."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as nohup has it
+            signal.signal(number, signal.default_int_handler)
+
+
 def run() -> None:
     """The console entry."""
     give_streams()
+    _end_in_order()
     raise SystemExit(main())

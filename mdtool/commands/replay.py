@@ -46,6 +46,7 @@ def replay(
     from mdtool.replay.sinks.ndjson import Ndjson
     from mdtool.replay.sinks.raw import raw
     from mdtool.units import parse_speed
+    from mdtool.view.reports import count
 
     run = current(ctx)
     factor = parse_speed(speed)
@@ -54,4 +55,4 @@ def replay(
         span = run.span(readers, from_, to)
         encode = Ndjson() if form is Format.NDJSON else raw
         played = play(Replay(readers, span.from_ns, span.to_ns, factor), encode, run.out.binary)
-    run.out.detail(f"{played.records:,} records, {played.payload_bytes:,} bytes of payload")
+    run.out.detail(f"{count(played.records, 'record')}, {count(played.payload_bytes, 'byte')} of payload")

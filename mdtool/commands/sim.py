@@ -29,7 +29,9 @@ def sim(
     venue: Annotated[
         str,
         typer.Option(
-            "--venue", metavar="NAME", help="Whose protocol it speaks: bybit, coinbase, kraken, okx or sim (Binance's)."
+            "--venue",
+            metavar="PROTOCOL",
+            help="Whose protocol it speaks: binance, bybit, coinbase, kraken, okx or sim (Binance's too).",
         ),
     ] = "sim",
     host: Host = "127.0.0.1",

@@ -49,7 +49,7 @@ def _option(param: Any) -> Option:
 
 def _argument(param: Any) -> Argument:
     return Argument(
-        metavar=param.metavar.strip("[]").removesuffix("..."),
+        metavar=param.metavar.strip("[]").removesuffix("...").strip(),
         help=" ".join((param.help or "").split()),
         required=param.required,
         many=param.nargs == -1,

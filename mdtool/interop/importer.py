@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mdtool.errors import ImportFormatError, ImportInterrupted, UsageError
 from mdtool.interop.lines import STDIN, Stop, name_of, open_file
-from mdtool.interop.report import FeedImport, ImportReport
+from mdtool.interop.report import FeedImport, ImportReport, kept
 from mdtool.interop.source import ImportFile, format_named
 from mdtool.interop.writing import Import, reaching
 from mdtool.model import SESSION_SYMBOL
@@ -96,7 +96,7 @@ def _stopped(report: ImportReport, sources: Sequence[ImportFile], files: Sequenc
     share = f"{done:,} of {total:,} bytes" if total is not None else f"{done:,} bytes"
     names = ", ".join(name_of(path) for path in files)
     return (
-        f"{names}: import interrupted after {share}; {report.records:,} records are kept"
+        f"{names}: import interrupted after {share}; {kept(report.records)} kept"
         + (f", besides {report.already:,} that were there" if report.already else "")
         + "; the same command again goes on from there"
     )

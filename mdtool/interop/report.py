@@ -65,20 +65,20 @@ class ImportReport:
             if damage.count:
                 named = ", ".join(f"{line.number} ({line.text})" for line in damage.lines[:3])
                 more = f" and {damage.count - 3:,} more" if damage.count > 3 else ""
-                kept = "line, kept as it stands" if damage.count == 1 else "lines, kept as they stand"
-                found.append(f"{name_of(path)}: {damage.count:,} damaged {kept}: line {named}{more}")
+                lines = "line, kept as it stands" if damage.count == 1 else "lines, kept as they stand"
+                found.append(f"{name_of(path)}: {damage.count:,} damaged {lines}: line {named}{more}")
             if damage.cut is not None:
-                found.append(f"{damage.cut}; {self.records:,} records before it are kept")
+                found.append(f"{damage.cut}; {kept(self.records)} kept")
         found += self.unplaced
         lost = sum(self.not_understood.values())
         if 2 * lost > self.messages:
             found.append(
-                f"{lost:,} of {self.messages:,} messages are not understood ({self._named()}): is the venue right?"
+                f"{lost:,} of {_messages(self.messages)} not understood ({self._named()}): is the venue right?"
             )
         elif self.messages and not self.of_market:
-            found.append(f"none of {self.messages:,} messages is of a market: is the venue right?")
+            found.append(f"no message of {self.messages:,} is of a market: is the venue right?")
         elif unreadable := sum(self.not_understood.get(name, 0) for name in UNREADABLE):
-            found.append(f"{unreadable:,} of {self.messages:,} messages cannot be read")
+            found.append(f"{unreadable:,} of {_messages(self.messages)} not to be read")
         return tuple(found)
 
     @property
@@ -87,7 +87,9 @@ class ImportReport:
         said = []
         if self.already:
             said.append(
-                f"{self.already:,} records were there already" + (", and it went on behind them" * self.resumed)
+                ("1 record was" if self.already == 1 else f"{self.already:,} records were")
+                + " there already"
+                + (", and it went on behind them" * self.resumed)
             )
         if self.not_understood and not 2 * sum(self.not_understood.values()) > self.messages:
             said.append(f"kept and not decoded: {self._named()}")
@@ -116,3 +118,12 @@ class ImportReport:
             "notes": list(self.notes),
             "findings": list(self.findings),
         }
+
+
+def kept(records: int) -> str:
+    """So many records were kept, without the last word."""
+    return "1 record is" if records == 1 else f"{records:,} records are"
+
+
+def _messages(count: int) -> str:
+    return "1 message is" if count == 1 else f"{count:,} messages are"

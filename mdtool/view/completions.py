@@ -1,21 +1,22 @@
 """Shell completions drawn from the command tree.
 
-Commands, options and choices are written out; feeds are listed by the shell itself from the store's folders, so no
-key press ever waits for Python.
+Commands, options and choices are written out, and so are the words that a metavar stands for; feeds are listed by the
+shell itself from the store's folders, so no key press ever waits for Python. A word that ends in = is gone on with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mdtool.view.tree import Argument, Command, Option
 
+Words = Mapping[str, Sequence[str]]  # what may stand where a metavar stands, of those that stand for a few words
 STORE = "${MDTOOL_STORE:-${XDG_DATA_HOME:-$HOME/.local/share}/mdtool}"
 
 
-def scripts(root: Command, venues: Sequence[str]) -> dict[str, str]:
+def scripts(root: Command, words: Words) -> dict[str, str]:
     """File name -> text, one for each shell."""
-    return {"mdtool.bash": _bash(root, venues), "_mdtool": _zsh(root, venues), "mdtool.fish": _fish(root, venues)}
+    return {"mdtool.bash": _bash(root, words), "_mdtool": _zsh(root, words), "mdtool.fish": _fish(root, words)}
 
 
 def _leaf_rows(root: Command) -> list[Command]:
@@ -25,7 +26,7 @@ def _leaf_rows(root: Command) -> list[Command]:
 # --- bash -------------------------------------------------------------------------------------------------------
 
 
-def _bash(root: Command, venues: Sequence[str]) -> str:
+def _bash(root: Command, words: Words) -> str:
     valued = sorted(
         {flag for command in root.walk() for option in command.options if option.metavar for flag in option.flags}
     )
@@ -69,7 +70,7 @@ def _bash(root: Command, venues: Sequence[str]) -> str:
                 patterns = " | ".join(f'"{command.name} {flag}"' for flag in option.flags)
                 lines += [
                     f"        {patterns})",
-                    f"            {_bash_value(option, venues)}",
+                    f"            {_bash_value(option, words)}",
                     "            return",
                     "            ;;",
                 ]
@@ -83,7 +84,7 @@ def _bash(root: Command, venues: Sequence[str]) -> str:
         ]
         lines += [
             "            else",
-            f"                {_bash_words(command, venues)}",
+            f"                {_bash_words(command, words)}",
             "            fi",
             "            ;;",
         ]
@@ -91,26 +92,33 @@ def _bash(root: Command, venues: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _bash_value(option: Option, venues: Sequence[str]) -> str:
+def _bash_value(option: Option, words: Words) -> str:
     if option.choices:
         return f'COMPREPLY=($(compgen -W "{" ".join(option.choices)}" -- "$word"))'
-    return _bash_metavar(option.metavar or "", venues)
+    return _bash_metavar(option.metavar or "", words)
 
 
-def _bash_words(command: Command, venues: Sequence[str]) -> str:
+def _bash_words(command: Command, words: Words) -> str:
     if command.children:
         return f'COMPREPLY=($(compgen -W "{" ".join(child.path[-1] for child in command.children)}" -- "$word"))'
     kinds = list(dict.fromkeys(argument.metavar for argument in command.arguments))
-    return "; ".join(_bash_metavar(kind, venues, add=index > 0) for index, kind in enumerate(kinds)) or ":"
+    return "; ".join(_bash_metavar(kind, words, add=index > 0) for index, kind in enumerate(kinds)) or ":"
 
 
-def _bash_metavar(metavar: str, venues: Sequence[str], *, add: bool = False) -> str:
+def _bash_metavar(metavar: str, words: Words, *, add: bool = False) -> str:
     sign = "+=" if add else "="
+    if known := words.get(metavar):
+        offered = f'COMPREPLY{sign}($(compgen -W "{" ".join(known)}" -- "$word"))'
+        if not known[0].endswith("="):
+            return offered
+        # To the shell a = is a word of its own: behind it stands a value, which nobody knows.
+        return (
+            f'if [[ $word != "=" && $previous != "=" ]]; then {offered}; else COMPREPLY=(); fi; '
+            f'[[ "${{COMPREPLY[*]}}" != *= ]] || compopt -o nospace 2>/dev/null'
+        )
     match metavar:
         case "FEED":
             return f'COMPREPLY{sign}($(compgen -W "$(_mdtool_feeds)" -- "$word"))'
-        case "VENUE":
-            return f'COMPREPLY{sign}($(compgen -W "{" ".join(venues)}" -- "$word"))'
         case "FILE":
             return f'compopt -o filenames 2>/dev/null; COMPREPLY{sign}($(compgen -f -- "$word"))'
         case "DIR":
@@ -122,7 +130,7 @@ def _bash_metavar(metavar: str, venues: Sequence[str], *, add: bool = False) -> 
 # --- zsh --------------------------------------------------------------------------------------------------------
 
 
-def _zsh(root: Command, venues: Sequence[str]) -> str:
+def _zsh(root: Command, words: Words) -> str:
     lines = [
         "#compdef mdtool",
         "# zsh completion for mdtool. Made from the command tree by: mdtool docs",
@@ -135,26 +143,23 @@ def _zsh(root: Command, venues: Sequence[str]) -> str:
         "    compadd -a feeds",
         "}",
         "",
-        "_mdtool_venues() {",
-        f"    compadd {' '.join(venues)}",
-        "}",
     ]
     for command in root.walk():
-        lines += ["", *_zsh_function(command)]
+        lines += ["", *_zsh_function(command, words)]
     lines += ["", '_mdtool "$@"']
     return "\n".join(lines) + "\n"
 
 
-def _zsh_function(command: Command) -> Iterator[str]:
+def _zsh_function(command: Command, words: Words) -> Iterator[str]:
     name = "_" + "_".join(command.path)
     yield f"{name}() {{"
-    specs = [_zsh_option(option) for option in command.options]
+    specs = [_zsh_option(option, words) for option in command.options]
     if command.children:
         yield "    local state line"
         yield "    local -A opt_args"
         specs += ["'1: :->command'", "'*:: :->arguments'"]
     else:
-        specs += [_zsh_argument(index, argument) for index, argument in enumerate(command.arguments, 1)]
+        specs += [_zsh_argument(index, argument, words) for index, argument in enumerate(command.arguments, 1)]
     yield "    _arguments " + ("-C " if command.children else "") + "\\"
     yield from (f"        {spec} \\" for spec in specs[:-1])
     yield f"        {specs[-1]}"
@@ -177,24 +182,28 @@ def _zsh_function(command: Command) -> Iterator[str]:
     yield "}"
 
 
-def _zsh_option(option: Option) -> str:
+def _zsh_option(option: Option, words: Words) -> str:
     flags = option.flags[0] if len(option.flags) == 1 else "{" + ",".join(option.flags) + "}"
     help_text = _zsh_quote(option.help)
-    value = f":{option.metavar}:{_zsh_action(option.metavar, option.choices)}" if option.metavar else ""
+    value = ""
+    if option.metavar:
+        value = f":{option.metavar}:{_zsh_action(option.metavar, option.choices or words.get(option.metavar, ()))}"
     if len(option.flags) == 1:
         return f"'{flags}[{help_text}]{value}'"
     return f"{flags}'[{help_text}]{value}'"
 
 
-def _zsh_argument(index: int, argument: Argument) -> str:
+def _zsh_argument(index: int, argument: Argument, words: Words) -> str:
     place = "*" if argument.many else str(index)
-    return f"'{place}:{argument.metavar}:{_zsh_action(argument.metavar, ())}'"
+    return f"'{place}:{argument.metavar}:{_zsh_action(argument.metavar, words.get(argument.metavar, ()))}'"
 
 
-def _zsh_action(metavar: str, choices: tuple[str, ...]) -> str:
+def _zsh_action(metavar: str, choices: Sequence[str]) -> str:
+    if choices and choices[0].endswith("="):
+        return f'{{compadd -S "" -- {" ".join(choices)}}}'
     if choices:
         return f"({' '.join(choices)})"
-    actions = {"FEED": "_mdtool_feeds", "VENUE": "_mdtool_venues", "FILE": "_files", "DIR": "_files -/"}
+    actions = {"FEED": "_mdtool_feeds", "FILE": "_files", "DIR": "_files -/"}
     return actions.get(metavar, " ")
 
 
@@ -206,7 +215,7 @@ def _zsh_quote(text: str) -> str:
 # --- fish -------------------------------------------------------------------------------------------------------
 
 
-def _fish(root: Command, venues: Sequence[str]) -> str:
+def _fish(root: Command, words: Words) -> str:
     top = " ".join(child.path[1] for child in root.children)
     lines = [
         "# fish completion for mdtool. Made from the command tree by: mdtool docs",
@@ -229,11 +238,11 @@ def _fish(root: Command, venues: Sequence[str]) -> str:
                 f"complete -c mdtool -n {_fish_quote(condition)} -a {child.path[-1]} -d {_fish_quote(child.summary)}"
             )
         for option in command.options:
-            words = "".join(f" -l {f[2:]}" if f.startswith("--") else f" -s {f[1:]}" for f in option.flags)
-            value = _fish_value(option.metavar, option.choices, venues) if option.metavar else ""
-            lines.append(f"complete -c mdtool -n {_fish_quote(condition)}{words}{value} -d {_fish_quote(option.help)}")
+            flags = "".join(f" -l {f[2:]}" if f.startswith("--") else f" -s {f[1:]}" for f in option.flags)
+            value = _fish_value(option.metavar, option.choices, words) if option.metavar else ""
+            lines.append(f"complete -c mdtool -n {_fish_quote(condition)}{flags}{value} -d {_fish_quote(option.help)}")
         for argument in command.arguments:
-            value = _fish_value(argument.metavar, (), venues).replace(" -x", "").replace(" -r", "")
+            value = _fish_value(argument.metavar, (), words).replace(" -x", "").replace(" -r", "")
             if value:
                 lines.append(f"complete -c mdtool -n {_fish_quote(condition)}{value}")
     return "\n".join(lines) + "\n"
@@ -248,14 +257,13 @@ def _fish_condition(command: Command, top: str) -> str:
     return seen
 
 
-def _fish_value(metavar: str, choices: tuple[str, ...], venues: Sequence[str]) -> str:
+def _fish_value(metavar: str, choices: Sequence[str], words: Words) -> str:
+    choices = choices or words.get(metavar, ())
     if choices:
         return f" -x -a {_fish_quote(' '.join(choices))}"
     match metavar:
         case "FEED":
             return " -x -a '(__mdtool_feeds)'"
-        case "VENUE":
-            return f" -x -a {_fish_quote(' '.join(venues))}"
         case "FILE":
             return " -r -F"
         case "DIR":

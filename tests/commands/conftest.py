@@ -69,10 +69,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts a command line as a process of its own, in a clean environment."""
 
-    def run(*arguments: str | Path, **more: object) -> subprocess.Popen[str]:
+    def run(*arguments: str | Path, environment: dict[str, str] | None = None, **more: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "mdtool", *map(str, arguments)],
-            env=clean_environment(tmp_path),
+            env=clean_environment(tmp_path) | (environment or {}),
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

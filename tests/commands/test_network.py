@@ -232,6 +232,8 @@ def test_demo_ends_well_and_may_be_kept(mdtool, tmp_path: Path) -> None:
     assert done.err == f"the store is kept: mdtool --store {tmp_path / 'kept'} registry list\n"
     assert re.search(r"^At id \d+ this is the exchange's own book, on all \d+ levels\.$", done.out, re.M)
     assert "5 feeds, 4 clean, 1 log of connections\n" in done.out
+    assert "reading the day" not in done.out  # the whole of it is a few seconds, and read
+    assert re.search(r"^ 1m .*\n all \d|1 minute +all \d", done.out, re.M)
     assert mdtool("--store", tmp_path / "kept", "audit").code == 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from mdtool.capture.options import Notify, RecordStatus, record_options
 from mdtool.capture.recorder import Recorder
 from mdtool.clock import SECOND, SystemClock
 from mdtool.commands.tasks.book import BookFollower
+from mdtool.commands.tasks.daily import DayTrades
 from mdtool.exchange.binance import DIALECTS, BinanceProtocol
 from mdtool.exchange.server import Server
 from mdtool.exchange.simulated import SimulatedSource
@@ -76,11 +77,15 @@ def replay_the_end(store: Store, names: list[str]) -> tuple[Played, list[str]]:
 
 def compare_book(store: Store, exchange: Simulator, symbol: str, depth: int) -> DemoTruth:
     """The book rebuilt from the recording, against the exchange's true one at the same id."""
-    with store.reader(f"{VENUE}/{symbol}") as reader:
-        follower = BookFollower(reader, catalog.get(VENUE))
+    venue = catalog.get(VENUE)
+    with store.reader(f"{VENUE}/{symbol}") as reader, store.reader(f"{VENUE}/{symbol}") as another:
+        follower = BookFollower(reader, venue)
         follower.catch_up()
         whole = follower.picture(depth=1_000_000)
+        day = DayTrades(another, venue, None)
+        day.advance()
         picture = follower.picture(depth)
+        picture = replace(picture, day=day.window(picture.as_of_ns), day_since_ns=day.since_ns)
     truth = exchange.truth(symbol).at(picture.last_seq)
     scale = next(instrument.scale for instrument in exchange.instruments if instrument.symbol == symbol)
     factors = 10 ** (scale.price_exp - whole.scale.price_exp), 10 ** (scale.size_exp - whole.scale.size_exp)

@@ -1,0 +1,41 @@
+"""Signals end a command in order: nothing it made for the time being stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        (("demo", "--for", "90s"), signal.SIGTERM),
+        (("demo", "--for", "90s"), signal.SIGHUP),
+        (("bench", "append"), signal.SIGTERM),
+        (("torture", "--rounds", "5000"), signal.SIGTERM),
+    ],
+)
+def test_temporary_directories_are_taken_away(
+    tmp_path: Path,
+    start: Callable[..., Popen[str]],
+    command: tuple[str, ...],
+    how: signal.Signals,
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    running = start(*command, environment={"TMPDIR": str(scratch)})
+    for _ in range(6_000):
+        if any(any(path.iterdir()) for path in scratch.iterdir() if path.is_dir()):
+            break
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.kill(running.pid, how)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "")
+    assert list(scratch.iterdir()) == []
