@@ -217,7 +217,7 @@ def test_history_is_never_interleaved(store: Store, tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("x.hb", b"", "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported"),
-        ("x.hb", gzip.compress(b""), "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported"),
+        ("x.hb", gzip.compress(b"", mtime=0), "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported"),
         (
             "x.hb",
             b"72316125 {}\n",
@@ -231,7 +231,7 @@ def test_history_is_never_interleaved(store: Store, tmp_path: Path) -> None:
         ),
         (
             "x.hb.gz",
-            gzip.compress(hb(trade(1)))[:12],
+            gzip.compress(hb(trade(1)), mtime=0)[:12],
             "{path} is cut short behind line 0: the gzip data ends early; nothing is imported",
         ),
         ("x.hb", b"hello", "{path} line 1: found 'hello', expected <recv ns> <raw json>; nothing is imported"),
