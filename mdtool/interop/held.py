@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import NamedTuple
 
 from mdtool.model import SESSION_SYMBOL, Flag, Kind
@@ -124,6 +125,48 @@ class Held:
                 break
         if not entries:
             self._known.pop(content, None)
+
+
+class Twins:
+    """What several files have put into one feed lately. A record that two files have is one record, as often as it is
+    in the file that has it most often. REST bodies are known for good: one may have to wait for its symbol."""
+
+    def __init__(self) -> None:
+        self._latest_ns = 0
+        self._known: dict[tuple[int, int, bytes], _Twin] = {}  # by receive time, kind, and payload or its digest
+        self._frames: deque[tuple[int, int, bytes]] = deque()  # of them, what is forgotten in time
+
+    def of(self, recv_ns: int, kind: Kind, payload: bytes, file: int) -> int | None:
+        """The session of the record that another file has put in for this one; None where none has."""
+        self._latest_ns = max(self._latest_ns, recv_ns)
+        while self._frames and self._frames[0][0] < self._latest_ns - APART:
+            del self._known[self._frames.popleft()]
+        key = self._key(recv_ns, kind, payload)
+        twin = self._known.get(key)
+        if twin is None:
+            twin = self._known[key] = _Twin()
+            if kind == Kind.DATA:
+                self._frames.append(key)
+        at = twin.seen[file]
+        twin.seen[file] += 1
+        return twin.sessions[at] if at < len(twin.sessions) else None
+
+    def put(self, recv_ns: int, kind: Kind, payload: bytes, session: int) -> None:
+        """What `of` had none for is in the feed now, as of that session."""
+        self._known[self._key(recv_ns, kind, payload)].sessions.append(session)
+
+    def _key(self, recv_ns: int, kind: Kind, payload: bytes) -> tuple[int, int, bytes]:
+        return recv_ns, int(kind), payload if kind == Kind.DATA else blake2b(payload, digest_size=16).digest()
+
+
+class _Twin:
+    """One content at one time: the sessions of the records it has become, and how often each file has it."""
+
+    __slots__ = ("seen", "sessions")
+
+    def __init__(self) -> None:
+        self.sessions: list[int] = []
+        self.seen: Counter[int] = Counter()
 
 
 class _Walk:

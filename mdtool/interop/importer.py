@@ -13,7 +13,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from mdtool.errors import ImportFormatError, ImportInterrupted, UsageError
-from mdtool.interop.lines import STDIN, Stop, name_of, open_file
+from mdtool.interop.lines import STDIN, Stop, is_read_once, name_of, open_file
 from mdtool.interop.report import FeedImport, ImportReport, kept
 from mdtool.interop.source import ImportFile, format_named
 from mdtool.interop.writing import Import, reaching
@@ -62,15 +62,17 @@ def import_files(
         raise UsageError("no file to import")
     if files.count(STDIN) > 1:
         raise UsageError("standard input (-) is named twice")
+    once = [path for path in files if is_read_once(path)]
     for path in files:
-        open_file(path).close()
+        if path not in once:
+            open_file(path).close()
     canonical = venue.canonical(symbol) if symbol is not None else None
     chosen = format_named(form) if form is not None else None
     counters = _counters(files, progress)
     sources = [ImportFile(path, chosen, zone, count, stop) for path, count in zip(files, counters, strict=True)]
     start_ns = min(first.recv_ns for first in [source.first() for source in sources])
     named = (name for name in reaching(store, venue, start_ns) if not name.endswith(f"/{SESSION_SYMBOL}"))
-    if not allow_overlap and STDIN not in files and next(named, None) is not None:
+    if not allow_overlap and not once and next(named, None) is not None:
         # Gone through beforehand, so that it is refused as a whole or not at all; what is read once only is not.
         rehearsal = [
             ImportFile(path, source.form, zone, None, stop) for path, source in zip(files, sources, strict=True)
@@ -120,4 +122,4 @@ def _counters(files: list[Path], progress: Progress | None) -> list[Callable[[in
 
 
 def _size(files: Sequence[Path]) -> int | None:
-    return None if STDIN in files else sum(path.stat().st_size for path in files)
+    return None if any(map(is_read_once, files)) else sum(path.stat().st_size for path in files)

@@ -163,6 +163,11 @@ def open_file(path: Path) -> BinaryIO:
         raise ImportFormatError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
+def is_read_once(path: Path) -> bool:
+    """Whether what is read of it is gone: standard input, a pipe, what the shell puts in the place of <(a command)."""
+    return path == STDIN or (path.exists() and not path.is_file() and not path.is_dir())
+
+
 def name_of(path: Path) -> str:
     """What to call a file in a sentence."""
     return "standard input" if path == STDIN else str(path)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 
 from mdtool.errors import ImportFormatError, UsageError
-from mdtool.interop.held import APART, Held
+from mdtool.interop.held import APART, Held, Twins
 from mdtool.interop.item import Item
 from mdtool.interop.lines import Stop
 from mdtool.interop.report import FeedImport, ImportReport
@@ -41,7 +41,9 @@ class Sink:
     """One feed being written. Its writer is opened with the first record that is new. `overlap`: new records may lie
     before what the feed holds; `dry`: nothing is written, only looked whether it could be."""
 
-    def __init__(self, store: Store, name: str, held: Held | None, *, overlap: bool, dry: bool) -> None:
+    def __init__(
+        self, store: Store, name: str, held: Held | None, twins: Twins | None, *, overlap: bool, dry: bool
+    ) -> None:
         self.name = name
         self.held = held
         self.writer: Writer | None = None
@@ -53,29 +55,37 @@ class Sink:
         self.first_ns: int | None = None
         self.last_ns = 0
         self._store = store
+        self._twins = twins
         self._overlap = overlap
         self._dry = dry
         self._ids: dict[str, int] = {}
         self._found_ns = 0  # latest receive time of what was there already
 
-    def append(self, recv_ns: int, kind: Kind, stream: str, session: int, payload: bytes) -> int | None:
-        """Puts a record behind the others. Where it is there already, that is all, and the answer is the session it
-        belongs to; None: it was new. Raises MixedUp."""
+    def append(self, recv_ns: int, kind: Kind, stream: str, session: int, payload: bytes, file: int) -> int | None:
+        """Puts a record of a file behind the others. Where it is there already, that is all, and the answer is the
+        session it belongs to; None: it was new. Raises MixedUp."""
         held = self.held
+        twins = self._twins
+        if twins is not None and (twin := twins.of(recv_ns, kind, payload, file)) is not None:
+            return twin
         if held is not None:
             found = held.take(recv_ns, kind, payload)
             if found is not None:
                 self._reached(recv_ns)
-                if not found.exact:
-                    return session
-                self._found_ns = max(self._found_ns, recv_ns)
-                return found.session
+                if found.exact:
+                    session = found.session
+                    self._found_ns = max(self._found_ns, recv_ns)
+                if twins is not None:
+                    twins.put(recv_ns, kind, payload, session)
+                return session
             if recv_ns <= held.last_ns and not self._overlap and held.goes_on_behind(recv_ns):
                 raise MixedUp(
                     f"has records of {self.name} from {_utc(recv_ns)} that the store has not, and it holds that feed "
                     f"up to {_utc(held.last_ns)}: they would be mixed up; import into a fresh --store, or give "
                     f"--allow-overlap"
                 )
+        if twins is not None:
+            twins.put(recv_ns, kind, payload, session)
         if not self._dry:
             self._write(recv_ns, kind, stream, session, payload)
         self._reached(recv_ns)
@@ -134,6 +144,7 @@ class _Origin:
     source: ImportFile
     router: LineRouter
     session: int
+    number: int  # among the files
     opened: Item | None = None  # the connect that `session` stands for
     by_url: dict[str, int] = field(default_factory=dict)
     waiting: list[Item] = field(default_factory=list)  # REST bodies whose symbol is not known yet
@@ -163,7 +174,8 @@ class Import(contextlib.ExitStack):
         self._dry = dry
         self._stop = stop or Stop()
         self._origins = [
-            _Origin(source, LineRouter(venue, symbol), 0 if dry else store.next_session()) for source in sources
+            _Origin(source, LineRouter(venue, symbol), 0 if dry else store.next_session(), number)
+            for number, source in enumerate(sources)
         ]
         self._sinks: dict[str | None, Sink] = {}
         self._kinds: Counter[Kind] = Counter()
@@ -278,9 +290,10 @@ class Import(contextlib.ExitStack):
         if sink is None:
             name = f"{self._venue.name}/{symbol or SESSION_SYMBOL}"
             held = Held(self._store, self._store.feed(name), self._start_ns) if name in self._reaching else None
+            twins = Twins() if len(self._origins) > 1 else None
             # The venue's session feed is a log of unrelated connections: nothing in it is mixed up.
             overlap = self._overlap or symbol is None
-            sink = self._sinks[symbol] = Sink(self._store, name, held, overlap=overlap, dry=self._dry)
+            sink = self._sinks[symbol] = Sink(self._store, name, held, twins, overlap=overlap, dry=self._dry)
             self.callback(sink.close)
         return sink
 
@@ -295,11 +308,11 @@ class Import(contextlib.ExitStack):
                 session = origin.by_url.get(item.url or "", session)
             elif kind == Kind.RESPONSE and item.url is not None:
                 request = json.dumps({"method": "GET", "url": item.url}).encode()
-                sink.append(item.recv_ns, Kind.REQUEST, stream, session, request)
+                sink.append(item.recv_ns, Kind.REQUEST, stream, session, request, origin.number)
             payload = item.payload
             if kind == Kind.NOTE:
                 payload = json.dumps({"note": "configuration", "text": payload.decode("utf-8", "replace")}).encode()
-            there = sink.append(item.recv_ns, kind, stream, session, payload)
+            there = sink.append(item.recv_ns, kind, stream, session, payload, origin.number)
         except MixedUp as refused:
             raise UsageError(f"{origin.source.name} {refused}") from None
         if there is not None:
@@ -321,7 +334,7 @@ class Import(contextlib.ExitStack):
             origin.session = 0 if self._dry else self._store.next_session()
         origin.opened = item
         sink = self._sink(None)
-        there = sink.append(item.recv_ns, Kind.OPEN, SESSION, origin.session, _opening(item))
+        there = sink.append(item.recv_ns, Kind.OPEN, SESSION, origin.session, _opening(item), origin.number)
         if there is not None:
             origin.session = there
             sink.already += 1
@@ -344,7 +357,7 @@ class Import(contextlib.ExitStack):
             return
         sink.sessions.add(session)
         if sink.first_ns is None or sink.last_ns <= opened.recv_ns:
-            sink.append(opened.recv_ns, Kind.OPEN, SESSION, session, _opening(opened))
+            sink.append(opened.recv_ns, Kind.OPEN, SESSION, session, _opening(opened), origin.number)
 
     def _wait(self, origin: _Origin, item: Item) -> None:
         origin.waiting.append(item)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdtool.audit import audit_store
-from mdtool.errors import ImportInterrupted, UsageError
+from mdtool.errors import ImportFormatError, ImportInterrupted, UsageError
 from mdtool.interop import Stop, import_files
 from mdtool.interop.importer import Progress
 from mdtool.model import Flag, Kind
@@ -89,7 +91,7 @@ def kept(store: Store) -> dict[str, list[Kept]]:
     return found
 
 
-def ends(store: Store) -> dict[str, int]:
+def count_ends(store: Store) -> dict[str, int]:
     found = {}
     for feed in store.feeds():
         with store.reader(feed.name) as reader:
@@ -112,10 +114,10 @@ def test_the_same_files_again_add_nothing(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "s")
     files = [hb(tmp_path, "a.hb", 1, 50)]
     once = import_files(store, SPOT, files)
-    before, ended = kept(store), ends(store)
+    before, ended = kept(store), count_ends(store)
     again = import_files(store, SPOT, files)
     assert (again.records, again.already, again.findings) == (0, once.records, ())
-    assert (kept(store), ends(store)) == (before, ended)
+    assert (kept(store), count_ends(store)) == (before, ended)
 
 
 @pytest.mark.parametrize("allow_overlap", [False, True])
@@ -129,6 +131,33 @@ def test_two_files_that_overlap_are_one_history_however_they_come(tmp_path: Path
     assert kept(apart) == kept(together)
     for audited in audit_store(apart, get, ["binance/ETH_USDT", "binance/BTC_USDT"]):
         assert audited.clean, audited.findings
+
+
+def test_two_files_that_overlap_are_one_history_in_one_command_too(tmp_path: Path) -> None:
+    one, two = hb(tmp_path, "1.hb", 1, 200), hb(tmp_path, "2.hb", 101, 300)
+    twice = tmp_path / "twice.hb"
+    twice.write_bytes(two.read_bytes() + two.read_bytes().splitlines(keepends=True)[-1])
+    whole, together = Store.create(tmp_path / "whole"), Store.create(tmp_path / "together")
+    import_files(whole, SPOT, [hb(tmp_path, "all.hb", 1, 300)])
+    report = import_files(together, SPOT, [one, two, one])
+    assert (report.records, report.already) == (601, 601)
+    assert kept(together) == kept(whole)
+    # What one file has twice is there twice, whatever the others have.
+    report = import_files(Store.create(tmp_path / "t"), SPOT, [two, twice])
+    assert (report.records, report.already) == (401, 400)
+
+
+def test_pipes_are_read_once(tmp_path: Path) -> None:
+    """As `mdtool import binance <(zcat a.gz) <(zcat b.gz)` names them."""
+    store, whole = Store.create(tmp_path / "s"), Store.create(tmp_path / "whole")
+    import_files(whole, SPOT, [hb(tmp_path, "all.hb", 1, 300)])
+    names = []
+    for number, path in enumerate((hb(tmp_path, "1.hb", 1, 200), hb(tmp_path, "2.hb", 101, 300))):
+        names.append(tmp_path / f"pipe{number}")
+        os.mkfifo(names[-1])
+        threading.Thread(target=lambda name=names[-1], path=path: name.write_bytes(path.read_bytes())).start()
+    import_files(store, SPOT, names)
+    assert kept(store) == kept(whole)
 
 
 def test_the_same_messages_by_another_recorders_clock(tmp_path: Path) -> None:
@@ -176,7 +205,7 @@ def broken_off(make: Callable[[Path], list[Path]], folder: Path, cuts: list[int]
     return store
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(cuts=st.lists(st.integers(1, 30_000), min_size=1, max_size=3).map(sorted), with_rest=st.booleans())
 def test_an_import_that_was_stopped_anywhere_goes_on_when_it_is_run_again(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], with_rest: bool
@@ -192,7 +221,7 @@ def test_an_import_that_was_stopped_anywhere_goes_on_when_it_is_run_again(
     whole = Store.create(folder / "whole")
     import_files(whole, SPOT, make(folder))
     assert kept(store) == kept(whole)
-    assert ends(store) == ends(whole)
+    assert count_ends(store) == count_ends(whole)
     for audited in audit_store(store, get, ["binance/ETH_USDT"]):
         assert audited.clean, audited.findings
 
@@ -289,3 +318,69 @@ def test_standard_input(tmp_path: Path) -> None:
     whole = Store.create(tmp_path / "whole")
     import_files(whole, SPOT, [tmp_path / "a.hb"])
     assert kept(Store.open(tmp_path / "s")) == kept(whole)
+
+
+NOISE = st.sampled_from(
+    [
+        b"garbage",
+        bytes(40),
+        b"\xff\xfe",
+        b"17550000",
+        b"<<<<<<< HEAD",
+        b"1755000000000000000",
+        b"{",
+        b"99999999999999999999 {}",
+    ]
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    numbers=st.lists(st.tuples(st.integers(-3_000, 8_000), st.integers(1, 4)), min_size=1, max_size=40),
+    noise=st.lists(st.tuples(st.integers(0, 40), NOISE), max_size=6),
+    ends=st.sampled_from([b"\n", b"\r\n"]),
+    cut=st.integers(0, 30),
+    stops=st.lists(st.integers(1, 6_000), max_size=2).map(sorted),
+    form=st.sampled_from([b"%d ", b"cf"]),
+)
+def test_whatever_a_file_holds_importing_it_twice_is_importing_it_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    numbers: list[tuple[int, int]],
+    noise: list[tuple[int, bytes]],
+    ends: bytes,
+    cut: int,
+    stops: list[int],
+    form: bytes,
+) -> None:
+    """Times that step back by up to seconds, messages said again, damage and a cut: in one go, or in several."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    lines = []
+    at = T0
+    for step, number in numbers:
+        at += step * MS
+        stamp = b"%d " % at if form != b"cf" else b"%d.%09d: " % divmod(at, 10**9)
+        lines.append(stamp + update(number))
+    good = sorted(lines)
+    for place, text in noise:
+        lines.insert(min(place, len(lines)), text)
+    content = ends.join(lines)
+    (folder / "x").write_bytes(content[: len(content) - cut])
+    broken, once = Store.create(folder / "broken"), Store.create(folder / "once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mdtool.interop.lines.BLOCK", 256)
+        try:
+            first = import_files(once, SPOT, [folder / "x"])
+        except ImportFormatError:
+            assert len(good) == 1 and cut
+            return
+        assert first.records == sum(len(rows) for rows in kept(once).values())
+        payloads = [row[4] for row in kept(once)["binance/ETH_USDT"]] if cut == 0 else []
+        assert sorted(payloads) == sorted(line.split(b" ", 1)[1] for line in good) or cut
+        for store in (once, broken):
+            for place in stops:
+                stop, progress = stopped_after(place)
+                with contextlib.suppress(ImportInterrupted):
+                    import_files(store, SPOT, [folder / "x"], stop=stop, progress=progress)
+            import_files(store, SPOT, [folder / "x"])
+    assert kept(broken) == kept(once)
+    assert count_ends(once) == count_ends(broken)

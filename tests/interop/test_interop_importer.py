@@ -217,7 +217,11 @@ def test_history_is_never_interleaved(store: Store, tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("x.hb", b"", "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported"),
-        ("x.hb", gzip.compress(b"", mtime=0), "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported"),
+        (
+            "x.hb",
+            gzip.compress(b"", mtime=0),
+            "{path} is empty, expected lines <recv ns> <raw json>; nothing is imported",
+        ),
         (
             "x.hb",
             b"72316125 {}\n",
