@@ -36,7 +36,7 @@ class Understanding:
     def __init__(self, venue: Venue, other: str) -> None:
         self._venue = venue
         self._other = other  # the stream of what has no place
-        self._readers: dict[Place, Callable[[bytes], None]] = {}
+        self._readers: dict[tuple[str | None, str], Callable[[bytes], None]] = {}
         self.messages = 0
         self.of_market = 0  # of them, those that have a place outside the session
         self.not_understood: Counter[str] = Counter()  # by name
@@ -44,9 +44,10 @@ class Understanding:
     def look(self, place: Place, payload: bytes) -> None:
         """Counts one message received."""
         self.messages += 1
-        reader = self._readers.get(place)
+        key = (place.symbol, place.stream)
+        reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[place] = self._reader(place)
+            reader = self._readers[key] = self._reader(place)
         reader(payload)
 
     def _reader(self, place: Place) -> Callable[[bytes], None]:
