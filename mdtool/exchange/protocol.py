@@ -7,7 +7,7 @@ One file a venue implements it. The server owns sockets, buffers and the table o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -113,6 +113,8 @@ class Offering(ABC):
 
     source: Source
     websocket = ""
+    _natives: Mapping[str, Instrument] = {}  # none before it is attached
+    _offered: Set[str] = frozenset()
 
     def attach(self, source: Source, websocket: str) -> None:
         self.source = source
