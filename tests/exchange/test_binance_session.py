@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from mdtool.exchange.binance import METHODS, BinanceSession, protocol_for
 from mdtool.exchange.protocol import Answer
+from mdtool.exchange.source import Instrument
+from mdtool.model import Scale
 
 SECOND = 1_000_000_000
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -27,8 +29,19 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
+class Three:
+    """A source of the streams in NAMES."""
+
+    instruments = tuple(Instrument(name, name, Scale(0, 0)) for name in "ABC")
+
+    def streams(self, symbol: str) -> tuple[str, ...]:
+        return {"A": ("trade",), "B": ("depth@100ms",), "C": ("aggTrade",)}[symbol]
+
+
 def session(venue: str = "binance", path: str = "/ws") -> BinanceSession:
-    opened = protocol_for(venue).open(path, {})
+    protocol = protocol_for(venue)
+    protocol.attach(Three(), "ws://127.0.0.1:1")  # type: ignore[arg-type]
+    opened = protocol.open(path, {})
     assert not isinstance(opened, Answer)
     return opened
 
