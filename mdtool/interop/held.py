@@ -8,12 +8,12 @@ if those bytes occur once in it: what is said twice alike has nothing to be know
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
 from mdtool.model import SESSION_SYMBOL, Flag, Kind
-from mdtool.storage.format.layout import ROW_BITS, ChunkFlag, ChunkState
+from mdtool.storage.format.layout import ROW_BITS, ChunkFlag
 from mdtool.storage.journal.registry import ChunkInfo
 from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.store import FeedInfo, Store
@@ -33,8 +33,10 @@ class Found(NamedTuple):
 
 
 class Held:
-    """The records of one feed from a time on, walked along with an import that is in order of time. Memory is bounded
-    by what was received in a few seconds, or by a chunk where the clock stepped in it."""
+    """The records of one feed from a time on, walked along with an import that is in order of time: in memory is what
+    was received in a few seconds. Where the feed's times step back, so do the import's: there all of them are known
+    from the beginning, by digest.
+    """
 
     def __init__(self, store: Store, feed: FeedInfo, since_ns: int) -> None:
         self.last_ns = 0  # of all the feed holds
@@ -52,14 +54,18 @@ class Held:
                 for last in reader.records():
                     self.unfinished = last.kind != Kind.END and bool(last.flags & Flag.IMPORTED)
                     break
-        self._ahead = deque(sorted((c for c in chunks if c.max_ns >= since_ns - APART), key=lambda c: c.min_ns))
+        first = next((at for at, chunk in enumerate(chunks) if chunk.max_ns >= since_ns - APART), len(chunks))
+        chunks = chunks[first:]
+        self._stepping = _steps(chunks)
+        self._ahead = deque(sorted(chunks, key=lambda chunk: chunk.min_ns))
+        self._end_ns = max((chunk.max_ns for chunk in chunks), default=0)
         self._since_ns = since_ns - APART
         self._walks: list[_Walk] = []
 
     def take(self, recv_ns: int, kind: Kind, payload: bytes) -> Found | None:
         """The record that this one is, which is then spoken for; None where it is new."""
         self._go_to(recv_ns)
-        content = (int(kind), payload)
+        content = self._content(kind, payload)
         entries = self._known.get(content)
         if not entries:
             return None
@@ -98,16 +104,21 @@ class Held:
         self._walks.clear()
         self._known.clear()
 
+    def _content(self, kind: int, payload: bytes) -> _Content:
+        return int(kind), blake2b(payload, digest_size=16).digest() if self._stepping else payload
+
     def _go_to(self, recv_ns: int) -> None:
-        while self._ahead and self._ahead[0].min_ns <= recv_ns + APART:
+        until_ns = self._end_ns if self._stepping else recv_ns + APART
+        while self._ahead and self._ahead[0].min_ns <= until_ns:
             self._walks.append(_Walk(self._store, self._name, self._ahead.popleft()))
         for walk in list(self._walks):
-            for record in walk.until(recv_ns + APART):
-                if record.kind in COPIED and record.recv_ns >= self._since_ns:
-                    content = (record.kind, record.payload)
+            for record in walk.until(until_ns):
+                if record.kind in COPIED and (self._stepping or record.recv_ns >= self._since_ns):
+                    content = self._content(record.kind, record.payload)
                     self._known.setdefault(content, []).append((record.recv_ns, record.session))
                     self._occurrences[content] += 1
-                    walk.given.append((record.recv_ns, content))
+                    if not self._stepping:
+                        walk.given.append((record.recv_ns, content))
             for held_ns, content in walk.forgotten(recv_ns - 2 * APART):
                 self._forget(held_ns, content)
             if walk.over:
@@ -169,15 +180,23 @@ class _Twin:
         self.seen: Counter[int] = Counter()
 
 
+def _steps(chunks: Sequence[ChunkInfo]) -> bool:
+    """Whether times step back in some chunk or, by more than what is known at once, from one to a later."""
+    latest_ns = 0
+    for chunk in chunks:
+        if not chunk.flags & ChunkFlag.ORDERED or chunk.min_ns < latest_ns - APART:
+            return True
+        latest_ns = max(latest_ns, chunk.max_ns)
+    return False
+
+
 class _Walk:
-    """One chunk, read as far as the import has come: whole where its times do not rise."""
+    """One chunk, read as far as the import has come."""
 
     def __init__(self, store: Store, name: str, chunk: ChunkInfo) -> None:
         self._reader: Reader | None = store.reader(name)
         self._reader.move_to(chunk.chunk_id << ROW_BITS)
         self._records = self._reader.records()
-        self._chunk = chunk
-        self._rising = bool(chunk.flags & ChunkFlag.ORDERED) and chunk.state != ChunkState.LIVE
         self._left = chunk.rows
         self._next: Record | None = None
         self.given: deque[tuple[int, _Content]] = deque()  # in order, not forgotten yet
@@ -193,16 +212,13 @@ class _Walk:
 
     def until(self, ns: int) -> Iterator[Record]:
         """What follows, up to a time."""
-        while self._next is not None and (not self._rising or self._next.recv_ns <= ns):
+        while self._next is not None and self._next.recv_ns <= ns:
             yield self._next
             self._advance()
 
     def forgotten(self, ns: int) -> Iterator[tuple[int, _Content]]:
-        """What was given and lies before a time. Where times do not rise, nothing as long as any of it may be asked
-        for."""
-        if not self._rising and self._chunk.max_ns >= ns:
-            return
-        while self.given and (not self._rising or self.given[0][0] < ns):
+        """What was given and lies before a time."""
+        while self.given and self.given[0][0] < ns:
             yield self.given.popleft()
 
     def close(self) -> None:
