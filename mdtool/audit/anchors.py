@@ -33,7 +33,6 @@ class Anchors:
         self.notes: list[Note] = []
         self.anchored = False  # this run
         self.fresh = True  # no update of this connection has come yet
-        self.refusals = 0  # requests for a whole book that were answered with none
         self._stream = stream
         self._asked = asked
         self._seen = 0  # whole books
@@ -42,6 +41,8 @@ class Anchors:
         self._updates = 0  # of this run
         self._since_ns = 0  # of its first one
         self._misfits: list[_Misfit] = []
+        self._last_misfits: list[_Misfit] = []  # of the run that ended last, where that says nothing yet
+        self._refusals = 0  # whole books that cannot be read
         self._ahead: _Misfit | None = None  # a whole book newer than every update so far
         self._next = 0  # first id of the first update that is held for a whole book
 
@@ -49,7 +50,7 @@ class Anchors:
         """A whole book that was asked for, and what it did."""
         self._seen += 1
         if step.error is not None:
-            self.refusals += 1
+            self._refusals += 1
         elif step.verdict is Verdict.GAP:
             self._misfits.append(_Misfit(book.last_seq, self._next, recv_ns))
         else:  # the chain goes on from it, or holds without it
@@ -86,7 +87,7 @@ class Anchors:
         self.anchored = self._ahead is not None
         self._updates = 0
 
-    def end_run(self, last_ns: int, *, is_last: bool = False) -> None:
+    def end_run(self, last_ns: int) -> None:
         """A hole, or the end."""
         misfits, self._misfits = self._misfits, []
         self.adrift += 0 if self.anchored else self._updates
@@ -98,25 +99,24 @@ class Anchors:
                 )
                 for misfit in misfits
             )  # fmt: skip
-        elif self._updates and (is_last or last_ns - self._since_ns > LONG_NS):
-            self.findings.extend(
-                UnbridgedSnapshot(
-                    stream=self._stream, at_ns=misfit.at_ns, snapshot_seq=misfit.snapshot_seq,
-                    next_first_seq=misfit.next_first_seq,
-                )
-                for misfit in misfits
-            )  # fmt: skip
-            if self.refusals and not misfits:
+        elif self._updates and last_ns - self._since_ns > LONG_NS:
+            self._unbridged(misfits)
+        else:
+            self._last_misfits = misfits
+
+    def finish(self, last_ns: int, refusals: int) -> None:
+        """The end of what is looked at."""
+        self._last_misfits = []
+        self.end_run(last_ns)
+        if not self.anchored and self._updates:
+            self._unbridged(self._last_misfits)
+            if (refusals + self._refusals) and not self.findings:
                 self.findings.append(
                     NotAnchored(
                         stream=self._stream, at_ns=self._since_ns, until_ns=last_ns, updates=self._updates,
-                        refusals=self.refusals,
+                        refusals=refusals + self._refusals,
                     )
                 )  # fmt: skip
-
-    def finish(self, last_ns: int) -> None:
-        """The end of what is looked at."""
-        self.end_run(last_ns, is_last=True)
         if not self._asked and not self._seen:
             return
         if self._ahead is not None and self._updates:
@@ -129,3 +129,12 @@ class Anchors:
         if not self._seen:
             text = "no whole book is in this stretch: only changes are known"
             self.notes.append(Note("no_snapshot", self._stream, last_ns, text))
+
+    def _unbridged(self, misfits: list[_Misfit]) -> None:
+        self.findings.extend(
+            UnbridgedSnapshot(
+                stream=self._stream, at_ns=misfit.at_ns, snapshot_seq=misfit.snapshot_seq,
+                next_first_seq=misfit.next_first_seq,
+            )
+            for misfit in misfits
+        )  # fmt: skip

@@ -139,6 +139,7 @@ class _FeedAudit:
         self._closes: dict[int, str] = {}  # session -> what its CLOSE says
         self._sessions: set[int] = set()
         self._opened: set[int] = set()  # those whose OPEN stands in this stretch
+        self._refusals = 0  # requests for a whole book that were answered with none
         self._planned: dict[str, None] = {}  # streams that the recorder said it would record
         self._epoch_of: dict[int, int] = {}  # chunk id -> epoch
         self._epoch: int | None = None
@@ -166,7 +167,7 @@ class _FeedAudit:
             else:
                 self._unclean(None)
         streams = sorted(self._streams.values(), key=lambda stream: stream.name)
-        reports = tuple(report for report in (stream.finish() for stream in streams) if report.records)
+        reports = tuple(report for report in (stream.finish(self._refusals) for stream in streams) if report.records)
         for stream in streams:
             if stream.anchors is not None and stream.messages:
                 self._notes.extend(stream.anchors.notes)
@@ -321,8 +322,7 @@ class _FeedAudit:
             if said.step is not None and said.line is not None and isinstance(said.message, Update):
                 self._stream(said.line).whole_book(record, said.message, said.step)
         if not books:
-            for one in self._streams.values():
-                one.refused()
+            self._refusals += 1
 
     def _noted(self, record: Record) -> None:
         """A NOTE of what repair could not save: numbers may not show it, and it is known all the same. Or one of what

@@ -169,11 +169,6 @@ class StreamAudit:
         self.anchors.asked_for(book, step, record.recv_ns)
         self._healed(step, record.recv_ns)
 
-    def refused(self) -> None:
-        """A request for a whole book was answered with none."""
-        if self.anchors is not None:
-            self.anchors.refusals += 1
-
     def other(self, record: Record, taken: Taken) -> None:
         """A record that is no message received."""
         recv_ns = record.recv_ns
@@ -196,10 +191,10 @@ class StreamAudit:
         if self.session >= 0:
             self._change = change
 
-    def finish(self) -> StreamReport:
-        """Nothing more comes."""
+    def finish(self, refusals: int) -> StreamReport:
+        """Nothing more comes. `refusals`: requests for the feed's whole book that were answered with none."""
         if self.anchors is not None:
-            self.anchors.finish(self.last_ns)
+            self.anchors.finish(self.last_ns, refusals)
             self._say_proven()
             for finding in self.anchors.findings:
                 self._observer.found(finding)
@@ -310,9 +305,9 @@ class StreamAudit:
         if verdict is Verdict.GAP:
             self._hole(first, prev, before, recv_ns)
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
-            # To who subscribes anew venues send the latest again, and two connections that overlap bring all twice:
-            # counted as stale, and nothing is wrong.
-            if verdict is Verdict.OUT_OF_ORDER or record.session == self._advanced:
+            # To who subscribes anew venues send the latest again, and two connections that overlap bring all twice,
+            # the one a little later than the other: counted, and nothing is wrong.
+            if record.session == self._advanced or (verdict is Verdict.OUT_OF_ORDER and not self._overlaps(record)):
                 self._repeated(verdict, first, last, before, recv_ns)
             return
         elif seam is not None and (whole or not self._complete or verdict is Verdict.UNVERIFIABLE):
@@ -333,6 +328,11 @@ class StreamAudit:
         elif verdict is Verdict.APPLY:
             self._change = None  # its numbers follow those before the seam: nothing is missing
         self._advanced = record.session
+
+    def _overlaps(self, record: Record) -> bool:
+        """Whether the message is of another connection than the one that is ahead, and both are up. What it brings late
+        has come by the other: ids that only rise do not tell a repeat from a late one."""
+        return self._observer.is_open(record.session) and self._observer.is_open(self._advanced)
 
     def _repeated(
         self, verdict: Verdict, first: int | None, last: int | None, before: int | None, recv_ns: int

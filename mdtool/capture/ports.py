@@ -213,9 +213,11 @@ class Ports:
         for symbol, writer in list(self._writers.items()):
             for work in (writer.sync, writer.prepare):
                 try:
-                    work()
+                    said = work()
                 except (MdtoolError, OSError) as error:
-                    failed.setdefault(symbol, str(error))
+                    said = str(error)
+                if said is not None:
+                    failed.setdefault(symbol, said)
         return failed
 
     def end(self, reason: str) -> None:

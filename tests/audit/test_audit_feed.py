@@ -10,12 +10,16 @@ import pytest
 
 from mdtool.audit import FeedReport, Interval, Validity, audit_feed, audit_store
 from mdtool.audit.findings import (
+    Absent,
     ClockStep,
     Corrupt,
+    Crossed,
     Duplicate,
     Gap,
     Lost,
+    NotAnchored,
     OutOfOrder,
+    QuoteMismatch,
     UnbridgedSnapshot,
     UncleanEnd,
     Undecodable,
@@ -341,7 +345,7 @@ def test_a_failed_answer_is_no_snapshot(feed: Feed) -> None:
     feed.add(DEPTH, depth(10, 12))
     feed.end()
     report = feed.audit()
-    assert report.clean
+    assert report.finding_counts == {"not_anchored": 1}  # it was asked for
     assert [note.kind for note in report.notes] == ["no_snapshot"]
 
 
@@ -471,3 +475,99 @@ def test_one_feed_that_cannot_be_audited_costs_no_other(feed: Feed) -> None:
     assert not first.clean
     assert second.clean
     assert third.error is not None
+
+
+def test_what_two_connections_that_overlap_bring_twice_is_no_finding(feed: Feed) -> None:
+    """The new one a little behind the old; a late message of one connection alone is one as ever."""
+    feed.add("session", b"{}", kind=Kind.OPEN)
+    feed.add("bookTicker", quote(9), quote(10))
+    feed.session = 2
+    feed.add("session", b"{}", kind=Kind.OPEN)
+    feed.add("bookTicker", quote(9), quote(10))
+    feed.session = 1
+    feed.add("bookTicker", quote(11))
+    feed.session = 2
+    feed.add("bookTicker", quote(11))
+    feed.session = 1
+    feed.add("session", b'{"code":1000}', kind=Kind.CLOSE)
+    feed.session = 2
+    feed.add("bookTicker", quote(12))
+    feed.end()
+    report = feed.audit()
+    assert report.clean
+    assert [i[0] for i in intervals(report, "bookTicker")] == [Validity.UNPROVABLE]  # and nothing between them
+    feed.begin()
+    feed.session = 3
+    feed.add("bookTicker", quote(20), quote(15), quote(21))
+    feed.end()
+    assert feed.audit().finding_counts == {"out_of_order": 1}
+
+
+def test_between_two_connections_of_an_unnumbered_stream_nothing_is_recorded(feed: Feed) -> None:
+    feed.add("bookTicker", quote(1), quote(2))
+    feed.add("session", b'{"code":1006,"reason":"cut"}', kind=Kind.CLOSE)
+    feed.session = 2
+    feed.add("bookTicker", quote(30))
+    feed.end()
+    report = feed.audit()
+    assert intervals(report, "bookTicker") == [
+        (Validity.UNPROVABLE, 1, 2),
+        (Validity.NOT_RECORDED, 2, 4),
+        (Validity.UNPROVABLE, 4, 4),
+    ]
+
+
+def test_changes_without_a_whole_book_are_contiguous_and_not_anchored(feed: Feed) -> None:
+    refusal = b'{"code":0,"msg":"restricted location"}'
+    feed.add("snapshot", refusal, kind=Kind.RESPONSE, flags=Flag.FAILED)
+    feed.add(DEPTH, depth(0, 10))
+    feed.add("snapshot", refusal, kind=Kind.RESPONSE, flags=Flag.FAILED)
+    feed.add(DEPTH, depth(10, 12), depth(12, 13))
+    feed.end()
+    report = feed.audit()
+    assert report.findings == (NotAnchored(stream=DEPTH, at_ns=T0 + 2, until_ns=T0 + 5, updates=3, refusals=2),)
+    assert [i.why for i in report.intervals] == [f"{WHOLE}; no whole book anchors them"]
+    unasked = Feed(feed.store, name="binance-usdm/BTC_USDT")
+    unasked.add(DEPTH, depth(0, 10), depth(10, 12))
+    unasked.end()
+    report = unasked.audit()
+    assert (report.findings, report.verdict.value) == ((), "not_anchored")  # nobody asked: no finding, and not clean
+
+
+def test_a_crossed_book_is_told_once_until_it_is_sound(feed: Feed) -> None:
+    def move(prev: int, last: int, bids: str, asks: str) -> bytes:
+        return depth(prev, last).replace(b'"b":[],"a":[]', f'"b":{bids},"a":{asks}'.encode())
+
+    whole = b'{"lastUpdateId":10,"E":0,"T":0,"bids":[["1.0","5"]],"asks":[["1.1","4"]]}'
+    feed.add("snapshot", whole, kind=Kind.RESPONSE)
+    feed.add(DEPTH, move(10, 11, '[["1.2","3"]]', "[]"), move(11, 12, "[]", '[["1.15","1"]]'))
+    feed.add(DEPTH, move(12, 13, '[["1.2","0"]]', '[["1.15","0"]]'), depth(13, 14))
+    feed.end()
+    assert feed.audit().findings == (
+        Crossed(stream=DEPTH, at_ns=T0 + 2, found="bid 1.2, expected below ask 1.1", last_seq=11),
+    )
+
+
+def test_a_quote_that_the_book_denies_is_a_finding(feed: Feed) -> None:
+    whole = b'{"lastUpdateId":10,"E":0,"T":0,"bids":[["1.0","2.0"]],"asks":[["3.0","4.0"]]}'
+    feed.add("snapshot", whole, kind=Kind.RESPONSE)
+    feed.add("bookTicker", quote(10))  # 1.0 x 2.0, 3.0 x 4.0: so it is
+    feed.add(DEPTH, depth(10, 11).replace(b'"b":[]', b'"b":[["1.0","9"]]'))
+    feed.add("bookTicker", quote(11), quote(12))  # of another id: nothing to compare
+    feed.end()
+    assert feed.audit().findings == (
+        QuoteMismatch(
+            stream=DEPTH, at_ns=T0 + 4, found="bid 1 x 9", expected="bid 1.0 x 2.0", seq=11,
+        ),
+    )  # fmt: skip
+
+
+def test_a_planned_book_of_which_nothing_came_is_a_finding(feed: Feed) -> None:
+    plan = b'{"note":"plan","streams":["depth@0ms","trade","bookTicker"]}'
+    feed.add("session", plan, kind=Kind.NOTE)
+    feed.add("bookTicker", quote(1))
+    feed.end()
+    report = feed.audit()
+    reason = "it was to be recorded, and no message of it is there"
+    assert report.findings == (Absent(stream=DEPTH, at_ns=T0 + 3, reason=reason),)
+    assert [(note.kind, note.stream) for note in report.notes] == [("silent", "trade")]
