@@ -85,6 +85,7 @@ class BookSync:
         self._kind: type[Update] = OrderUpdate if traits is not None and traits.by_order else BookUpdate
         self._parser: Any = parser
         self._depth = traits.depth if traits is not None else None
+        self._depths = traits.depths if traits is not None else ()
         self._partial = partial
         self._held: deque[Update] = deque(maxlen=MAX_HELD)
         self._base: Update | None = None  # the snapshot that is the book, while ANCHORED
@@ -191,6 +192,9 @@ class BookSync:
             return str(error)
         if self.check is not None and isinstance(whole, BookUpdate):
             self.check.replace(whole, self._parser.parse_update(whole))
+        if self._depths:
+            most = max(self.book.counts())
+            self._depth = most if most in self._depths else None
         self._settled(whole, whole=True)
         return None
 

@@ -26,6 +26,7 @@ from mdtool.model import NO_TIME, UNKNOWN, Message, Quote, Trade, Update
 
 MAX_HOLES = 64  # holes remembered to tell a late message from a repeat; late ones come within a message or two
 MAX_RECENT = 1_024  # trades remembered to tell a repeat: venues send up to some dozens again when asked anew
+FAR = 24 * 3600 * 10**9  # ns between two times of a stream that are hardly both meant
 
 
 class Verdict(IntEnum):
@@ -43,8 +44,12 @@ class Verdict(IntEnum):
 class Rule(Protocol):
     """The state of one stream's sequence. `judge` advances it; a GAP advances it too, so one hole is one GAP."""
 
-    last: int | None  # the last id accepted; None before the first
     complete: bool  # whether APPLY proves that nothing is missing, not only that the order holds
+
+    @property
+    def last(self) -> int | None:
+        """The last id accepted; None before the first."""
+        ...
 
     def judge(self, message: Message) -> Verdict:
         """The verdict on the next message of the stream."""
@@ -290,36 +295,68 @@ def _number(message: Message) -> int:
     return message.last_seq if isinstance(message, Update) else UNKNOWN
 
 
+class _Clock:
+    """The venue's times of one stream, of which one may be silly: a time further than `FAR` from the one before it says
+    nothing of the order, unless the next one is near it."""
+
+    def __init__(self) -> None:
+        self.last = NO_TIME
+        self._far = NO_TIME
+
+    def is_late(self, ns: int) -> bool:
+        """Whether a time lies before the last one; else it is the last one from now on, where it can be."""
+        if ns == NO_TIME:
+            return False
+        if self.last == NO_TIME or abs(ns - self.last) <= FAR:
+            if ns < self.last:
+                return True
+            self.last, self._far = ns, NO_TIME
+        elif self._far != NO_TIME and abs(ns - self._far) <= FAR:
+            self.last, self._far = ns, NO_TIME
+        else:
+            self._far = ns
+        return False
+
+    def copy(self) -> _Clock:
+        return copy(self)
+
+
 class TimeRule(Copied):
     """Updates without ids. UNVERIFIABLE is the best there is; one that repeats the one before it to the byte is STALE,
     one whose venue time lies before the last one's OUT_OF_ORDER. `last` is a time, in ns."""
 
     complete = False
+    _own: ClassVar[tuple[str, ...]] = ("_clock",)
+    _begins: ClassVar[bool] = True  # a whole book on the stream begins anew, and is never late
 
     def __init__(self) -> None:
-        self.last: int | None = None
         self._before: Message | None = None
+        self.reset()
+
+    @property
+    def last(self) -> int | None:
+        return None if self._clock.last == NO_TIME else self._clock.last
 
     def judge(self, message: Message) -> Verdict:
-        venue_ns = getattr(message, "venue_ns", NO_TIME)
-        if venue_ns == NO_TIME:
-            return Verdict.UNVERIFIABLE
         before, self._before = self._before, message
-        if self.last is not None and venue_ns <= self.last:
-            if venue_ns < self.last and not getattr(message, "in_stream", False):
+        ns = getattr(message, "venue_ns", NO_TIME)
+        if ns != NO_TIME and message == before:
+            return Verdict.STALE
+        if self._clock.is_late(ns):
+            if not (self._begins and getattr(message, "in_stream", False)):
                 return Verdict.OUT_OF_ORDER
-            if message == before:
-                return Verdict.STALE
-        self.last = venue_ns
+            self._clock.last = ns
         return Verdict.UNVERIFIABLE
 
     def bridge(self, snapshot: Update, update: Update) -> Verdict:
-        if snapshot.venue_ns == NO_TIME or update.venue_ns == NO_TIME:
-            return Verdict.UNVERIFIABLE
-        return Verdict.STALE if update.venue_ns <= snapshot.venue_ns else Verdict.UNVERIFIABLE
+        is_told = NO_TIME not in (snapshot.venue_ns, update.venue_ns)
+        if is_told and 0 <= snapshot.venue_ns - update.venue_ns <= FAR:
+            return Verdict.STALE
+        return Verdict.UNVERIFIABLE
 
     def reset(self) -> None:
-        self.last = self._before = None
+        self._clock = _Clock()
+        self._before = None
 
 
 class RecentRule(Copied):
@@ -327,11 +364,11 @@ class RecentRule(Copied):
     there lately is STALE, another whose venue time lies before the last one's OUT_OF_ORDER."""
 
     complete = False
-    _own: ClassVar[tuple[str, ...]] = ("_order", "_seen")
+    _own: ClassVar[tuple[str, ...]] = ("_order", "_seen", "_clock")
 
     def __init__(self) -> None:
         self.last: int | None = None
-        self._ns = NO_TIME
+        self._clock = _Clock()
         self._order: deque[tuple[int, int]] = deque()
         self._seen: set[tuple[int, int]] = set()
 
@@ -345,9 +382,8 @@ class RecentRule(Copied):
             self._seen.discard(self._order.popleft())
         self._order.append(this)
         self._seen.add(this)
-        if message.venue_ns < self._ns:
+        if self._clock.is_late(message.venue_ns):
             return Verdict.OUT_OF_ORDER
-        self._ns = message.venue_ns
         self.last = message.trade_id
         return Verdict.UNVERIFIABLE
 
@@ -356,6 +392,6 @@ class RecentRule(Copied):
 
     def reset(self) -> None:
         self.last = None
-        self._ns = NO_TIME
+        self._clock = _Clock()
         self._order.clear()
         self._seen.clear()

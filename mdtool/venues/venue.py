@@ -100,6 +100,7 @@ class BookTraits:
     depth: int | None = None  # the subscribed depth where levels that fall out of it are not deleted by a message
     checksum: Checksum | None = None
     by_order: bool = False  # its messages are OrderUpdates
+    depths: tuple[int, ...] = ()  # where the stream does not say which: a whole book of as many levels tells
 
 
 class Router(Protocol):

@@ -190,13 +190,11 @@ def test_a_timed_whole_book_replaces_what_a_loss_had_left():
 @pytest.mark.parametrize(
     ("stream", "payload"),
     [
-        ("diff_order_book", b""), ("diff_order_book", b'{"data":[]}'), ("diff_order_book", diff(2**63)),
-        ("diff_order_book", diff().replace(b'"microtimestamp"', b'"time"')), ("live_trades", b'{"data":{"id":1}}'),
+        ("diff_order_book", b""), ("diff_order_book", b'{"data":[]}'), ("live_trades", b'{"data":{"id":1}}'),
         ("live_orders", order("order_eaten", 1, "1")), ("live_orders", order("order_created", 1, "1", kind=2)),
         ("live_orders", order("order_created", -1, "1")),
         ("snapshot", b'{"microtimestamp":"1","bids":[["1","2","x"]],"asks":[]}'),
         ("snapshot", b'{"microtimestamp":"1","bids":[["1","2","3"],["1","2"]],"asks":[]}'),
-        ("snapshot", b'{"microtimestamp":"x","bids":[],"asks":[]}'),
     ],
 )  # fmt: skip
 def test_what_is_not_as_documented(stream, payload):

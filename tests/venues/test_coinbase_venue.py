@@ -294,7 +294,6 @@ def test_the_last_match_before_a_subscription():
         ("level2", b""), ("level2", b"[]"), ("level2", b'{"type":"ticker"}'), ("level2", b'{"type":"snapshot"}'),
         ("level2", b'{"type":"l2update","changes":[["up","1","1"]],"time":"2021-04-17T16:43:37Z"}'),
         ("level2", b'{"type":"l2update","changes":[["buy","1"]],"time":"2021-04-17T16:43:37Z"}'),
-        ("level2", b'{"type":"l2update","changes":[],"time":"yesterday"}'),
         ("level2", b'{"type":"l2update","changes":[["buy","1","1"],7],"time":"2021-04-17T16:43:37Z"}'),
         ("level2", b'{"type":"l2update","changes":[["buy","1","1"],[]],"time":"2021-04-17T16:43:37Z"}'),
         ("level2", b'{"type":"l2update","changes":{"a":["buy","1","1"]},"time":"2021-04-17T16:43:37Z"}'),

@@ -198,8 +198,8 @@ def test_trades_and_quotes_of_both_apis():
     [
         ("book-10", b""), ("book-10", b"[1]"), ("book-10", b'[1,{},"book-10","A/B"]'), ("book-10", WHOLE[:-1]),
         ("book-10", WHOLE.replace(b"3310070434", b"4294967296")), ("book-10", WHOLE.replace(b'"snapshot"', b'"what"')),
-        ("book-10", OLD.replace(b'"4105471083"', b'"-1"')), ("book-10", UPDATE.replace(b"2023", b"x023") % 1),
-        ("trade", b'[0,[["1","2"]],"trade","A/B"]'), ("trade", b'[0,[["1","2","x","b"]],"trade","A/B"]'),
+        ("book-10", OLD.replace(b'"4105471083"', b'"-1"')),
+        ("trade", b'[0,[["1","2"]],"trade","A/B"]'), ("trade", b'[0,[["1","2",null,7]],"trade","A/B"]'),
         ("trade", b'[0,[["1","2","1.0","?"]],"trade","A/B"]'), ("spread", b'[0,["1"],"spread","A/B"]'),
         ("ticker", b'{"data":[{"bid":-1,"bid_qty":1,"ask":1,"ask_qty":1}]}'), ("book-10", b"[" * 100_000),
     ],
@@ -213,9 +213,26 @@ def test_rules_and_traits():
     assert isinstance(KRAKEN.rule("book-1000"), TimeRule) and isinstance(KRAKEN.rule("trade"), IdRule)
     assert KRAKEN.rule("ticker") is None
     assert KRAKEN.traits("book-1000") == BookTraits(1000, KRAKEN.traits("book").checksum)
-    assert KRAKEN.traits("book").depth is None
+    assert (KRAKEN.traits("book").depth, KRAKEN.traits("book").depths) == (None, (10, 25, 100, 500, 1000))
     # A stream asked for by the first API is the same stream.
     assert KRAKEN.is_book("v1:book-1000") and not KRAKEN.is_book("v1:trade")
     assert KRAKEN.traits("v1:book-100") == KRAKEN.traits("book-100")
     assert isinstance(KRAKEN.rule("v1:trade"), IdRule)
     assert list(KRAKEN.decoder("v1:book-1000")(OLD)) == list(KRAKEN.decoder("book-1000")(OLD))
+
+
+def test_a_whole_book_tells_the_depth_where_no_answer_did():
+    book, known = open_book(KRAKEN, "book"), open_book(KRAKEN, "book-10")
+    wire = json.loads(WHOLE, parse_float=str)["data"][0]
+    bids, asks = ([(level["price"], level["qty"]) for level in wire[side]] for side in ("bids", "asks"))
+    best, right = joined_digits(bids, [("45284.0", "1.5"), *asks[:9]]), joined_digits(bids, asks)
+    (whole,), (update,) = KRAKEN.decoder("book")(WHOLE), KRAKEN.decoder("book")(UPDATE % best)
+    back = UPDATE.replace(b'{"price":45284.0,"qty":1.5}', b'{"price":45284.0,"qty":0.0}') % joined_digits(
+        bids, asks[:9]
+    )
+    for built in (book, known):
+        for message in (whole, update, *KRAKEN.decoder("book")(back)):
+            step = built.on_message(message, 1)
+            assert (step.state, step.mismatch) == (BookState.SYNCED, None)
+        assert built.book.counts() == (10, 9)  # the tenth ask fell out without a word, and has not been told again
+    assert right == 3310070434

@@ -12,10 +12,12 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Other, Quote, Side, Status, Trade
+from mdtool.venues.decoding import decode_spared
 from mdtool.venues.venue import Decoder
 
 MAX_MS = 9_223_372_036_854  # the last millisecond whose nanoseconds fit an int64; a larger time is in microseconds
 _HEAD = 60  # characters of a message shown in an error
+_SPARE = frozenset({"E", "T"})  # the times
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS * 1000)]
@@ -181,13 +183,20 @@ def decoder(head: str, stream: str) -> Decoder:
             return (convert(second_try(payload, error)),)
 
     def second_try(payload: bytes, error: Exception) -> Any:
-        """The other form: keys may come in any order, and {"data":...,"stream":...} is a combined message too."""
-        if isinstance(error, msgspec.ValidationError) and not payload.startswith(b'{"stream"'):
-            try:
-                return combined(payload).data
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                pass
-        shown = payload[:_HEAD].decode("utf-8", "replace")
-        raise WireError(f"{stream}: {error}; in {len(payload)} bytes {shown!r}") from error
+        """The other form: keys may come in any order, and {"data":...,"stream":...} is a combined message too; and
+        without a time that is none."""
+        wrapped = payload.startswith(b'{"stream"')
+        try:
+            if isinstance(error, msgspec.ValidationError) and not wrapped:
+                try:
+                    return combined(payload).data
+                except msgspec.ValidationError as other:
+                    if "$.data" in str(other):
+                        wrapped, error = True, other
+            found = decode_spared(payload, error, _SPARE, combined if wrapped else bare)
+            return found.data if wrapped else found
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as last:
+            shown = payload[:_HEAD].decode("utf-8", "replace")
+            raise WireError(f"{stream}: {last}; in {len(payload)} bytes {shown!r}") from last
 
     return decode

@@ -75,14 +75,20 @@ class _Frame:
             raise WireError(f"{len(parts)} parts, expected at least {behind}")
         self.body = parts[behind - 1]
         self.seq, self.time_ns = UNKNOWN, NO_TIME
-        for raw in parts[behind:]:
-            found = _INT.decode(raw)
+        for raw in parts[behind:]:  # what is neither a sequence nor a time is nothing
+            found = _whole(raw)
             if 0 <= found < LEAST_MS:
                 self.seq = found
             elif LEAST_MS <= found <= MAX_MS:
                 self.time_ns = found * 1_000_000
-            else:
-                raise WireError(f"{found} is neither a sequence nor a time")
+
+
+def _whole(raw: msgspec.Raw) -> int:
+    """A whole number; -1 of anything else."""
+    try:
+        return _INT.decode(raw)
+    except msgspec.MsgspecError:
+        return -1
 
 
 def _text(raw: msgspec.Raw) -> str:
@@ -151,10 +157,10 @@ def _trades(frame: _Frame) -> Sequence[Message]:
     trade_id, ms, amount, price = _ROW.decode(frame.body)
     negative, size = plain(_text(amount))
     below, digits = plain(_text(price))
-    number_, time = _INT.decode(trade_id), _INT.decode(ms)
-    if below or not 0 <= number_ < 2**63 or not 0 <= time <= MAX_MS:
-        raise WireError("a trade's id, time or price is out of range")
-    return (Trade(time * 1_000_000, number_, digits, size, Side.ASK if negative else Side.BID),)
+    number_ = _INT.decode(trade_id)
+    if below or not 0 <= number_ < 2**63:
+        raise WireError("a trade's id or price is out of range")
+    return (Trade(_time(ms), number_, digits, size, Side.ASK if negative else Side.BID),)
 
 
 def _signed(raw: msgspec.Raw) -> str:
@@ -166,12 +172,8 @@ def _signed(raw: msgspec.Raw) -> str:
 
 
 def _time(raw: msgspec.Raw) -> int:
-    if _text(raw) == "null":
-        return NO_TIME
-    time = _INT.decode(raw)
-    if not 0 <= time <= MAX_MS:
-        raise WireError(f"time {time}")
-    return time * 1_000_000
+    time = _whole(raw)
+    return time * 1_000_000 if 0 <= time <= MAX_MS else NO_TIME
 
 
 def _status(frame: _Frame) -> Sequence[Message]:

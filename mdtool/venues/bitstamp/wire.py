@@ -11,36 +11,37 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from mdtool.errors import WireError
-from mdtool.model import UNKNOWN, Action, BookUpdate, Message, Order, OrderUpdate, Side, Trade
-from mdtool.venues.decoding import EMPTY, Id, number_text, strict, whole_number
+from mdtool.model import NO_TIME, UNKNOWN, Action, BookUpdate, Message, Order, OrderUpdate, Side, Trade
+from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, strict, told, whole_number
 from mdtool.venues.venue import Decoder
 
+SPARE = ("microtimestamp",)
 MAX_US = 9_223_372_036_854_775  # the last microsecond whose nanoseconds fit an int64
 _ACTIONS = {"order_created": Action.ADD, "order_changed": Action.MODIFY, "order_deleted": Action.DELETE}
 
 
-class _Diff(msgspec.Struct, gc=False):
-    microtimestamp: str
+class _Diff(msgspec.Struct, gc=False, kw_only=True):
+    microtimestamp: str = ""
     bids: msgspec.Raw = EMPTY
     asks: msgspec.Raw = EMPTY
 
 
-class _Trade(msgspec.Struct, gc=False):
+class _Trade(msgspec.Struct, gc=False, kw_only=True):
     id: Id
     type: int
-    microtimestamp: str
-    amount: msgspec.Raw
-    price: msgspec.Raw
+    microtimestamp: str = ""
+    amount: msgspec.Raw = MISSING
+    price: msgspec.Raw = MISSING
     amount_str: str = ""
     price_str: str = ""
 
 
-class _Order(msgspec.Struct, gc=False):
+class _Order(msgspec.Struct, gc=False, kw_only=True):
     id: Id
     order_type: int
-    microtimestamp: str
-    amount: msgspec.Raw
-    price: msgspec.Raw
+    microtimestamp: str = ""
+    amount: msgspec.Raw = MISSING
+    price: msgspec.Raw = MISSING
     amount_str: str = ""
     price_str: str = ""
 
@@ -58,8 +59,8 @@ class _TradeEvent(msgspec.Struct, gc=False):
     data: _Trade
 
 
-class _Book(msgspec.Struct, gc=False):
-    microtimestamp: str
+class _Book(msgspec.Struct, gc=False, kw_only=True):
+    microtimestamp: str = ""
     bids: msgspec.Raw
     asks: msgspec.Raw
 
@@ -74,10 +75,8 @@ _ORDER_ROWS = msgspec.json.Decoder(list[tuple[str, str, str]])
 
 def _ns(text: str) -> int:
     """Of microseconds as text."""
-    micros = whole_number(text)
-    if micros > MAX_US:
-        raise WireError(f"time {text[:20]!r}, expected microseconds")
-    return micros * 1000
+    micros = told(whole_number, text)
+    return micros * 1000 if micros <= MAX_US else NO_TIME
 
 
 def _side(number: int) -> Side:
@@ -137,9 +136,9 @@ def _by_order(rows: msgspec.Raw) -> bool:
 
 
 DECODERS: dict[str, Callable[[str], Decoder]] = {
-    "diff_order_book": lambda stream: strict(stream, _diff),
-    "order_book": lambda stream: strict(stream, _whole),
-    "live_trades": lambda stream: strict(stream, _trade),
-    "live_orders": lambda stream: strict(stream, _order),
-    "snapshot": lambda stream: strict(stream, _book),
+    "diff_order_book": lambda stream: strict(stream, _diff, SPARE),
+    "order_book": lambda stream: strict(stream, _whole, SPARE),
+    "live_trades": lambda stream: strict(stream, _trade, SPARE),
+    "live_orders": lambda stream: strict(stream, _order, SPARE),
+    "snapshot": lambda stream: strict(stream, _book, SPARE),
 }

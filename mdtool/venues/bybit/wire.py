@@ -28,6 +28,7 @@ from mdtool.venues.decoding import EMPTY, MAX_MS, Id, Ms, opposite, other, stric
 from mdtool.venues.venue import Decoder
 
 _63_BITS = 2**63 - 1
+SPARE = ("ts", "T", "updatedTime", "nextFundingTime", "seq")
 RESTARTED = 1  # u of the first message after the service was
 
 Level = tuple[str, str]
@@ -43,18 +44,18 @@ class _Book(msgspec.Struct, gc=False):
     seq: Id | None = None
 
 
-class _BookMessage(msgspec.Struct, gc=False):
+class _BookMessage(msgspec.Struct, gc=False, kw_only=True):
     type: str
-    ts: Ms
+    ts: Ms = 0
     data: _Book
 
 
 class _Full(msgspec.Struct, gc=False):
     b: msgspec.Raw
     a: msgspec.Raw
-    ts: Ms
     u: Id
-    seq: Id
+    ts: Ms = 0
+    seq: Id | None = None
 
 
 class _FullAnswer(msgspec.Struct, gc=False):
@@ -68,12 +69,12 @@ class _Best(msgspec.Struct, gc=False):
 
 
 class _BestMessage(msgspec.Struct, gc=False):
-    ts: Ms
     data: _Best
+    ts: Ms = 0
 
 
-class _Trade(msgspec.Struct, gc=False):
-    T: Ms
+class _Trade(msgspec.Struct, gc=False, kw_only=True):
+    T: Ms = 0
     S: str
     v: str
     p: str
@@ -96,12 +97,12 @@ class _Ticker(msgspec.Struct, gc=False):
 
 
 class _Tickers(msgspec.Struct, gc=False):
-    ts: Ms
     data: _Ticker
+    ts: Ms = 0
 
 
-class _Forced(msgspec.Struct, gc=False):
-    T: Ms
+class _Forced(msgspec.Struct, gc=False, kw_only=True):
+    T: Ms = 0
     S: str
     v: str
     p: str
@@ -111,8 +112,8 @@ class _AllForced(msgspec.Struct, gc=False):
     data: list[_Forced]
 
 
-class _OldForced(msgspec.Struct, gc=False):
-    updatedTime: Ms
+class _OldForced(msgspec.Struct, gc=False, kw_only=True):
+    updatedTime: Ms = 0
     side: str
     size: str
     price: str
@@ -127,8 +128,8 @@ class _State(msgspec.Struct, gc=False):
 
 
 class _States(msgspec.Struct, gc=False):
-    ts: Ms
     data: list[_State]
+    ts: Ms = 0
 
 
 _BOOK = msgspec.json.Decoder(_BookMessage)
@@ -144,10 +145,8 @@ _STATES = msgspec.json.Decoder(_States)
 
 def _ns(text: str) -> int:
     """Of a time in ms as text; an instrument that pays no funding has "" or "0"."""
-    if not text:
-        return NO_TIME
     if not (text.isascii() and text.isdigit() and len(text) <= 13) or (ms := int(text)) > MAX_MS:
-        raise WireError(f"time {text[:20]!r}, expected milliseconds")
+        return NO_TIME
     return ms * 1_000_000
 
 
@@ -186,14 +185,18 @@ def _of(message: _BookMessage, *, whole: bool) -> BookUpdate:
     book = message.data
     return BookUpdate(
         message.ts * 1_000_000, book.u, book.u, UNKNOWN if whole else book.u - 1, book.b, book.a, whole, whole,
-        cross_seq=UNKNOWN if book.seq is None else book.seq,
+        cross_seq=_cross(book.seq),
     )  # fmt: skip
+
+
+def _cross(seq: int | None) -> int:
+    return UNKNOWN if seq is None else seq
 
 
 def _full(payload: bytes) -> Sequence[Message]:
     """The REST answer beside orderbook.full."""
     book = _FULL.decode(payload).result
-    return (BookUpdate(book.ts * 1_000_000, book.u, book.u, UNKNOWN, book.b, book.a, True, cross_seq=book.seq),)
+    return (BookUpdate(book.ts * 1_000_000, book.u, book.u, UNKNOWN, book.b, book.a, True, cross_seq=_cross(book.seq)),)
 
 
 def _best(payload: bytes) -> Sequence[Message]:
@@ -273,4 +276,4 @@ _DECODERS: dict[str, Callable[[bytes], Sequence[Message]]] = {
 def decoder(kind: str, stream: str) -> Decoder:
     """The decoder of a topic; of one not known here, to Other(stream)."""
     decode = _DECODERS.get(kind)
-    return other(stream) if decode is None else strict(stream, decode)
+    return other(stream) if decode is None else strict(stream, decode, SPARE)

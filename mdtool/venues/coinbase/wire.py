@@ -25,11 +25,13 @@ from mdtool.model import (
     Status,
     Trade,
 )
-from mdtool.venues.decoding import EMPTY, MISSING, Id, ladder, opposite, side_of, strict
+from mdtool.venues.decoding import EMPTY, MISSING, Id, ladder, opposite, side_of, strict, told
 from mdtool.venues.numbers import iso_ns
 from mdtool.venues.venue import Decoder
 
 LEVEL2 = "level2"
+# A step of an order says what of these it needs; the others are anything.
+SPARE = ("time", "side", "order_id", "price", "remaining_size", "new_size", "new_price", "maker_order_id", "size")
 
 
 class _Level2(msgspec.Struct, gc=False):
@@ -46,7 +48,7 @@ class _Match(msgspec.Struct, gc=False):
     side: str
     size: str
     price: str
-    time: str
+    time: str = ""
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -61,7 +63,7 @@ class _Ticker(msgspec.Struct, gc=False):
 class _Order(msgspec.Struct, gc=False):
     type: str
     sequence: Id = 0
-    time: str = ""
+    time: str | None = None
     side: str = ""
     order_id: str = ""
     price: str | None = None  # null or missing of a market order
@@ -103,8 +105,8 @@ _STATUS = msgspec.json.Decoder(_Status)
 _TEXT = msgspec.json.Decoder(str)
 
 
-def _time(text: str) -> int:
-    return iso_ns(text) if text else NO_TIME
+def _time(text: str | None) -> int:
+    return told(iso_ns, text or "")
 
 
 def _level2(payload: bytes) -> Sequence[Message]:
@@ -162,7 +164,7 @@ def _full(payload: bytes) -> Sequence[Message]:
     if not seq:
         raise WireError(f"{kind[:20]!r} without its sequence")
     if kind == "open":
-        if not wire.time:
+        if wire.time == "":  # as a recorder wrote it, and no time that the venue left out
             return (_part(wire),)
         orders: tuple[Order, ...] = (_order(wire, Action.ADD, wire.price, wire.remaining_size),)
     elif kind == "done":
@@ -176,7 +178,7 @@ def _full(payload: bytes) -> Sequence[Message]:
         if not wire.maker_order_id or wire.price is None or wire.size is None:
             raise WireError("a match without maker_order_id, price or size")
         order = Order(Action.EXECUTE, wire.maker_order_id, side, wire.price, wire.size)
-        time = iso_ns(wire.time)
+        time = _time(wire.time)
         return (
             OrderUpdate(time, seq, seq, seq - 1, (order,)),
             Trade(time, wire.trade_id, wire.price, wire.size, opposite(side)),
@@ -185,7 +187,7 @@ def _full(payload: bytes) -> Sequence[Message]:
         orders = ()
     else:
         raise WireError(f"type {kind[:20]!r}, expected received, open, done, change or match")
-    return (OrderUpdate(iso_ns(wire.time), seq, seq, seq - 1, orders),)
+    return (OrderUpdate(_time(wire.time), seq, seq, seq - 1, orders),)
 
 
 def _order(wire: _Order, action: Action, price: str | None, size: str | None) -> Order:
@@ -222,10 +224,10 @@ def _status(payload: bytes) -> Sequence[Message]:
 
 
 DECODERS: dict[str, Callable[[str], Decoder]] = {
-    LEVEL2: lambda stream: strict(stream, _level2),
-    "matches": lambda stream: strict(stream, _matches),
-    "ticker": lambda stream: strict(stream, _ticker),
-    "full": lambda stream: strict(stream, _full),
-    "status": lambda stream: strict(stream, _status),
-    "snapshot": lambda stream: strict(stream, _book),
+    LEVEL2: lambda stream: strict(stream, _level2, SPARE),
+    "matches": lambda stream: strict(stream, _matches, SPARE),
+    "ticker": lambda stream: strict(stream, _ticker, SPARE),
+    "full": lambda stream: strict(stream, _full, SPARE),
+    "status": lambda stream: strict(stream, _status, SPARE),
+    "snapshot": lambda stream: strict(stream, _book, SPARE),
 }

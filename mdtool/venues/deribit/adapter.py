@@ -18,7 +18,7 @@ from datetime import date
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import Message, Quote
 from mdtool.venues.decoding import other, strict
-from mdtool.venues.deribit.wire import DECODERS
+from mdtool.venues.deribit.wire import DECODERS, SPARE
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, Rule, TimeRule, Verdict
 from mdtool.venues.venue import Adapter, Connection, Decoder, Place, Reply
@@ -196,10 +196,10 @@ class Deribit(Adapter):
 
     def decoder(self, stream: str) -> Decoder:
         if self.is_book(stream):
-            return strict(stream, DECODERS["book"])
+            return strict(stream, DECODERS["book"], SPARE)
         word = "instrument.state" if stream.startswith("instrument.state.") else stream.partition(".")[0]
         decode = DECODERS.get(word) if word != "book" else None
-        return other(stream) if decode is None else strict(stream, decode)
+        return other(stream) if decode is None else strict(stream, decode, SPARE)
 
     def rule(self, stream: str) -> Rule | None:
         if self.is_book(stream):

@@ -15,14 +15,15 @@ from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Quote, Status, Trade
 from mdtool.venues.decoding import EMPTY, Id, Ms, ladder, number_text, opposite, side_of, signed_text
 
+SPARE = ("timestamp", "liquidation")
 ABSENT = msgspec.Raw()
 ROW = (1, 2)  # action, price, amount
 _EXPONENT = re.compile(rb"\d[eE]")
 _DELETED = re.compile(rb'\["delete",[0-9.]+,0(?:\.0+)?\]')
 
 
-class _Book(msgspec.Struct, gc=False):
-    timestamp: Ms
+class _Book(msgspec.Struct, gc=False, kw_only=True):
+    timestamp: Ms = 0
     change_id: Id
     type: str = ""
     prev_change_id: Id | None = None
@@ -30,9 +31,9 @@ class _Book(msgspec.Struct, gc=False):
     asks: msgspec.Raw = EMPTY
 
 
-class _Trade(msgspec.Struct, gc=False):
+class _Trade(msgspec.Struct, gc=False, kw_only=True):
     trade_seq: Id
-    timestamp: Ms
+    timestamp: Ms = 0
     price: msgspec.Raw
     direction: str
     amount: msgspec.Raw
@@ -40,7 +41,7 @@ class _Trade(msgspec.Struct, gc=False):
 
 
 class _Best(msgspec.Struct, gc=False):
-    timestamp: Ms
+    timestamp: Ms = 0
     best_bid_price: msgspec.Raw = ABSENT
     best_bid_amount: msgspec.Raw = ABSENT
     best_ask_price: msgspec.Raw = ABSENT
@@ -54,15 +55,15 @@ class _Ticker(_Best, gc=False):
     current_funding: msgspec.Raw = ABSENT
 
 
-class _Perpetual(msgspec.Struct, gc=False):
-    timestamp: Ms
+class _Perpetual(msgspec.Struct, gc=False, kw_only=True):
+    timestamp: Ms = 0
     interest: msgspec.Raw
     index_price: msgspec.Raw = ABSENT
 
 
 class _State(msgspec.Struct, gc=False):
-    timestamp: Ms
     state: str
+    timestamp: Ms = 0
 
 
 class _Platform(msgspec.Struct, gc=False):
@@ -114,10 +115,11 @@ def _book(payload: bytes) -> Sequence[Message]:
     book = _book_of(payload)
     if book.type not in ("", "snapshot", "change"):
         raise WireError(f"type {book.type[:20]!r}, expected snapshot or change")
-    prev = book.prev_change_id
+    # The whole book names no id before it; older records do not name the type. One that does is what it is called.
+    prev = None if book.type == "snapshot" else book.prev_change_id
     whole = prev is None
-    if whole is (book.type == "change"):
-        raise WireError(f"type {book.type!r} and prev_change_id {prev}")
+    if whole and book.type == "change":
+        raise WireError("a change without prev_change_id")
     time, last = book.timestamp * 1_000_000, book.change_id
     before = UNKNOWN if prev is None else prev
     # Ids between two updates of a book are other books': what an update covers is from the one it follows to its own.
@@ -133,11 +135,9 @@ def _trades(payload: bytes) -> Sequence[Message]:
         time, side = trade.timestamp * 1_000_000, side_of(trade.direction)
         price, amount = number_text(trade.price), number_text(trade.amount)
         found.append(Trade(time, trade.trade_seq, price, amount, side))
-        if trade.liquidation not in ("", "none", "M", "T", "MT"):
-            raise WireError(f"liquidation {trade.liquidation[:20]!r}, expected M, T or MT")
-        if "T" in trade.liquidation:
+        if trade.liquidation in ("T", "MT"):
             found.append(Liquidation(time, price, amount, side))
-        if "M" in trade.liquidation:
+        if trade.liquidation in ("M", "MT"):
             found.append(Liquidation(time, price, amount, opposite(side)))
     return found
 
@@ -156,6 +156,8 @@ def _rate(raw: msgspec.Raw) -> str:
 
 def _quote(best: _Best) -> Quote:
     """An empty side is null, or 0."""
+    if not (len(best.best_bid_price) or len(best.best_ask_price)):
+        raise WireError("neither best_bid_price nor best_ask_price")
     bid, ask = _given(best.best_bid_price) or "0", _given(best.best_ask_price) or "0"
     return Quote(
         best.timestamp * 1_000_000, UNKNOWN, bid, _given(best.best_bid_amount) or "0", ask,

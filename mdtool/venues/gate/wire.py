@@ -14,10 +14,11 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Other, Quote, Shape, Side, Trade
-from mdtool.venues.decoding import EMPTY, MAX_MS, MISSING, Id, Ms, number_text, side_of, signed_text, strict
+from mdtool.venues.decoding import EMPTY, MAX_MS, MISSING, Id, Ms, number_text, side_of, signed_text, strict, told
 from mdtool.venues.numbers import seconds_ns
 from mdtool.venues.venue import Decoder
 
+SPARE = ("t", "time", "time_ms")
 ROWS: Shape = (0, 1)
 OBJECTS: Shape = ("p", "s")
 _OBJECT = re.compile(rb"\[\s*\{")
@@ -92,11 +93,9 @@ def _book(payload: bytes) -> Sequence[Message]:
 
 
 def _moment(raw: msgspec.Raw) -> int:
-    """Seconds with a fraction, or whole milliseconds, as ns."""
-    if not bytes(raw):
-        return NO_TIME
-    text = number_text(raw)
-    return seconds_ns(text) if "." in text or len(text) <= 10 else _millis(text)
+    """Seconds with a fraction, or whole milliseconds, as ns; NO_TIME where it is neither."""
+    text = bytes(raw).decode("ascii", "replace").strip('"')
+    return told(seconds_ns if "." in text or len(text) <= 10 else _millis, text)
 
 
 def _millis(text: str) -> int:
@@ -109,7 +108,7 @@ def _millis(text: str) -> int:
 
 def _trade(wire: _Trade) -> Message:
     if bytes(wire.create_time_ms):
-        time = _millis(number_text(wire.create_time_ms))
+        time = told(_millis, bytes(wire.create_time_ms).decode("ascii", "replace").strip('"'))
     else:
         time = _moment(wire.create_time)
     if not bytes(wire.size):
@@ -137,7 +136,7 @@ def _liquidation(wire: _Liquidation) -> Message:
     negative, size = signed_text(wire.size)
     time = wire.time_ms * 1_000_000 or wire.time * 10**9
     if time >= 2**63:
-        raise WireError(f"time {wire.time}, expected seconds")
+        time = NO_TIME
     return Liquidation(time, number_text(wire.price), size, Side.ASK if negative else Side.BID)
 
 
@@ -155,7 +154,7 @@ _KINDS: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Message]]] = {
 def decoder(kind: str, stream: str) -> Decoder | None:
     """The decoder of a channel's updates; None of a channel that is not known here."""
     if kind == "snapshot":
-        return strict(stream, _book)
+        return strict(stream, _book, SPARE)
     if kind not in _KINDS:
         return None
     wire, convert = _KINDS[kind]
@@ -166,4 +165,4 @@ def decoder(kind: str, stream: str) -> Decoder | None:
         found = whole(payload).result
         return [convert(one) for one in found] if isinstance(found, list) else (convert(found),)
 
-    return strict(stream, decode)
+    return strict(stream, decode, SPARE)

@@ -48,16 +48,12 @@ class BookRule(TimeRule):
     """Whole books by their time. The one sent on subscribing comes once more with the first push where no block was
     between: that repeat is a sign of life, any later one a duplicate."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._judged = 0
+    _begins = False  # each message is the whole book: it begins nothing
 
     def judge(self, message: Message) -> Verdict:
         if not isinstance(message, BookUpdate):
             return Verdict.UNVERIFIABLE
         self._judged += 1
-        if self.last is not None and message.venue_ns < self.last:
-            return Verdict.OUT_OF_ORDER
         verdict = super().judge(message)
         return Verdict.KEEPALIVE if verdict is Verdict.STALE and self._judged == 2 else verdict
 

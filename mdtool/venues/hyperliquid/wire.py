@@ -14,6 +14,7 @@ from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Message, Quote, 
 from mdtool.venues.decoding import Id, Ms, number_text, other, signed_text, strict
 from mdtool.venues.venue import Decoder
 
+SPARE = ("time",)
 LEVEL = ("px", "sz")
 _ABSENT = msgspec.Raw()
 _NONE = (b"", b"null")
@@ -24,8 +25,8 @@ class _Level(msgspec.Struct, gc=False):
     sz: str
 
 
-class _Book(msgspec.Struct, gc=False):
-    time: Ms
+class _Book(msgspec.Struct, gc=False, kw_only=True):
+    time: Ms = 0
     levels: tuple[msgspec.Raw, msgspec.Raw]
 
 
@@ -34,11 +35,11 @@ class _Trade(msgspec.Struct, gc=False):
     side: str
     sz: str
     tid: Id
-    time: Ms
+    time: Ms = 0
 
 
-class _Best(msgspec.Struct, gc=False):
-    time: Ms
+class _Best(msgspec.Struct, gc=False, kw_only=True):
+    time: Ms = 0
     bbo: tuple[_Level | None, _Level | None]
 
 
@@ -130,4 +131,4 @@ _DECODERS: dict[str, Callable[[bytes], Sequence[Message]]] = {
 def decoder(stream: str) -> Decoder:
     """The decoder of a subscription; of one not known here, to Other(stream)."""
     decode = _DECODERS.get(stream)
-    return other(stream) if decode is None else strict(stream, decode)
+    return other(stream) if decode is None else strict(stream, decode, SPARE)

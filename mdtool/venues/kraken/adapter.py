@@ -162,7 +162,9 @@ class Kraken(Adapter):
 
     def traits(self, stream: str) -> BookTraits:
         depth = stream.partition("-")[2]
-        return BookTraits(int(depth) if depth.isdigit() else None, CHECKSUM)
+        if depth.isdigit():
+            return BookTraits(int(depth), CHECKSUM)
+        return BookTraits(None, CHECKSUM, depths=DEPTHS)  # the subscription's answer was not seen
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         if stream.startswith(OLD):

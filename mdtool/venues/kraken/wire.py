@@ -13,11 +13,13 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Trade
-from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, side_of, strict
+from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, side_of, strict, told
 from mdtool.venues.numbers import iso_ns, seconds_ns
 from mdtool.venues.venue import Decoder
 
 _TIMES = re.compile(rb'"(\d{10}\.\d{1,9})"\s*(?:,\s*"r"\s*)?\]')  # the last of a level, but for the mark of a republish
+# Not the checksum: it is all that proves this venue's books.
+SPARE = ("timestamp",)
 V1_ROW = (0, 1)
 V2_ROW = ("price", "qty")
 _WORDS = {"b": "buy", "s": "sell"}  # of v1
@@ -50,7 +52,7 @@ class _Trade(msgspec.Struct, gc=False):
     price: msgspec.Raw
     qty: msgspec.Raw
     trade_id: Id
-    timestamp: str
+    timestamp: str = ""
 
 
 class _TradeMessage(msgspec.Struct, gc=False):
@@ -71,8 +73,8 @@ class _TickerMessage(msgspec.Struct, gc=False):
 
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _OLD_BOOK = msgspec.json.Decoder(_OldBook)
-_OLD_TRADES = msgspec.json.Decoder(list[list[str]])
-_OLD_SPREAD = msgspec.json.Decoder(list[str])
+_OLD_TRADES = msgspec.json.Decoder(list[list[msgspec.Raw]])
+_TEXT = msgspec.json.Decoder(str)
 _BOOK = msgspec.json.Decoder(_BookMessage)
 _TRADES = msgspec.json.Decoder(_TradeMessage)
 _TICKERS = msgspec.json.Decoder(_TickerMessage)
@@ -81,7 +83,7 @@ _TICKERS = msgspec.json.Decoder(_TickerMessage)
 def _latest(*ladders: msgspec.Raw) -> int:
     """The newest time of any level: a message of v1 has none of its own."""
     times = [time for raw in ladders for time in _TIMES.findall(bytes(raw))]
-    return seconds_ns(max(times).decode()) if times else NO_TIME
+    return told(seconds_ns, max(times).decode()) if times else NO_TIME
 
 
 def _given(ladders: Iterable[msgspec.Raw]) -> msgspec.Raw:
@@ -131,20 +133,30 @@ def _book(payload: bytes) -> Sequence[Message]:
     whole = message.type == "snapshot"
     return [
         BookUpdate(
-            iso_ns(book.timestamp) if book.timestamp else NO_TIME,
+            told(iso_ns, book.timestamp),
             UNKNOWN, UNKNOWN, UNKNOWN, book.bids, book.asks, whole, whole, book.checksum, V2_ROW,
         )
         for book in message.data
     ]  # fmt: skip
 
 
+def _old_time(raw: msgspec.Raw) -> int:
+    """Of seconds as text."""
+    return told(seconds_ns, bytes(raw).decode("ascii", "replace").strip('"'))
+
+
+def _old_trade(row: list[msgspec.Raw]) -> Trade:
+    """[price, volume, time, side, ...]"""
+    price, volume, side = (_TEXT.decode(row[at]) for at in (0, 1, 3))
+    return Trade(_old_time(row[2]), UNKNOWN, price, volume, side_of(_WORDS.get(side, side)))
+
+
 def _trades(payload: bytes) -> Sequence[Message]:
     if payload[:1] == b"[":
-        rows = _OLD_TRADES.decode(_PARTS.decode(payload)[1])
-        return [Trade(seconds_ns(row[2]), UNKNOWN, row[0], row[1], side_of(_WORDS.get(row[3], row[3]))) for row in rows]
+        return [_old_trade(row) for row in _OLD_TRADES.decode(_PARTS.decode(payload)[1])]
     return [
         Trade(
-            iso_ns(trade.timestamp),
+            told(iso_ns, trade.timestamp),
             trade.trade_id,
             number_text(trade.price),
             number_text(trade.qty),
@@ -159,7 +171,7 @@ def _tickers(payload: bytes) -> Sequence[Message]:
         return (Other("ticker"),)
     return [
         Quote(
-            iso_ns(quote.timestamp) if quote.timestamp else NO_TIME,
+            told(iso_ns, quote.timestamp),
             UNKNOWN,
             *(number_text(raw) for raw in (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)),
         )
@@ -168,13 +180,14 @@ def _tickers(payload: bytes) -> Sequence[Message]:
 
 
 def _spread(payload: bytes) -> Sequence[Message]:
-    bid, ask, time, bid_size, ask_size = _OLD_SPREAD.decode(_PARTS.decode(payload)[1])
-    return (Quote(seconds_ns(time), UNKNOWN, bid, bid_size, ask, ask_size),)
+    row = _PARTS.decode(_PARTS.decode(payload)[1])
+    bid, ask, bid_size, ask_size = (_TEXT.decode(row[at]) for at in (0, 1, 3, 4))
+    return (Quote(_old_time(row[2]), UNKNOWN, bid, bid_size, ask, ask_size),)
 
 
 DECODERS: dict[str, Callable[[str], Decoder]] = {
-    "book": lambda stream: strict(stream, _book),
-    "trade": lambda stream: strict(stream, _trades),
-    "ticker": lambda stream: strict(stream, _tickers),
-    "spread": lambda stream: strict(stream, _spread),
+    "book": lambda stream: strict(stream, _book, SPARE),
+    "trade": lambda stream: strict(stream, _trades, SPARE),
+    "ticker": lambda stream: strict(stream, _tickers, SPARE),
+    "spread": lambda stream: strict(stream, _spread, SPARE),
 }

@@ -16,9 +16,10 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Quote, Shape, Trade
-from mdtool.venues.decoding import EMPTY, MAX_MS, Id, ladder, side_of, strict, whole_number
+from mdtool.venues.decoding import EMPTY, MAX_MS, Id, side_of, strict, told, whole_number
 from mdtool.venues.venue import Decoder
 
+SPARE = ("time", "timestamp")
 ROW: Shape = (0, 1)
 _NO_PRICE = re.compile(rb'\[\s*"0(?:\.0*)?"')  # a row that only tells the sequence
 
@@ -40,7 +41,7 @@ class _Match(msgspec.Struct, gc=False):
     side: str  # the taker's
     size: str
     price: str
-    time: str  # ns
+    time: str = ""  # ns
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -101,20 +102,18 @@ _TICKER = msgspec.json.Decoder(_TickerFrame)
 _BEST = msgspec.json.Decoder(_BestFrame)
 _DEPTH = msgspec.json.Decoder(_DepthFrame)
 _BOOK = msgspec.json.Decoder(_BookFrame)
-_CHANGE_ROWS = msgspec.json.Decoder(list[tuple[str, str, str]])
+_CHANGE_ROWS = msgspec.json.Decoder(list[tuple[str, msgspec.Raw, msgspec.Raw]])
 
 
 def _ns(ms: int) -> int:
-    if ms > MAX_MS:
-        raise WireError(f"time {ms}, expected milliseconds")
-    return ms * 1_000_000
+    return ms * 1_000_000 if ms <= MAX_MS else NO_TIME
 
 
 def _priced(rows: msgspec.Raw) -> msgspec.Raw | bytes:
     """The rows that change a level."""
     if not _NO_PRICE.search(rows):
         return rows
-    return ladder((price, size) for price, size, _ in _CHANGE_ROWS.decode(rows) if price.strip("0") not in ("", "."))
+    return msgspec.json.encode([row for row in _CHANGE_ROWS.decode(rows) if row[0].strip("0") not in ("", ".")])
 
 
 def _update(payload: bytes) -> Sequence[Message]:
@@ -128,7 +127,7 @@ def _update(payload: bytes) -> Sequence[Message]:
 
 def _match(payload: bytes) -> Sequence[Message]:
     wire = _MATCH.decode(payload).data
-    time = whole_number(wire.time)
+    time = told(whole_number, wire.time)
     return (Trade(time, whole_number(wire.sequence), wire.price, wire.size, side_of(wire.side)),)
 
 
@@ -158,16 +157,16 @@ def _depth(payload: bytes) -> Sequence[Message]:
 def _book(payload: bytes) -> Sequence[Message]:
     wire = _BOOK.decode(payload).data
     sequence = whole_number(wire.sequence)
-    time = _ns(wire.time) if wire.time else NO_TIME
+    time = _ns(wire.time)
     return (BookUpdate(time, sequence, sequence, UNKNOWN, wire.bids, wire.asks, True),)
 
 
 DECODERS: dict[str, Callable[[str], Decoder]] = {
-    "level2": lambda stream: strict(stream, _update),
-    "match": lambda stream: strict(stream, _match),
-    "ticker": lambda stream: strict(stream, _ticker),
-    "level1": lambda stream: strict(stream, _best),
-    "level2Depth5": lambda stream: strict(stream, _depth),
-    "level2Depth50": lambda stream: strict(stream, _depth),
-    "snapshot": lambda stream: strict(stream, _book),
+    "level2": lambda stream: strict(stream, _update, SPARE),
+    "match": lambda stream: strict(stream, _match, SPARE),
+    "ticker": lambda stream: strict(stream, _ticker, SPARE),
+    "level1": lambda stream: strict(stream, _best, SPARE),
+    "level2Depth5": lambda stream: strict(stream, _depth, SPARE),
+    "level2Depth50": lambda stream: strict(stream, _depth, SPARE),
+    "snapshot": lambda stream: strict(stream, _book, SPARE),
 }

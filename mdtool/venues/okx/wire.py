@@ -22,9 +22,10 @@ from mdtool.model import (
     Status,
     Trade,
 )
-from mdtool.venues.decoding import EMPTY, MAX_MS, other, side_of, strict, whole_number
+from mdtool.venues.decoding import EMPTY, MAX_MS, other, side_of, strict, told, whole_number
 from mdtool.venues.venue import Decoder, Era, at
 
+SPARE = ("ts", "fundingTime", "checksum")
 ROW = (0, 1)  # price, size, "0" (once liquidated orders), number of orders
 
 # The checksum was announced to end on 2026-06-23; since then the field is 0.
@@ -32,7 +33,7 @@ HAS_CHECKSUM = (Era(1_782_172_800 * 10**9, True), Era(None, False))
 
 Id = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 Crc = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-Level = list[str]
+Level = tuple[str, str, msgspec.Raw, msgspec.Raw]
 
 
 class _Book(msgspec.Struct, gc=False):
@@ -54,7 +55,7 @@ class _Trade(msgspec.Struct, gc=False):
     px: str
     sz: str
     side: str
-    ts: str
+    ts: str = ""
     count: str = "1"  # executions in it, tradeId being the last one's
 
 
@@ -63,37 +64,37 @@ class _Ticker(msgspec.Struct, gc=False):
     askSz: str
     bidPx: str
     bidSz: str
-    ts: str
+    ts: str = ""
 
 
 class _Best(msgspec.Struct, gc=False):
     asks: list[Level]
     bids: list[Level]
-    ts: str
+    ts: str = ""
     seqId: Id = UNKNOWN
 
 
 class _FundingRate(msgspec.Struct, gc=False):
     fundingRate: str
-    fundingTime: str
-    ts: str = "0"
+    fundingTime: str = ""
+    ts: str = ""
 
 
 class _Mark(msgspec.Struct, gc=False):
     markPx: str
-    ts: str
+    ts: str = ""
 
 
 class _Index(msgspec.Struct, gc=False):
     idxPx: str
-    ts: str
+    ts: str = ""
 
 
 class _Forced(msgspec.Struct, gc=False):
     side: str
     sz: str
     bkPx: str
-    ts: str
+    ts: str = ""
 
 
 class _Liquidation(msgspec.Struct, gc=False):
@@ -111,10 +112,8 @@ class _Instrument(msgspec.Struct, gc=False):
 
 def _ns(text: str) -> int:
     """Of a time in ms as text."""
-    ms = whole_number(text)
-    if ms > MAX_MS:
-        raise WireError(f"time {text[:20]!r}, expected milliseconds")
-    return ms * 1_000_000
+    ms = told(whole_number, text)
+    return ms * 1_000_000 if ms <= MAX_MS else NO_TIME
 
 
 def _books(message: _Books) -> Sequence[Message]:
@@ -124,7 +123,8 @@ def _books(message: _Books) -> Sequence[Message]:
     found = []
     for book in message.data:
         time = _ns(book.ts)
-        checksum = book.checksum if at(HAS_CHECKSUM, time) else None
+        # 0 is none whatever the time, which may be none itself; of four billion books one has it.
+        checksum = book.checksum or None if at(HAS_CHECKSUM, time) else None
         found.append(
             BookUpdate(time, book.seqId, book.seqId, book.prevSeqId, book.bids, book.asks, whole, whole, checksum, ROW)
         )
@@ -144,12 +144,12 @@ def _ticker(quote: _Ticker) -> Message:
 
 
 def _best(best: _Best) -> Message:
-    bid, ask = (side[0] if side else ["0", "0"] for side in (best.bids, best.asks))
+    bid, ask = (side[0][:2] if side else ("0", "0") for side in (best.bids, best.asks))
     return Quote(_ns(best.ts), best.seqId, bid[0], bid[1], ask[0], ask[1])
 
 
 def _funding(wire: _FundingRate) -> Message:
-    return Funding(_ns(wire.ts), rate=wire.fundingRate, next_ns=_ns(wire.fundingTime) if wire.fundingTime else NO_TIME)
+    return Funding(_ns(wire.ts), rate=wire.fundingRate, next_ns=_ns(wire.fundingTime))
 
 
 def _liquidations(wire: _Liquidation) -> list[Message]:
@@ -182,7 +182,7 @@ def decoder(kind: str, stream: str) -> Decoder:
     """The decoder of a channel; of one not known here, to Other(stream)."""
     if kind == "books":
         whole: Callable[[bytes], Any] = msgspec.json.Decoder(_Books).decode
-        return strict(stream, lambda payload: _books(whole(payload)))
+        return strict(stream, lambda payload: _books(whole(payload)), SPARE)
     if kind not in _EACH:
         return other(stream)
     wire, convert = _EACH[kind]
@@ -199,4 +199,4 @@ def decoder(kind: str, stream: str) -> Decoder:
                 found.append(made)
         return found
 
-    return strict(stream, decode)
+    return strict(stream, decode, SPARE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from conformance.running import Run, payloads, run
 from conformance.table import Said, Session
@@ -19,11 +20,21 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[\[\]{},:
 _IDS = re.compile(r"^(change|whole|fetched|trade|quote) (\S+)(?: after (\S+))?.*?(?: cross (\d+))?$")
 
 
-def leaves(raw: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each value in a message, by its path, and the message with that value another."""
+class Value(NamedTuple):
+    """A scalar in a message, and where it stands in its text."""
+
+    path: str
+    text: str
+    start: int
+    end: int
+    key: int  # where its key begins, -1 in a list
+
+
+def values(raw: bytes) -> Iterator[Value]:
+    """Each scalar in a message."""
     text = raw.decode()
     path: list[str | int] = []
-    key: str | None = None
+    key = -1
     expects_key = False
     for found in _TOKEN.finditer(text):
         token = found[0]
@@ -39,13 +50,36 @@ def leaves(raw: bytes) -> Iterator[tuple[str, bytes]]:
         elif token == ":":
             expects_key = False
         elif expects_key:
-            key = token[1:-1]
-            path[-1] = key
-        elif token != "null":
+            key = found.start()
+            path[-1] = token[1:-1]
+        else:
             shown = ".".join(
                 "[]" if isinstance(part, int) and _of_rows(path, at) else str(part) for at, part in enumerate(path)
             )
-            yield shown, (text[: found.start()] + _other(token) + text[found.end() :]).encode()
+            yield Value(shown, token, found.start(), found.end(), -1 if isinstance(path[-1], int) else key)
+
+
+def leaves(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each value in a message, by its path, and the message with that value another."""
+    for value in values(raw):
+        if value.text != "null":
+            yield value.path, changed(raw, value, _other(value.text))
+
+
+def changed(raw: bytes, value: Value, other: str) -> bytes:
+    text = raw.decode()
+    return (text[: value.start] + other + text[value.end :]).encode()
+
+
+def missing(raw: bytes, value: Value) -> bytes:
+    """The message without that value and its key."""
+    text = raw.decode()
+    start, end = value.key, value.end
+    if text[end] == ",":
+        end += 1
+    elif text[start - 1] == ",":
+        start -= 1
+    return (text[:start] + text[end:]).encode()
 
 
 def _of_rows(path: list[str | int], at: int) -> bool:
