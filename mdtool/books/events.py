@@ -191,10 +191,9 @@ class EventBuilder:
             rows["kind"][-1] = EventKind.FUNDING
             rows["seq"][-1] = funding.next_ns or UNKNOWN
             try:
-                rate = decimal(funding.rate.removeprefix("-"), RATE_EXP)
+                rows["size"][-1] = decimal(funding.rate, RATE_EXP)
             except LadderError as error:
                 raise WireError(f"funding rate {funding.rate[:40]!r}: {error}") from error
-            rows["size"][-1] = -rate if funding.rate.startswith("-") else rate
         return rows
 
     def _quote(self, quote: Quote) -> Events:

@@ -3,15 +3,16 @@
 
 Rule: a number is exact or an error that says at which byte; nothing is rounded, skipped or read past the buffer.
 
-    ladder = ws "[" ws [ level { ws "," ws level } ws ] "]" ws
+    ladder = ws "[" ws [ level { ws "," ws level } ws ] "]" ws | ws "null" ws
     level  = "[" ws string ws "," ws string ws "]"
-    string = '"' digits [ "." digits ] '"'
+    string = '"' decimal '"'
+    decimal = [ "-" ] digits [ "." digits ] [ ( "e" | "E" ) [ "+" | "-" ] digits ]      a minus before a price only
 
-Other shapes are parsed as strictly; what stands in a row beside price and size is skipped, and must be a scalar:
+Other shapes are parsed as strictly; what stands in a row beside price and size is skipped, whatever value it is:
 
-    row    = "[" ws scalar { ws "," ws scalar } ws "]"                         price and size by their index
-    object = "{" ws key ws ":" ws scalar { ws "," ws key ... } ws "}"          by their key
-    number = string | digits [ "." digits ]                                    no sign and no exponent
+    row    = "[" ws value { ws "," ws value } ws "]"                           price and size by their index
+    object = "{" ws key ws ":" ws value { ws "," ws key ... } ws "}"           by their key
+    number = string | decimal
 
 `walk_ladder` is the whole grammar. levels.h has a shortcut for nearly every level there is; where it does not apply it
 says so, and `slow_level` takes the same bytes.
@@ -46,6 +47,7 @@ ctypedef const unsigned char* text_t
 cdef enum:
     MAX_TEXT = 64 << 20  # the largest message a connection accepts is far below; a bound, not a promise
     MAX_EXP = 18  # 10**18 is the largest power of ten in an int64
+    FAR = 1 << 28  # beyond what an exponent and the digits of any text can make up for; a larger one counts as this one
 
 cdef enum Fault:
     NONE
@@ -64,6 +66,7 @@ cdef enum Fault:
     NEED_ROW
     NEED_OBJECT
     NEED_SCALAR
+    NEED_CLOSED
     NEED_KEY
     NEED_COLON
     NEED_NUMBERS
@@ -81,7 +84,8 @@ _EXPECTED = {
     NEED_END: "nothing more",
     NEED_ROW: "'[' of a row",
     NEED_OBJECT: "'{' of a level",
-    NEED_SCALAR: "a string or a number",
+    NEED_SCALAR: "a value",
+    NEED_CLOSED: "the end of what is open",
     NEED_KEY: "a key",
     NEED_COLON: "':' behind a key",
     NEED_NUMBERS: "a price and a size before it",
@@ -144,75 +148,21 @@ cdef inline bint is_at(text_t p, text_t end, unsigned char wanted) noexcept nogi
     return p < end and p[0] == wanted
 
 
-cdef text_t scan_number(text_t p, text_t end, text_t* dot, Fault* fault) noexcept nogil:
-    """The end of the number at `p` and its dot (NULL: none); on a fault, where."""
-    cdef text_t start = p
-    dot[0] = NULL
-    while p < end and c'0' <= p[0] <= c'9':
-        p += 1
-    if p == start:
-        fault[0] = NEED_DIGIT
-        return p
-    if is_at(p, end, c'.'):
-        dot[0] = p
-        p += 1
-        start = p
-        while p < end and c'0' <= p[0] <= c'9':
-            p += 1
-        if p == start:
-            fault[0] = NEED_DIGIT
-    return p
+include "number.pxi"
 
 
-cdef int decimals(text_t end, text_t dot) noexcept nogil:
-    """Significant digits after the dot; MAX_EXP + 1 stands for "more than any exponent holds"."""
-    if dot == NULL:
-        return 0
-    while end - 1 > dot and (end - 1)[0] == c'0':
-        end -= 1
-    return <int>(end - 1 - dot) if end - 1 - dot <= MAX_EXP else MAX_EXP + 1
-
-
-cdef Fault evaluate(text_t p, text_t end, text_t dot, int exp, int64_t* value) noexcept nogil:
-    """The mantissa of a scanned number at 10**exp."""
-    cdef int i, places = decimals(end, dot)
-    cdef text_t whole_end = end if dot == NULL else dot
-    cdef text_t cut = whole_end
-    cdef uint64_t mantissa = 0
-    cdef unsigned int digit
-    if places > 0 and places > -exp:
-        return NEED_DIGITS
-    if exp > 0:  # the last `exp` integer digits must be zeros
-        cut = p if whole_end - p < exp else whole_end - exp
-        while whole_end > cut:
-            whole_end -= 1
-            if whole_end[0] != c'0':
-                return NEED_DIGITS
-    while p < cut:
-        digit = p[0] - c'0'
-        if mantissa > (<uint64_t>INT64_MAX - digit) // 10:
-            return OVERFLOW
-        mantissa = mantissa * 10 + digit
-        p += 1
-    for i in range(-exp):
-        digit = (dot + 1 + i)[0] - c'0' if i < places else 0
-        if mantissa > (<uint64_t>INT64_MAX - digit) // 10:
-            return OVERFLOW
-        mantissa = mantissa * 10 + digit
-    value[0] = <int64_t>mantissa
-    return NONE
-
-
-cdef Fault number(Walk* walk, text_t* at, int exp, int64_t* value, int* finest) noexcept nogil:
+cdef Fault number(Walk* walk, text_t* at, bint is_price, int64_t* value) noexcept nogil:
     """One number, quoted or (other shapes) bare: moves `at` behind it."""
-    cdef text_t dot, start, p = at[0]
+    cdef text_t start, p = at[0]
     cdef Fault fault = NONE
+    cdef Number found
+    cdef int places, exp = walk.price_exp if is_price else walk.size_exp
     cdef bint quoted = is_at(p, walk.end, c'"')
     walk.fault_at = p
     if not quoted and walk.form == PAIRS:
         return NEED_QUOTE
     start = p + quoted
-    p = scan_number(start, walk.end, &dot, &fault)
+    p = scan_number(start, walk.end, is_price, &found, &fault)
     walk.fault_at = p
     if fault != NONE:
         return fault
@@ -222,12 +172,16 @@ cdef Fault number(Walk* walk, text_t* at, int exp, int64_t* value, int* finest) 
     walk.fault_at = start
     walk.fault_exp = exp
     if walk.prices == NULL:
-        if decimals(p, dot) > MAX_EXP:
+        places = places_of(&found)
+        if places > MAX_EXP:
             walk.fault_exp = -MAX_EXP
             return NEED_DIGITS
-        finest[0] = min(finest[0], -decimals(p, dot))
+        if is_price:
+            walk.finest_price = min(walk.finest_price, -places)
+        else:
+            walk.finest_size = min(walk.finest_size, -places)
         return NONE
-    return evaluate(start, p, dot, exp, value)
+    return evaluate(&found, exp, value)
 
 
 cdef Fault slow_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noexcept nogil:
@@ -238,7 +192,7 @@ cdef Fault slow_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noe
         walk.fault_at = p
         return NEED_LEVEL
     p = skip_blanks(p + 1, walk.end)
-    fault = number(walk, &p, walk.price_exp, price, &walk.finest_price)
+    fault = number(walk, &p, True, price)
     if fault != NONE:
         return fault
     p = skip_blanks(p, walk.end)
@@ -246,7 +200,7 @@ cdef Fault slow_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) noe
         walk.fault_at = p
         return NEED_COMMA
     p = skip_blanks(p + 1, walk.end)
-    fault = number(walk, &p, walk.size_exp, size, &walk.finest_size)
+    fault = number(walk, &p, False, size)
     if fault != NONE:
         return fault
     p = skip_blanks(p, walk.end)
@@ -262,25 +216,49 @@ cdef inline bint is_plain(unsigned char c) noexcept nogil:
     return c'0' <= c <= c'9' or c'a' <= (c | 0x20) <= c'z' or c == c'.' or c == c'-' or c == c'+'
 
 
-cdef Fault skip_scalar(Walk* walk, text_t* at) noexcept nogil:
-    """Moves `at` behind a string, number or word."""
+cdef Fault skip_string(Walk* walk, text_t* at) noexcept nogil:
+    """Moves `at`, which is at a quote, behind the string."""
+    cdef text_t p = at[0] + 1, end = walk.end
+    while p < end and p[0] != c'"' and p[0] >= 0x20:
+        p += 2 if p[0] == c'\\' else 1
+    if not is_at(p, end, c'"'):
+        walk.fault_at = min(p, end)
+        return NEED_CLOSING_QUOTE
+    at[0] = p + 1
+    return NONE
+
+
+cdef Fault skip_value(Walk* walk, text_t* at) noexcept nogil:
+    """Moves `at` behind a string, number or word, or behind a list or object, of which only the brackets count."""
     cdef text_t p = at[0], end = walk.end
+    cdef Py_ssize_t opened = 0
+    cdef Fault fault
     if is_at(p, end, c'"'):
-        p += 1
-        while p < end and p[0] != c'"' and p[0] >= 0x20:
-            p += 2 if p[0] == c'\\' else 1
-        if not is_at(p, end, c'"'):
-            walk.fault_at = min(p, end)
-            return NEED_CLOSING_QUOTE
-        p += 1
-    else:
+        return skip_string(walk, at)
+    if not (is_at(p, end, c'[') or is_at(p, end, c'{')):
         while p < end and is_plain(p[0]):
             p += 1
+        walk.fault_at = p
         if p == at[0]:
-            walk.fault_at = p
             return NEED_SCALAR
-    at[0] = p
-    return NONE
+        at[0] = p
+        return NONE
+    while p < end:
+        if p[0] == c'"':
+            fault = skip_string(walk, &p)
+            if fault != NONE:
+                return fault
+            continue
+        if p[0] == c'[' or p[0] == c'{':
+            opened += 1
+        elif p[0] == c']' or p[0] == c'}':
+            opened -= 1
+        p += 1
+        if opened == 0:
+            at[0] = p
+            return NONE
+    walk.fault_at = p
+    return NEED_CLOSED
 
 
 cdef inline bint is_key(text_t p, Py_ssize_t size, const char* key, Py_ssize_t key_size) noexcept nogil:
@@ -305,7 +283,7 @@ cdef Fault shaped_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) n
             if not is_at(p, walk.end, c'"'):
                 walk.fault_at = p
                 return NEED_KEY
-            fault = skip_scalar(walk, &p)
+            fault = skip_string(walk, &p)
             if fault != NONE:
                 return fault
             is_price = is_key(key + 1, p - key - 2, walk.price_key, walk.price_key_size)
@@ -322,13 +300,13 @@ cdef Fault shaped_level(Walk* walk, text_t* at, int64_t* price, int64_t* size) n
             is_price = index == walk.price_at
             is_size = index == walk.size_at
         if is_price:
-            fault = number(walk, &p, walk.price_exp, price, &walk.finest_price)
+            fault = number(walk, &p, True, price)
             has_price = True
         elif is_size:
-            fault = number(walk, &p, walk.size_exp, size, &walk.finest_size)
+            fault = number(walk, &p, False, size)
             has_size = True
         else:
-            fault = skip_scalar(walk, &p)
+            fault = skip_value(walk, &p)
         if fault != NONE:
             return fault
         index += 1
@@ -359,6 +337,9 @@ cdef Fault walk_ladder(Walk* walk) noexcept nogil:
     walk.count = 0
     walk.moved = 0
     walk.fault_at = p
+    if end - p >= 4 and memcmp(p, "null", 4) == 0:  # how some venues write a side without a change
+        p = walk.fault_at = skip_blanks(p + 4, end)
+        return NONE if p == end else NEED_END
     if not is_at(p, end, c'['):
         return NEED_OPEN
     p = skip_blanks(p + 1, end)
@@ -556,9 +537,10 @@ def count(text):
 
 
 def decimal(text, int exp):
-    """The mantissa of one number (str or bytes-like) at 10**exp, as strict as a ladder's."""
+    """The mantissa of one number (str or bytes-like) at 10**exp, as strict as a ladder's price."""
     cdef Py_buffer view
-    cdef text_t start, end, dot, p
+    cdef text_t start, end, p
+    cdef Number found
     cdef int64_t value = 0
     cdef Fault fault = NONE
     check_exponent(exp)
@@ -569,12 +551,12 @@ def decimal(text, int exp):
         check_text(&view)
         start = <text_t>view.buf
         end = start + view.len
-        p = scan_number(start, end, &dot, &fault)
+        p = scan_number(start, end, True, &found, &fault)
         if fault == NONE and p < end:
             fault = NEED_DIGIT
         if fault == NONE:
             p = start
-            fault = evaluate(start, end, dot, exp, &value)
+            fault = evaluate(&found, exp, &value)
         if fault != NONE:
             raise failure(fault, p, end, p - start, exp)
         return value

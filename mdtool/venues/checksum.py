@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from zlib import crc32
 
+from mdtool.venues.numbers import plain
+
 WireLevel = tuple[str, str]
 Levels = Sequence[WireLevel]
 
@@ -29,9 +31,24 @@ def signed(value: int) -> int:
 
 def joined_digits(bids: Levels, asks: Levels) -> int:
     """Asks from low to high, then bids from high to low; of each level price and size without the dot and without
-    leading zeros, all in one. Unsigned CRC-32."""
-    text = "".join(number.replace(".", "").lstrip("0") for level in (*asks, *bids) for number in level)
+    leading zeros, all in one. Unsigned CRC-32. A price in exponent form has lost its zeros: an instrument's prices all
+    have as many decimals as the finest."""
+    levels = [*asks, *bids]
+    if any("e" in price or "E" in price or "e" in size or "E" in size for price, size in levels):
+        levels = [(plain(price)[1], plain(size)[1]) for price, size in levels]
+        places = max(_places(price) for price, _ in levels)
+        levels = [(_padded(price, places), size) for price, size in levels]
+    text = "".join(number.replace(".", "").lstrip("0") for level in levels for number in level)
     return crc32(text.encode())
+
+
+def _places(number: str) -> int:
+    return len(number.partition(".")[2])
+
+
+def _padded(number: str, places: int) -> str:
+    missing = places - _places(number)
+    return number + ("." if missing and "." not in number else "") + "0" * missing
 
 
 def interleaved(bids: Levels, asks: Levels) -> int:

@@ -101,6 +101,12 @@ def number_text(raw: msgspec.Raw) -> str:
     return text
 
 
+def price_text(raw: msgspec.Raw) -> str:
+    """The digits of a price that is bare or in quotes, without an exponent; of a spread it may be below 0."""
+    negative, text = signed_text(raw)
+    return f"-{text}" if negative else text
+
+
 def signed_text(raw: msgspec.Raw) -> tuple[bool, str]:
     """(negative, digits) of a number that is bare or in quotes."""
     text = bytes(raw).decode("ascii")

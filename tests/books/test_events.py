@@ -76,8 +76,11 @@ def test_trades_and_quotes():
     ]
     assert builder.scale == Scale(-2, -1)
     assert len(builder.rows(Other("x"), 6)) == 0
+    assert told(builder.rows(Trade(5, 77, "-1.5", "3e1", Side.ASK), 6)) == [
+        (6, 5, 77, -1, -150, 300, 0, 2, TRADE, Side.ASK, 1)
+    ]
     with pytest.raises(WireError):
-        builder.rows(Trade(5, 77, "-1", "3", Side.ASK), 6)
+        builder.rows(Trade(5, 77, "1", "-3", Side.ASK), 6)
 
 
 def test_rows_made_before_the_scale_widened_are_expressed_anew():
@@ -131,8 +134,11 @@ def test_funding_liquidations_and_status():
         (10, 20, 77, -1, 0, -12_500_000_000_000, 0, 1, EventKind.FUNDING, 0, 1),
     ]
     assert len(builder.rows(Funding(20, index_price="5"), 10)) == 0
+    assert told(builder.rows(Funding(20, rate="-1e-9"), 10)) == [
+        (10, 20, -1, -1, 0, -(10**9), 0, 1, EventKind.FUNDING, 0, 1)
+    ]
     with pytest.raises(WireError):
-        builder.rows(Funding(20, rate="1e-9"), 10)
+        builder.rows(Funding(20, rate="1e-19"), 10)
     assert told(builder.rows(Liquidation(20, "1.25", "3", Side.ASK), 10)) == [
         (10, 20, -1, -1, 125, 3, 0, 1, EventKind.LIQUIDATION, Side.ASK, 1)
     ]

@@ -62,7 +62,7 @@ def test_a_ladder_larger_than_any_before():
 
 
 @pytest.mark.parametrize(
-    "bad", [b"5", b"null", b"", b'[["1"]]', b'[["-1","1"]]', b'[["0.1234567890123456789","1"]]', b'[["1e3","1"]]']
+    "bad", [b"5", b"nul", b"", b'[["1"]]', b'[["1","-1"]]', b'[["0.1234567890123456789","1"]]', b'[["1e","1"]]']
 )
 def test_what_is_no_ladder_is_a_wire_error(bad):
     parser = LevelParser()
@@ -77,6 +77,7 @@ def test_one_price_and_size():
     parser = LevelParser(Scale(-2, -3))
     assert parser.decimal("2681.62", "1.165") == (268162, 1165)
     assert parser.decimal("2681.6255", "1") == (26816255, 1000)
-    for price in ("", "-1", "1e5", '1","2"],["3', "\ud800", " 1"):
+    assert parser.decimal("-1.5e-2", "1e-4") == (-150, 1)
+    for price in ("", "--1", "1e", '1","2"],["3', "\ud800", " 1"):
         with pytest.raises(WireError):
             parser.decimal(price, "1")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, Overflow, Underflow
+
+# Exact, whatever the digits and the exponent.
+EXACT = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, Overflow, Underflow])
 BLANKS = b" \t\n\r"
 DIGITS = b"0123456789"
 MAX_EXP = 18
@@ -39,32 +43,39 @@ class _Text:
             raise ReferenceError_(start)
         return self.text[start : self.at].decode()
 
-    def number(self) -> tuple[str, str]:
-        whole = self.digits()
-        if not self.next_is(b"."):
-            return whole, ""
-        self.at += 1
-        return whole, self.digits()
+    def number(self, *, signed: bool) -> Decimal:
+        sign = "-" if signed and self.next_is(b"-") else ""
+        self.at += len(sign)
+        text = sign + self.digits()
+        if self.next_is(b"."):
+            self.at += 1
+            text += "." + self.digits()
+        if self.text[self.at : self.at + 1] in (b"e", b"E"):
+            self.at += 1
+            power = ""
+            if self.text[self.at : self.at + 1] in (b"-", b"+"):
+                power = self.text[self.at : self.at + 1].decode()
+                self.at += 1
+            text += "e" + power + self.digits()
+        return EXACT.create_decimal(text)
 
-    def string(self) -> tuple[int, str, str]:
+    def string(self, *, signed: bool) -> tuple[int, Decimal]:
         self.take(b'"')
         start = self.at
-        whole, fraction = self.number()
+        found = self.number(signed=signed)
         self.take(b'"')
-        return start, whole, fraction
+        return start, found
 
 
-def mantissa(whole: str, fraction: str, exp: int, offset: int) -> int:
-    fraction = fraction.rstrip("0")
-    if len(fraction) > max(0, -exp):
+def mantissa(number: Decimal, exp: int, offset: int) -> int:
+    if not number:
+        return 0
+    number = EXACT.normalize(number)
+    power = number.as_tuple().exponent
+    assert isinstance(power, int)
+    if power < exp:
         raise ReferenceError_(offset, needs_digits=True)
-    if exp <= 0:
-        value = int(whole + fraction.ljust(-exp, "0"))
-    else:
-        value, rest = divmod(int(whole), 10**exp)
-        if rest:
-            raise ReferenceError_(offset, needs_digits=True)
-    if value >= 2**63:
+    if number.adjusted() - exp > 30 or abs(value := int(number.scaleb(-exp, EXACT))) >= 2**63:
         raise ReferenceError_(offset)
     return value
 
@@ -73,6 +84,12 @@ def _levels(text: bytes, on_number) -> list[tuple[int, int]]:  # type: ignore[no
     at = _Text(text)
     found = []
     at.blanks()
+    if text[at.at : at.at + 4] == b"null":
+        at.at += 4
+        at.blanks()
+        if at.at != len(text):
+            raise ReferenceError_(at.at)
+        return found
     at.take(b"[")
     at.blanks()
     if at.next_is(b"]"):
@@ -81,11 +98,11 @@ def _levels(text: bytes, on_number) -> list[tuple[int, int]]:  # type: ignore[no
         while True:
             at.take(b"[")
             at.blanks()
-            price = on_number(0, *at.string())
+            price = on_number(0, *at.string(signed=True))
             at.blanks()
             at.take(b",")
             at.blanks()
-            size = on_number(1, *at.string())
+            size = on_number(1, *at.string(signed=False))
             at.blanks()
             at.take(b"]")
             found.append((price, size))
@@ -104,17 +121,18 @@ def _levels(text: bytes, on_number) -> list[tuple[int, int]]:  # type: ignore[no
 
 def parse(text: bytes, price_exp: int, size_exp: int) -> list[tuple[int, int]]:
     exps = (price_exp, size_exp)
-    return _levels(text, lambda which, offset, whole, fraction: mantissa(whole, fraction, exps[which], offset))
+    return _levels(text, lambda which, offset, number: mantissa(number, exps[which], offset))
 
 
 def exponents(text: bytes) -> tuple[int, int]:
     finest = [0, 0]
 
-    def measure(which: int, offset: int, whole: str, fraction: str) -> int:
-        places = len(fraction.rstrip("0"))
-        if places > MAX_EXP:
+    def measure(which: int, offset: int, number: Decimal) -> int:
+        power = EXACT.normalize(number).as_tuple().exponent if number else 0
+        assert isinstance(power, int)
+        if power < -MAX_EXP:
             raise ReferenceError_(offset, needs_digits=True)
-        finest[which] = min(finest[which], -places)
+        finest[which] = min(finest[which], power)
         return 0
 
     _levels(text, measure)
@@ -123,7 +141,7 @@ def exponents(text: bytes) -> tuple[int, int]:
 
 def decimal(text: bytes, exp: int) -> int:
     at = _Text(text)
-    whole, fraction = at.number()
+    number = at.number(signed=True)
     if at.at != len(text):
         raise ReferenceError_(at.at)
-    return mantissa(whole, fraction, exp, 0)
+    return mantissa(number, exp, 0)

@@ -13,10 +13,19 @@ from hypothesis import strategies as st
 from mdtool.kernel import ladder
 from mdtool.kernel.ladder import LadderError, NeedsDigits
 
-numbers = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=6).map(lambda n: f"{n:f}")
-written = numbers.flatmap(lambda text: st.sampled_from([text, f'"{text}"']))
+sizes = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=6).flatmap(
+    lambda n: st.sampled_from([f"{n:f}", f"{n:e}", f"{n:E}"])
+)
+prices = st.one_of(sizes, sizes.map("-{}".format))
+
+
+def written(numbers):
+    return numbers.flatmap(lambda text: st.sampled_from([text, f'"{text}"']))
+
+
 scalars = st.one_of(
-    st.sampled_from(["null", "true", "false", "-1.5e-7", "12", '""']), st.text(max_size=8).map(json.dumps)
+    st.sampled_from(["null", "true", "false", "-1.5e-7", "12", '""', "[]", "{}", '[1,{"a":[]}]', '{"]":["}",1]}']),
+    st.text(max_size=8).map(json.dumps),
 )
 blanks = st.sampled_from(["", " ", "\n\t "])
 
@@ -41,7 +50,7 @@ def rows(draw):
     texts, levels = [], []
     for _ in range(draw(st.integers(0, 6))):
         cells = [draw(scalars) for _ in range(width)]
-        cells[price_at], cells[size_at] = draw(written), draw(written)
+        cells[price_at], cells[size_at] = draw(written(prices)), draw(written(sizes))
         blank = draw(blanks)
         texts.append(f"[{blank}" + f"{blank},{blank}".join(cells) + f"{blank}]")
         levels.append(tuple(mantissa(cells[i].strip('"')) for i in (price_at, size_at)))
@@ -59,7 +68,7 @@ def objects(draw):
     texts, levels = [], []
     for _ in range(draw(st.integers(0, 6))):
         cells = {key: draw(scalars) for key in keys}
-        cells[keys[0]], cells[keys[1]] = draw(written), draw(written)
+        cells[keys[0]], cells[keys[1]] = draw(written(prices)), draw(written(sizes))
         blank = draw(blanks)
         order = draw(st.permutations(keys))
         texts.append(
@@ -74,7 +83,8 @@ def test_price_and_size_stand_where_the_shape_says(case):
     text, shape, levels = case
     assert parse(text, shape) == levels
     finest = ladder.exponents(text.encode(), shape)
-    assert parse(text, shape, *finest) == [(p // 10 ** (6 + finest[0]), s // 10 ** (6 + finest[1])) for p, s in levels]
+    scaled = [(Decimal(p).scaleb(-6 - finest[0]), Decimal(s).scaleb(-6 - finest[1])) for p, s in levels]
+    assert parse(text, shape, *finest) == scaled
 
 
 @given(st.one_of(rows(), objects()), st.data())
@@ -109,10 +119,11 @@ def test_any_bytes_are_levels_or_an_error(text, shape):
     ("text", "shape", "offset"),
     [
         ("[[1]]", (0, 1), 3),
-        ("[[1,2,[3]]]", (0, 1), 6),
-        ("[[1,2,{}]]", (0, 1), 6),
+        ("[[1,2,[3]]", (0, 1), 10),
+        ("[[1,2,[3]", (0, 1), 9),
+        ('[[1,2,["]]]', (0, 1), 11),
         ("[[1,-2]]", (0, 1), 4),
-        ("[[1,2e5]]", (0, 1), 5),
+        ("[[1,2e]]", (0, 1), 6),
         ("[[1,2],]", (0, 1), 7),
         ("[[1,2,]]", (0, 1), 6),
         ("[[]]", (0, 1), 2),

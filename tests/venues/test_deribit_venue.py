@@ -206,10 +206,10 @@ def test_messages():
         ("book.raw", book(15, 10, kind="what")),
         ("book.raw", book(15, None, kind="change")),  # a change that follows nothing
         ("book.raw", book(15, 10, '[["grow",1,2]]')),
-        ("book.raw", book(15, 10, '[["new",-1,2],["delete",1,1]]')),
+        ("book.raw", book(15, 10, '[["new",1,-2],["delete",1,1]]')),
         ("book.raw", book(15, 10, "[[1,2]]")),
         ("trades.raw", notice("t", '[{"trade_seq":1,"timestamp":1,"price":1,"amount":1,"direction":"up"}]')),
-        ("trades.raw", notice("t", '[{"trade_seq":1,"timestamp":1,"price":-1,"amount":1,"direction":"buy"}]')),
+        ("trades.raw", notice("t", '[{"trade_seq":1,"timestamp":1,"price":1,"amount":-1,"direction":"buy"}]')),
         ("trades.raw", notice("t", '[{"trade_seq":1,"timestamp":1,"price":[],"amount":1,"direction":"buy"}]')),
         ("ticker.raw", notice("t", '{"timestamp":1,"mark_price":"\\ud800"}')),
         ("quote", notice("t", "{}")),

@@ -155,7 +155,7 @@ def test_messages():
         ("trades", trades((1, 1)).replace(b'"B"', b'"X"')),
         ("trades", trades((1, 1)).replace(b"0.00219", b"\xc3\x28")),
         ("bbo", b'{"channel":"bbo","data":{"coin":"BTC","time":5,"bbo":[]}}'),
-        ("activeAssetCtx", b'{"data":{"ctx":{"markPx":"-1"}}}'),
+        ("activeAssetCtx", b'{"data":{"ctx":{"markPx":"--1"}}}'),
         ("activeAssetCtx", b'{"data":{"ctx":{"markPx":[]}}}'),
         ("activeAssetCtx", b'{"data":{"ctx":{"funding":"NaN"}}}'),
     ],

@@ -201,7 +201,7 @@ def test_trades_and_quotes_of_both_apis():
         ("book-10", OLD.replace(b'"4105471083"', b'"-1"')),
         ("trade", b'[0,[["1","2"]],"trade","A/B"]'), ("trade", b'[0,[["1","2",null,7]],"trade","A/B"]'),
         ("trade", b'[0,[["1","2","1.0","?"]],"trade","A/B"]'), ("spread", b'[0,["1"],"spread","A/B"]'),
-        ("ticker", b'{"data":[{"bid":-1,"bid_qty":1,"ask":1,"ask_qty":1}]}'), ("book-10", b"[" * 100_000),
+        ("ticker", b'{"data":[{"bid":1,"bid_qty":-1,"ask":1,"ask_qty":1}]}'), ("book-10", b"[" * 100_000),
     ],
 )  # fmt: skip
 def test_what_is_not_as_documented(stream, payload):

@@ -153,7 +153,7 @@ def test_messages():
 @pytest.mark.parametrize("none", ["0", "0.0", "0.00000000"])
 def test_a_row_of_price_0_only_tells_the_sequence(none):
     rows = f'[["{none}","0","5"],["0.5","2","6"],["{none}","7","7"],["10","0","7"]]'
-    assert update(5, 7, bids=rows).bids == b'[["0.5","2"],["10","0"]]'
+    assert update(5, 7, bids=rows).bids == b'[["0.5","2","6"],["10","0","7"]]'
     only = update(5, 7, asks=f'[["{none}","0","7"]]')
     assert (only.asks, only.last_seq) == (b"[]", 7)
     small = '[["0.00000771","357.285","5"]]'

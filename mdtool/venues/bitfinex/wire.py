@@ -119,13 +119,10 @@ def _book(frame: _Frame) -> Sequence[Message]:
     whole, rows = _rows(frame.body, 3)
     sides: tuple[list[str], list[str]] = ([], [])
     for price, count, amount in rows:
-        below, digits = plain(_text(price))
         negative, size = plain(_text(amount))
-        if below:
-            raise WireError("a price below zero")
         if _INT.decode(count) == 0:
             size = "0"
-        sides[negative].append(f'["{digits}","{size}"]')
+        sides[negative].append(f'["{_signed(price)}","{size}"]')
     bids, asks = (f"[{','.join(side)}]".encode() for side in sides)
     return (BookUpdate(frame.time_ns, seq, seq, UNKNOWN, bids, asks, whole, whole),)
 
@@ -137,10 +134,8 @@ def _orders(frame: _Frame) -> Sequence[Message]:
     whole, rows = _rows(frame.body, 3)
     orders = []
     for order_id, price, amount in rows:
-        below, digits = plain(_text(price))
+        digits = _signed(price)
         negative, size = plain(_text(amount))
-        if below:
-            raise WireError("a price below zero")
         side = Side.ASK if negative else Side.BID
         if digits.strip("0.") == "":
             orders.append(Order(Action.DELETE, _INT.decode(order_id), side, "", ""))
@@ -156,11 +151,10 @@ def _trades(frame: _Frame) -> Sequence[Message]:
         return UPDATE
     trade_id, ms, amount, price = _ROW.decode(frame.body)
     negative, size = plain(_text(amount))
-    below, digits = plain(_text(price))
     number_ = _INT.decode(trade_id)
-    if below or not 0 <= number_ < 2**63:
-        raise WireError("a trade's id or price is out of range")
-    return (Trade(_time(ms), number_, digits, size, Side.ASK if negative else Side.BID),)
+    if not 0 <= number_ < 2**63:
+        raise WireError(f"a trade's id {number_}")
+    return (Trade(_time(ms), number_, _signed(price), size, Side.ASK if negative else Side.BID),)
 
 
 def _signed(raw: msgspec.Raw) -> str:
@@ -189,10 +183,7 @@ def _liquidations(frame: _Frame) -> Sequence[Message]:
     found = []
     for row in rows:
         negative, size = plain(_text(row[5]))
-        below, price = plain(_text(row[6]))
-        if below:
-            raise WireError("a price below zero")
-        found.append(Liquidation(_time(row[2]), price, size, Side.BID if negative else Side.ASK))
+        found.append(Liquidation(_time(row[2]), _signed(row[6]), size, Side.BID if negative else Side.ASK))
     return found
 
 

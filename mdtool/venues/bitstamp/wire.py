@@ -12,7 +12,7 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, Action, BookUpdate, Message, Order, OrderUpdate, Side, Trade
-from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, strict, told, whole_number
+from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, price_text, strict, told, whole_number
 from mdtool.venues.venue import Decoder
 
 SPARE = ("microtimestamp",)
@@ -99,7 +99,7 @@ def _whole(payload: bytes) -> Sequence[Message]:
 
 def _trade(payload: bytes) -> Sequence[Message]:
     wire = _TRADES.decode(payload).data
-    price, size = wire.price_str or number_text(wire.price), wire.amount_str or number_text(wire.amount)
+    price, size = wire.price_str or price_text(wire.price), wire.amount_str or number_text(wire.amount)
     return (Trade(_ns(wire.microtimestamp), wire.id, price, size, _side(wire.type)),)
 
 
@@ -110,7 +110,7 @@ def _order(payload: bytes) -> Sequence[Message]:
     action = _ACTIONS.get(message.event)
     if action is None:
         raise WireError(f"event {message.event[:20]!r}, expected {', '.join(_ACTIONS)}")
-    price, size = wire.price_str or number_text(wire.price), wire.amount_str or number_text(wire.amount)
+    price, size = wire.price_str or price_text(wire.price), wire.amount_str or number_text(wire.amount)
     order = Order(action, wire.id, _side(wire.order_type), price, size)
     return (OrderUpdate(_ns(wire.microtimestamp), UNKNOWN, UNKNOWN, UNKNOWN, (order,)),)
 

@@ -13,13 +13,12 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Quote, Status, Trade
-from mdtool.venues.decoding import EMPTY, Id, Ms, ladder, number_text, opposite, side_of, signed_text
+from mdtool.venues.decoding import EMPTY, Id, Ms, ladder, number_text, opposite, price_text, side_of
 
 SPARE = ("timestamp", "liquidation")
 ABSENT = msgspec.Raw()
 ROW = (1, 2)  # action, price, amount
-_EXPONENT = re.compile(rb"\d[eE]")
-_DELETED = re.compile(rb'\["delete",[0-9.]+,0(?:\.0+)?\]')
+_DELETED = re.compile(rb'\["delete",-?[0-9.]+,0(?:\.0+)?\]')
 
 
 class _Book(msgspec.Struct, gc=False, kw_only=True):
@@ -90,16 +89,11 @@ _ROWS = msgspec.json.Decoder(list[tuple[str, msgspec.Raw, msgspec.Raw]])
 
 
 def _says_all(raw: msgspec.Raw) -> bool:
-    """Whether the rows' numbers alone say what is to be done: every action is known, what is deleted has amount 0, and
-    no number has an exponent."""
+    """Whether the rows' numbers alone say what is to be done: every action is known, what is deleted has amount 0."""
     text = bytes(raw)
     deleted = text.count(b'["delete",')
     known = text.count(b'["new",') + text.count(b'["change",') + deleted
-    return (
-        known == text.count(b"[") - 1
-        and (not deleted or deleted == len(_DELETED.findall(text)))
-        and _EXPONENT.search(text) is None
-    )
+    return known == text.count(b"[") - 1 and (not deleted or deleted == len(_DELETED.findall(text)))
 
 
 def _rewritten(raw: msgspec.Raw) -> bytes:
@@ -107,7 +101,7 @@ def _rewritten(raw: msgspec.Raw) -> bytes:
     for action, price, amount in _ROWS.decode(raw):
         if action not in ("new", "change", "delete"):
             raise WireError(f"action {action[:20]!r}, expected new, change or delete")
-        levels.append((number_text(price), "0" if action == "delete" else number_text(amount)))
+        levels.append((price_text(price), "0" if action == "delete" else number_text(amount)))
     return ladder(levels)
 
 
@@ -133,7 +127,7 @@ def _trades(payload: bytes) -> Sequence[Message]:
     found: list[Message] = []
     for trade in _trades_of(payload):
         time, side = trade.timestamp * 1_000_000, side_of(trade.direction)
-        price, amount = number_text(trade.price), number_text(trade.amount)
+        price, amount = price_text(trade.price), number_text(trade.amount)
         found.append(Trade(time, trade.trade_seq, price, amount, side))
         if trade.liquidation in ("T", "MT"):
             found.append(Liquidation(time, price, amount, side))
@@ -143,15 +137,8 @@ def _trades(payload: bytes) -> Sequence[Message]:
 
 
 def _given(raw: msgspec.Raw) -> str:
-    """The digits of a number, "" where there is none."""
-    return "" if bytes(raw) in (b"", b"null") else number_text(raw)
-
-
-def _rate(raw: msgspec.Raw) -> str:
-    if bytes(raw) in (b"", b"null"):
-        return ""
-    negative, text = signed_text(raw)
-    return f"-{text}" if negative else text
+    """The digits of a price, "" where there is none."""
+    return "" if bytes(raw) in (b"", b"null") else price_text(raw)
 
 
 def _quote(best: _Best) -> Quote:
@@ -173,7 +160,7 @@ def _ticker(payload: bytes) -> Sequence[Message]:
     ticker = _ticker_of(payload)
     time = ticker.timestamp * 1_000_000
     found: list[Message] = [_quote(ticker)]
-    mark, index, rate = _given(ticker.mark_price), _given(ticker.index_price), _rate(ticker.current_funding)
+    mark, index, rate = _given(ticker.mark_price), _given(ticker.index_price), _given(ticker.current_funding)
     if mark or index or rate:
         found.append(Funding(time, mark, index, rate))
     if ticker.state != "open":  # said with every ticker: only what is out of the ordinary is worth a message
@@ -183,7 +170,7 @@ def _ticker(payload: bytes) -> Sequence[Message]:
 
 def _perpetual(payload: bytes) -> Sequence[Message]:
     wire = _perpetual_of(payload)
-    return (Funding(wire.timestamp * 1_000_000, index_price=_given(wire.index_price), rate=_rate(wire.interest)),)
+    return (Funding(wire.timestamp * 1_000_000, index_price=_given(wire.index_price), rate=_given(wire.interest)),)
 
 
 _TRADING = {"created": False, "started": True, "settled": False, "closed": False, "deactivated": False,

@@ -14,7 +14,19 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Other, Quote, Shape, Side, Trade
-from mdtool.venues.decoding import EMPTY, MAX_MS, MISSING, Id, Ms, number_text, side_of, signed_text, strict, told
+from mdtool.venues.decoding import (
+    EMPTY,
+    MAX_MS,
+    MISSING,
+    Id,
+    Ms,
+    number_text,
+    price_text,
+    side_of,
+    signed_text,
+    strict,
+    told,
+)
 from mdtool.venues.numbers import seconds_ns
 from mdtool.venues.venue import Decoder
 
@@ -137,7 +149,7 @@ def _liquidation(wire: _Liquidation) -> Message:
     time = wire.time_ms * 1_000_000 or wire.time * 10**9
     if time >= 2**63:
         time = NO_TIME
-    return Liquidation(time, number_text(wire.price), size, Side.ASK if negative else Side.BID)
+    return Liquidation(time, price_text(wire.price), size, Side.ASK if negative else Side.BID)
 
 
 _BOOK = msgspec.json.Decoder(_Book)

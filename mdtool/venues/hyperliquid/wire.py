@@ -11,7 +11,7 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Message, Quote, Side, Trade
-from mdtool.venues.decoding import Id, Ms, number_text, other, signed_text, strict
+from mdtool.venues.decoding import Id, Ms, other, price_text, strict
 from mdtool.venues.venue import Decoder
 
 SPARE = ("time",)
@@ -107,17 +107,13 @@ def _best(payload: bytes) -> Sequence[Message]:
 
 
 def _price(raw: msgspec.Raw) -> str:
-    return "" if bytes(raw) in _NONE else number_text(raw)
+    return "" if bytes(raw) in _NONE else price_text(raw)
 
 
 def _context(payload: bytes) -> Sequence[Message]:
     """Mark, oracle and the funding rate of the hour; the message has no time."""
     context = _ASSET.decode(payload).data.ctx
-    rate = ""
-    if bytes(context.funding) not in _NONE:
-        negative, rate = signed_text(context.funding)
-        rate = f"-{rate}" if negative else rate
-    return (Funding(NO_TIME, _price(context.markPx), _price(context.oraclePx), rate),)
+    return (Funding(NO_TIME, _price(context.markPx), _price(context.oraclePx), _price(context.funding)),)
 
 
 _DECODERS: dict[str, Callable[[bytes], Sequence[Message]]] = {

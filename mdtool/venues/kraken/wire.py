@@ -13,7 +13,7 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Trade
-from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, side_of, strict, told
+from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, price_text, side_of, strict, told
 from mdtool.venues.numbers import iso_ns, seconds_ns
 from mdtool.venues.venue import Decoder
 
@@ -158,7 +158,7 @@ def _trades(payload: bytes) -> Sequence[Message]:
         Trade(
             told(iso_ns, trade.timestamp),
             trade.trade_id,
-            number_text(trade.price),
+            price_text(trade.price),
             number_text(trade.qty),
             side_of(trade.side),
         )
@@ -173,7 +173,10 @@ def _tickers(payload: bytes) -> Sequence[Message]:
         Quote(
             told(iso_ns, quote.timestamp),
             UNKNOWN,
-            *(number_text(raw) for raw in (quote.bid, quote.bid_qty, quote.ask, quote.ask_qty)),
+            price_text(quote.bid),
+            number_text(quote.bid_qty),
+            price_text(quote.ask),
+            number_text(quote.ask_qty),
         )
         for quote in _TICKERS.decode(payload).data
     ]
