@@ -124,6 +124,19 @@ class Undecodable(Finding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OddTime(Finding):
+    """Messages whose time cannot be meant, or is missing where the ones before it had one. Nothing else is wrong with
+    them: at_ns is the first one's."""
+
+    kind: ClassVar[str] = "odd_time"
+    count: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.count:,} messages tell no time, or one that cannot be meant; they are read but for that"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnbridgedSnapshot(Finding):
     """A whole book that the recorded updates do not continue, where no other one anchors them."""
 

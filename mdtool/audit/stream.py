@@ -15,6 +15,7 @@ from mdtool.audit.findings import Crossed, Duplicate, Finding, Gap, OutOfOrder, 
 from mdtool.audit.ledger import Ledger, Validity
 from mdtool.audit.report import StreamReport
 from mdtool.audit.seams import BETWEEN, Change
+from mdtool.audit.times import Times
 from mdtool.audit.unreadable import Unreadable
 from mdtool.books.checks import crossed
 from mdtool.books.engine import Line, Said, Taken
@@ -92,7 +93,6 @@ class StreamAudit:
         self.messages = 0  # DATA records
         self.anchors = Anchors(line.name, asked=asked) if line.book is not None else None
         self._observer = observer
-        self._add_offset = add_offset
         self._sessions: set[int] = set()  # those it has had
         self._advanced = -1  # the session that brought the last message which was new
         self._switched = False  # the last message is of another session than the one before it
@@ -107,6 +107,7 @@ class StreamAudit:
         self._judged_count = 0
         self._odd: Counter[Verdict] = Counter()  # verdicts other than APPLY, which is the rest
         self._bad = Unreadable()
+        self._times = Times(add_offset)
         self._complete = line.rule is not None and line.rule.complete
         self._ledger = Ledger(
             line.name,
@@ -148,8 +149,7 @@ class StreamAudit:
                 self._unreadable(record, step.error)
             else:
                 self._decoded[kind] += 1
-            if venue_ns := message.venue_ns:  # type: ignore[union-attr]  # NO_TIME is 0
-                self._add_offset(recv_ns - venue_ns)
+            self._times.take(message, recv_ns)
             if kind is Quote:
                 self._observer.quoted(message, recv_ns)  # type: ignore[arg-type]
             if verdict is None:
@@ -198,7 +198,7 @@ class StreamAudit:
             self._say_proven()
             for finding in self.anchors.findings:
                 self._observer.found(finding)
-        for bad in self._bad.findings(self.name):
+        for bad in (*self._bad.findings(self.name), *self._times.findings(self.name)):
             self._observer.found(bad)
         if self._wrong_since is not None:
             self._ledger.hole(self._wrong_since[0], self.last_ns, Validity.BROKEN, self._wrong_since[1])

@@ -65,7 +65,7 @@ class OrderParser:
             order_id,
             side,
             decimal(price, price_exp) if price else None,
-            decimal(size, size_exp) if size else None,
+            decimal(size, size_exp, signed=False) if size else None,
         )
 
     def put(self, update: OrderUpdate, book: L3Book, *, whole: bool = False) -> None:

@@ -536,8 +536,9 @@ def count(text):
         PyBuffer_Release(&view)
 
 
-def decimal(text, int exp):
-    """The mantissa of one number (str or bytes-like) at 10**exp, as strict as a ladder's price."""
+def decimal(text, int exp, bint signed=True):
+    """The mantissa of one number (str or bytes-like) at 10**exp, as strict as a ladder's price; as its size where it is
+    not `signed`."""
     cdef Py_buffer view
     cdef text_t start, end, p
     cdef Number found
@@ -551,7 +552,7 @@ def decimal(text, int exp):
         check_text(&view)
         start = <text_t>view.buf
         end = start + view.len
-        p = scan_number(start, end, True, &found, &fault)
+        p = scan_number(start, end, signed, &found, &fault)
         if fault == NONE and p < end:
             fault = NEED_DIGIT
         if fault == NONE:

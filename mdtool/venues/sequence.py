@@ -295,29 +295,33 @@ def _number(message: Message) -> int:
     return message.last_seq if isinstance(message, Update) else UNKNOWN
 
 
-class _Clock:
-    """The venue's times of one stream, of which one may be silly: a time further than `FAR` from the one before it says
-    nothing of the order, unless the next one is near it."""
+class VenueClock:
+    """The venue's times of messages of one kind, of which one may be silly: a time further than `FAR` from the one
+    before it says nothing of the order, unless the next one is near it. `odd`: how many were, or were missing."""
 
     def __init__(self) -> None:
         self.last = NO_TIME
+        self.odd = 0
         self._far = NO_TIME
 
     def is_late(self, ns: int) -> bool:
         """Whether a time lies before the last one; else it is the last one from now on, where it can be."""
         if ns == NO_TIME:
+            self.odd += self.last != NO_TIME
             return False
         if self.last == NO_TIME or abs(ns - self.last) <= FAR:
             if ns < self.last:
                 return True
             self.last, self._far = ns, NO_TIME
         elif self._far != NO_TIME and abs(ns - self._far) <= FAR:
+            self.odd -= 1  # the one before was meant after all
             self.last, self._far = ns, NO_TIME
         else:
+            self.odd += 1
             self._far = ns
         return False
 
-    def copy(self) -> _Clock:
+    def copy(self) -> VenueClock:
         return copy(self)
 
 
@@ -355,7 +359,7 @@ class TimeRule(Copied):
         return Verdict.UNVERIFIABLE
 
     def reset(self) -> None:
-        self._clock = _Clock()
+        self._clock = VenueClock()
         self._before = None
 
 
@@ -368,7 +372,7 @@ class RecentRule(Copied):
 
     def __init__(self) -> None:
         self.last: int | None = None
-        self._clock = _Clock()
+        self._clock = VenueClock()
         self._order: deque[tuple[int, int]] = deque()
         self._seen: set[tuple[int, int]] = set()
 
@@ -392,6 +396,6 @@ class RecentRule(Copied):
 
     def reset(self) -> None:
         self.last = None
-        self._clock = _Clock()
+        self._clock = VenueClock()
         self._order.clear()
         self._seen.clear()

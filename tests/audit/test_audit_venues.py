@@ -277,7 +277,7 @@ CASES = [
         {ETH_CALL: {"out_of_order": 1}},
         (rb'"state"', rb'"state",'),
         (rb'"timestamp":16', rb'"timestamp":15'),
-        {ETH_CALL: {"out_of_order": 1}},
+        {ETH_CALL: {"odd_time": 1}},
     ),
     Case(
         "hyperliquid",
@@ -290,7 +290,7 @@ CASES = [
         {HYPER: {"out_of_order": 1}},
         (rb'"time"', rb'"time",'),
         (rb'"time":17', rb'"time":16'),
-        {HYPER: {"out_of_order": 1}},
+        {HYPER: {"odd_time": 1}},
     ),
     Case(
         "hyperliquid",
@@ -303,7 +303,7 @@ CASES = [
         {HYPER: {"out_of_order": 1}},
         (rb'"px"', rb'"px",'),
         (rb'"time":17', rb'"time":16'),
-        {HYPER: {"out_of_order": 1}},
+        {HYPER: {"odd_time": 1}},
     ),
     Case(
         "coinbase",
@@ -330,7 +330,7 @@ CASES = [
         {SKL: {"out_of_order": 1}},
         (rb'"time"', rb'"time",'),
         (rb'"time":"2021', rb'"time":"2020'),
-        {SKL: {"out_of_order": 1}},
+        {SKL: {"odd_time": 1}},
     ),
     Case(
         "coinbase",
@@ -357,7 +357,7 @@ CASES = [
         {STAMP: {"out_of_order": 1}},
         (rb'"bids"', rb'"bids",'),
         (rb'"microtimestamp":"16', rb'"microtimestamp":"15'),
-        {STAMP: {"out_of_order": 1}},
+        {STAMP: {"odd_time": 1}},
     ),
     Case(
         "gate",

@@ -102,7 +102,7 @@ def test_the_figures_of_a_small_feed():
     sync.on_message(whole, 1000)
     stats.on_message(trade("101", "2", venue_ns=900, trade_id=7), 2000)
     stats.on_message(trade("100.25", "0.5", Side.ASK, 2900, 8), 3000)
-    stats.on_message(trade("1e5", "1"), 3000)
+    stats.on_message(trade("1e", "1"), 3000)
     stats.on_message(Other("x"), 3000)
     figures = stats.figures(sync, 3 * SECOND, depth=1)
     assert figures.scale == Scale(-2, -1)

@@ -147,7 +147,7 @@ def test_late_and_repeated_updates_change_nothing():
 def test_an_update_that_does_not_parse_makes_the_book_dirty_and_goes_in_not_even_by_half():
     sync = make()
     run(sync, whole(10))
-    bad = sync.on_message(update(10, 11, b'[["1","5"]]', b'[["-2","1"]]'), 5)
+    bad = sync.on_message(update(10, 11, b'[["1","5"]]', b'[["+2","1"]]'), 5)
     assert (bad.verdict, bad.state, bad.applied, bad.needs_snapshot) == (APPLY, DIRTY, 0, True)
     assert "byte 3" in bad.error and sync.book.bids() == [(1, 1)]
     assert run(sync, whole(10), update(11, 12), whole(10), whole(11)) == [
