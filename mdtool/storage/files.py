@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import mmap
 import os
 import stat
 import uuid
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from mdtool.errors import StoreError, StoreFull, SyncFailed
+from mdtool.kernel.mapping import FileMap
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
 
-# The standard library's mmap keeps a descriptor of its own for as long as the mapping lives: two more for each feed
-# that is written and for each that is read.
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-_PROT_READ, _PROT_WRITE, _MAP_SHARED = 1, 2, 1
-_POPULATE_READ = 22  # since Linux 5.14; before, a hole is taken as it is
-_PAGE = 4096
 _PIECE = 1 << 24
 _NORESERVE = 0x4000  # a mapping as large as a sparse file must not be refused for its size
-_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def make_directory(path: Path) -> None:
@@ -75,20 +62,9 @@ def open_existing(path: Path, *, writable: bool = False) -> int:
     return os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def map_file(fd: int, *, writable: bool = False) -> memoryview:
+def map_file(fd: int, *, writable: bool = False) -> FileMap:
     """The whole file, shared, for as long as anybody has a view of it; the descriptor is not needed for that."""
-    size = os.fstat(fd).st_size
-    if size == 0:
-        return memoryview(b"")  # mmap refuses that
-    address = _libc.mmap(None, size, _PROT_READ | (_PROT_WRITE if writable else 0), _MAP_SHARED, fd, 0)
-    if address == _MAP_FAILED:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    # ctypes keeps each type it has made, so there is one for each power of two and not one for each size.
-    owner = (ctypes.c_ubyte * (1 << (size - 1).bit_length())).from_address(address)
-    weakref.finalize(owner, _libc.munmap, address, size).atexit = False
-    whole = memoryview(owner).cast("B")[:size]
-    return whole if writable else whole.toreadonly()
+    return FileMap(fd, os.fstat(fd).st_size, writable)
 
 
 def allocated(fd: int) -> bool:
@@ -113,13 +89,11 @@ def holes(fd: int, stop: int) -> Iterator[tuple[int, int]]:
         yield start, min(at, size)
 
 
-def check_backed(mapping: memoryview, fd: int, stop: int, where: Path) -> None:
+def check_backed(mapping: FileMap, fd: int, stop: int, where: Path) -> None:
     """Raises StoreFull where reading the mapping below `stop` would end the process (SIGBUS): in memory a hole needs
     storage to be read, and there is none left."""
     for start, end in holes(fd, stop):
-        first = start - start % _PAGE
-        address = ctypes.addressof(cast(ctypes.Array[ctypes.c_ubyte], mapping.obj)) + first
-        if _libc.madvise(address, end - first, _POPULATE_READ) and ctypes.get_errno() in (errno.EFAULT, errno.ENOMEM):
+        if not mapping.is_backed(start, end):
             raise StoreFull(
                 f"{where}: nothing is stored at bytes {start:,} to {end:,}, and no space is left to read that; "
                 "free some, then run: mdtool verify"

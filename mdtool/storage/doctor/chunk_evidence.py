@@ -55,7 +55,7 @@ class ChunkEvidence:
         """The rows looked at, good and bad; a view of the mapping."""
         if not self.count:
             return np.zeros(0, layout.ROW)
-        return np.frombuffer(self.index.data, layout.ROW, self.count, layout.PAGE)
+        return np.frombuffer(memoryview(self.index.data), layout.ROW, self.count, layout.PAGE)
 
     @property
     def good(self) -> Rows:
@@ -115,7 +115,7 @@ def examine_chunk(
 
 def _last_row(found: ChunkEvidence) -> int:
     """Rows up to the last that holds anything: where the count is not to be had."""
-    rows = np.frombuffer(found.index.data, "V32", found.room, layout.PAGE)
+    rows = np.frombuffer(memoryview(found.index.data), "V32", found.room, layout.PAGE)
     written = np.flatnonzero(rows != np.zeros((), "V32"))
     return int(written[-1]) + 1 if len(written) else 0
 

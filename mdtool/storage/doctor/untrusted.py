@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mdtool.errors import CorruptStore
+from mdtool.kernel.mapping import FileMap
 from mdtool.storage import files
 from mdtool.storage.format import layout
 
-Buffer = memoryview | bytes
+Buffer = FileMap | memoryview | bytes
 Rows = npt.NDArray[np.void]
 
 PROBE = 1 << 20

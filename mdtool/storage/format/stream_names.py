@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mdtool.kernel.journal import crc32c, load_acquire, store_release
+from mdtool.kernel.mapping import FileMap
 from mdtool.storage.format import layout
 
 _HEAD = struct.Struct("<HB")
@@ -27,7 +28,7 @@ class Names:
     end: int = layout.PAGE  # where the next one goes
 
 
-def add_name(page: memoryview | bytearray, number: int, name: str) -> bool:
+def add_name(page: FileMap | bytearray, number: int, name: str) -> bool:
     """Append a name; False where the page has no room left (the feed's registry has it all the same)."""
     count = load_acquire(page, layout.NAMES_AT)
     end = _end(page, count)
@@ -41,7 +42,7 @@ def add_name(page: memoryview | bytearray, number: int, name: str) -> bool:
     return True
 
 
-def names_in(page: bytes | memoryview) -> Names:
+def names_in(page: bytes | memoryview | FileMap) -> Names:
     """The names of a header page, whatever state it is in."""
     count = int.from_bytes(page[layout.NAMES_AT : _ENTRIES_AT], "little")
     found: dict[int, str] = {}
@@ -54,7 +55,7 @@ def names_in(page: bytes | memoryview) -> Names:
     return Names(found, _entry(page, at) is None, at)  # a whole one behind the count: the count is wrong
 
 
-def _entry(page: bytes | memoryview, at: int) -> tuple[int, str, int] | None:
+def _entry(page: bytes | memoryview | FileMap, at: int) -> tuple[int, str, int] | None:
     """Id, name and end of the entry at `at`; None where there is none that proves itself."""
     if at + _HEAD.size > layout.PAGE:
         return None
@@ -65,7 +66,7 @@ def _entry(page: bytes | memoryview, at: int) -> tuple[int, str, int] | None:
     return number, bytes(page[at + _HEAD.size : end]).decode("utf-8", "replace"), end + _CRC.size
 
 
-def _end(page: memoryview | bytearray, count: int) -> int | None:
+def _end(page: FileMap | bytearray, count: int) -> int | None:
     at = _ENTRIES_AT
     for _ in range(count):
         if at + _HEAD.size > layout.PAGE:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mdtool.errors import ChunkUnavailable, CorruptStore
 from mdtool.kernel.journal import Journal, load_acquire
+from mdtool.kernel.mapping import FileMap
 from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import Location
@@ -33,7 +34,7 @@ def chunk_paths(feed: FeedInfo, chunk_id: int, location: Location) -> tuple[Path
     return directory / f"{name}.idx", directory / f"{name}.dat"
 
 
-Heap = memoryview | bytes
+Heap = FileMap | memoryview | bytes
 Rows = npt.NDArray[np.void]
 
 
@@ -46,15 +47,15 @@ class Run:
 
     start: int
     journal: Journal
-    index: memoryview | Rows
+    index: FileMap | Rows
     heap: Heap
     proven: bool = False
 
     def rows(self, first: int, stop: int) -> Rows:
         """Rows [first, stop) of the chunk as an array of layout.ROW, a view."""
-        if isinstance(self.index, memoryview):
-            return index_rows(self.index, stop)[first:]
-        return self.index[first - self.start : stop - self.start]
+        if isinstance(self.index, np.ndarray):
+            return self.index[first - self.start : stop - self.start]
+        return index_rows(self.index, stop)[first:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ class OpenChunk:
     """A chunk mapped for reading."""
 
     info: ChunkInfo
-    index: memoryview
-    heap: memoryview
+    index: FileMap
+    heap: FileMap
     journal: Journal
     whole: Run
 
@@ -92,9 +93,9 @@ class OpenChunk:
         return low, high, not disordered
 
 
-def index_rows(index: memoryview, count: int) -> Rows:
+def index_rows(index: FileMap | memoryview, count: int) -> Rows:
     """The first `count` rows of an index as an array, without copying."""
-    return np.frombuffer(index, layout.ROW, count, layout.PAGE)
+    return np.frombuffer(memoryview(index), layout.ROW, count, layout.PAGE)
 
 
 def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
@@ -129,7 +130,7 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
     return OpenChunk(info, index, heap, journal, Run(0, journal, index, heap))
 
 
-def _map(feed: FeedInfo, info: ChunkInfo, path: Path, used: Callable[[bytes], int]) -> memoryview:
+def _map(feed: FeedInfo, info: ChunkInfo, path: Path, used: Callable[[bytes], int]) -> FileMap:
     """One of a chunk's files, mapped, and safe to be read as far as `used` makes of its first page."""
     try:
         fd = files.open_existing(path)
@@ -150,12 +151,12 @@ def _rows_end(page: bytes) -> int:
     return layout.PAGE + rows * layout.ROW.itemsize
 
 
-def _heap_end(index: memoryview) -> int:
+def _heap_end(index: FileMap) -> int:
     """Where the payloads of an index's rows end."""
     last = min(_rows_end(bytes(index[: layout.PAGE])), len(index)) - layout.ROW.itemsize
     if last < layout.PAGE:
         return 0
-    row = np.frombuffer(index, layout.ROW, 1, last)[0]
+    row = np.frombuffer(memoryview(index), layout.ROW, 1, last)[0]
     return int(row["offset"]) + int(row["length"])
 
 

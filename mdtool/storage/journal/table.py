@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mdtool.errors import CorruptStore, StoreError
 from mdtool.kernel.journal import Word, first_torn, store_release
+from mdtool.kernel.mapping import FileMap
 from mdtool.storage import files
 from mdtool.storage.format import layout
 
@@ -44,7 +45,7 @@ class MappedFile:
             self.close()
             raise
 
-    def _mapped(self) -> memoryview:
+    def _mapped(self) -> FileMap:
         mapping = files.map_file(self._fd, writable=self.writable)
         if not mapping:
             raise CorruptStore(f"{self.path}: empty, expected a registry; run: mdtool registry verify --rebuild")
@@ -56,7 +57,7 @@ class MappedFile:
                 files.check_backed(mapping, self._fd, len(mapping), self.path)
         return mapping
 
-    def upto(self, size: int) -> memoryview:
+    def upto(self, size: int) -> FileMap:
         """The mapping, at least `size` bytes long."""
         if size > len(self._map):
             self._map = self._mapped()
@@ -135,7 +136,7 @@ class Table:
         """Every slot as of now, copied. Raises CorruptStore as `read`."""
         count = len(self)
         stop = self._at + count * self._dtype.itemsize
-        slots = np.frombuffer(self._file.upto(stop), self._dtype, count, self._at).copy()
+        slots = np.frombuffer(memoryview(self._file.upto(stop)), self._dtype, count, self._at).copy()
         while (torn := first_torn(slots.data, self._dtype.itemsize)) is not None:
             slots[torn] = self.read(torn)
         return slots
