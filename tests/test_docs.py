@@ -27,7 +27,7 @@ def test_generated_files_are_current(path: str) -> None:
 
 
 def test_nothing_is_left_of_commands_that_are_gone() -> None:
-    written_by_hand = {"man/mdtool-store.5", "man/mdtool-design.7", "man/mdtool-venue.7"}
+    written_by_hand = {"man/mdtool-store.5", "man/mdtool-changes.7", "man/mdtool-design.7", "man/mdtool-venue.7"}
     there = {str(path.relative_to(TOP)) for folder in ("man", "completions") for path in (TOP / folder).iterdir()}
     assert there == {*GENERATED, *written_by_hand}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mdtool.audit import FeedReport, Interval, Validity, audit_feed, audit_store
+from mdtool.audit import feed as feed_module
 from mdtool.audit.findings import (
     Absent,
     ClockStep,
@@ -26,6 +27,7 @@ from mdtool.audit.findings import (
 )
 from mdtool.audit.report import Note, Offset, Reconnection
 from mdtool.clock import ManualClock
+from mdtool.errors import CorruptStore
 from mdtool.model import Flag, Kind
 from mdtool.storage.doctor.repair import repair
 from mdtool.storage.store import Store
@@ -404,6 +406,29 @@ def test_damaged_records_are_told_and_left_out(feed: Feed) -> None:
     assert isinstance(damaged, Corrupt)
     assert "crc" in damaged.reason.lower()
     assert report.records == 5
+
+
+def test_so_many_damaged_records_in_a_row_are_left_out_and_no_more(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a row: each good one between them begins the count anew."""
+    monkeypatch.setattr(feed_module, "MAX_DAMAGED", 2)
+    for number in range(9):
+        feed.add("trade", trade(number))
+    feed.end()
+    feed.writer.close()
+    (heap,) = (feed.store.feed(NAME).directory / "live").glob("*.dat")
+    whole = heap.read_bytes()
+
+    def damage(*numbers: int) -> None:
+        content = whole
+        for number in numbers:
+            content = content.replace(trade(number), trade(number)[:-1] + b"!")
+        heap.write_bytes(content)
+
+    damage(1, 2, 4, 5, 7)
+    assert feed.audit().finding_counts == {"corrupt": 5, "gap": 3}
+    damage(1, 2, 3, 5)
+    with pytest.raises(CorruptStore, match=r"crc|checksum"):
+        feed.audit()
 
 
 def test_what_repair_could_not_save_is_found_where_no_number_shows_it(feed: Feed) -> None:

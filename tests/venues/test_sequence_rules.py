@@ -6,11 +6,13 @@ import pytest
 
 from mdtool.model import UNKNOWN, BookUpdate, OrderUpdate, Other, Quote, Side, Trade
 from mdtool.venues.sequence import (
+    MAX_RECENT,
     BookSteps,
     ConnectionRule,
     ContiguousRule,
     IdRule,
     LinkedRule,
+    RecentRule,
     RestartRule,
     RisingRule,
     TimeRule,
@@ -117,3 +119,14 @@ def test_a_numbered_connection():
     rule = ConnectionRule(lambda payload: int(payload) if payload.isdigit() else None)
     assert [rule.judge_number(n) for n in (4, 5, 7, 6, 7)] == [APPLY, APPLY, GAP, LATE, STALE]
     assert (rule.number(b"12"), rule.number(b"x"), rule.judge(update(1, 0))) == (12, None, NONE)
+
+
+def test_trades_are_remembered_as_long_as_venues_repeat_them_and_no_longer():
+    rule = RecentRule()
+    trades = [Trade(number, number, "1", "1", Side.BID) for number in range(MAX_RECENT + 1)]
+    assert verdicts(rule, trades[:-1]) == [NONE] * MAX_RECENT
+    assert verdicts(rule, trades[:-1]) == [STALE] * MAX_RECENT
+    assert rule.judge(trades[-1]) is NONE
+    assert rule.judge(trades[0]) is LATE  # forgotten: another of that time, for all that is known
+    assert verdicts(rule, trades[2:]) == [STALE] * (MAX_RECENT - 1)
+    assert len(rule._seen) == len(rule._order) == MAX_RECENT
