@@ -10,6 +10,7 @@ import pytest
 
 from mdtool.audit import FeedReport, Interval, Validity, audit_feed, audit_store
 from mdtool.audit import feed as feed_module
+from mdtool.audit.anchors import LONG_NS
 from mdtool.audit.findings import (
     Absent,
     ClockStep,
@@ -340,6 +341,17 @@ def test_a_snapshot_for_each_side_of_a_hole(feed: Feed) -> None:
     feed.add("snapshot", book(15), kind=Kind.RESPONSE)
     feed.end()
     assert [finding.kind for finding in feed.audit().findings] == ["gap", "unbridged_snapshot"]
+
+
+@pytest.mark.parametrize(("longer", "kinds"), [(0, ["gap"]), (1, ["gap", "unbridged_snapshot"])])
+def test_a_run_that_is_over_soon_was_asked_for_too_early_and_no_more(feed: Feed, longer: int, kinds: list[str]) -> None:
+    feed.add("snapshot", book(5), kind=Kind.RESPONSE, at=1)
+    feed.add(DEPTH, depth(10, 12), at=2)
+    feed.add(DEPTH, depth(12, 15), at=2 + LONG_NS + longer)
+    feed.add(DEPTH, depth(20, 25))
+    feed.add("snapshot", book(22), kind=Kind.RESPONSE)
+    feed.end()
+    assert sorted(finding.kind for finding in feed.audit().findings) == kinds
 
 
 def test_a_failed_answer_is_no_snapshot(feed: Feed) -> None:
