@@ -328,6 +328,14 @@ def test_snapshots_before_behind_and_apart(feed: Feed) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("last", "kinds"), [(15, ["unused_snapshot"]), (16, [])])
+def test_only_a_newer_update_makes_use_of_a_snapshot(feed: Feed, last: int, kinds: list[str]) -> None:
+    feed.add("snapshot", book(15), kind=Kind.RESPONSE)
+    feed.add(DEPTH, depth(10, 12), depth(12, last))
+    feed.end()
+    assert [note.kind for note in feed.audit().notes] == kinds
+
+
 def test_a_snapshot_that_nothing_continues(feed: Feed) -> None:
     feed.add("snapshot", book(5), kind=Kind.RESPONSE)
     feed.add(DEPTH, depth(10, 12), depth(12, 15))

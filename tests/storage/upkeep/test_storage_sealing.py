@@ -564,7 +564,8 @@ def test_holes_in_a_heap_are_not_kept(store, tmp_path):
     with path.open("rb") as file:
         mapped = files.map_file(file.fileno())
     journal = Journal(mapped, b"?a?bc?", 1 << 32)
-    source = closed_chunk(OpenChunk(info, mapped, b"?a?bc?", journal, Run(0, journal, mapped, b"?a?bc?")))
+    whole, heap = Run(0, journal, memoryview(mapped), memoryview(b"?a?bc?")), memoryview(b"?a?bc?")
+    source = closed_chunk(OpenChunk(info, memoryview(mapped), heap, journal, whole))
     assert bytes(source.heap) == b"bca"
     assert source.rows["offset"].tolist() == [0, 2]
     assert [record.payload for record in Journal(source.rows, source.heap, 0, False).records(0, 2)] == [b"bc", b"a"]
