@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from mdtool.exchange.protocol import POLICY_VIOLATION, Session
 
-CLOSE_WAIT = 2.0  # seconds a client gets to take what is buffered and answer a close
+CLOSE_WAIT = 2.0  # seconds a client may take nothing of what is buffered, or not answer a close
 FRAME_OVERHEAD = 64  # bytes of bookkeeping counted for every frame, so that tiny ones are bounded too
 
 

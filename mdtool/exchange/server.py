@@ -249,11 +249,18 @@ class Server:
         clients = list(self._clients)
         for client in clients:
             client.end(code, reason)
-        deadline = asyncio.get_running_loop().time() + CLOSE_WAIT
-        while self._clients and asyncio.get_running_loop().time() < deadline:
+        loop = asyncio.get_running_loop()
+        left, deadline = self._buffered(), loop.time() + CLOSE_WAIT
+        while self._clients and loop.time() < deadline:
             await asyncio.sleep(0.005)
+            if (now := self._buffered()) < left:  # a slow client is no dead one
+                left, deadline = now, loop.time() + CLOSE_WAIT
         for client in list(self._clients):
             client.cut("did not close")
+
+    def _buffered(self) -> int:
+        """Bytes that clients have not yet taken."""
+        return sum(client.buffered for client in self._clients)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if self._door is not None:

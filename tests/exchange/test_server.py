@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from mdtool.clock import ManualClock
 from mdtool.errors import PortInUse, UsageError
+from mdtool.exchange import server as server_module
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.server import Server, ServerOptions
 from mdtool.exchange.simulated import SimulatedSource
@@ -450,6 +451,34 @@ def test_closing_the_server_closes_its_clients() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("takes", "cut"), [(True, []), (False, ["did not close"])])
+def test_at_the_end_a_client_is_waited_for_as_long_as_it_takes_something(
+    monkeypatch: pytest.MonkeyPatch, takes: bool, cut: list[str]
+) -> None:
+    class Slow:
+        looks = 0
+
+        @property
+        def buffered(self) -> int:
+            self.looks += 1
+            if takes and self.looks == 50:
+                asyncio.get_running_loop().call_soon(server._clients.clear)
+            return 1000 - self.looks if takes else 1000
+
+        def end(self, code: int, reason: str) -> None:
+            assert code == 1000
+
+        def cut(self, reason: str) -> None:
+            cuts.append(reason)
+            server._clients.clear()
+
+    monkeypatch.setattr(server_module, "CLOSE_WAIT", 0.05)
+    server, cuts = Server(Script(), protocol_for("binance")), list[str]()
+    server._clients = {Slow()}  # type: ignore[arg-type]
+    asyncio.run(server._end_clients(1000, ""))
+    assert cuts == cut
 
 
 def test_a_source_that_fails_is_reported() -> None:
