@@ -19,6 +19,7 @@ from mdtool.clock import ManualClock
 from mdtool.errors import PortInUse, UsageError
 from mdtool.exchange import server as server_module
 from mdtool.exchange.binance import protocol_for
+from mdtool.exchange.client import FRAME_OVERHEAD, Client
 from mdtool.exchange.server import Server, ServerOptions
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator
@@ -352,6 +353,26 @@ def test_a_client_that_does_not_pong_is_let_go() -> None:
                 )
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("over", "held", "cut"), [(0, 200, None), (1, 0, "too slow")])
+def test_a_buffer_holds_what_fits_whole_and_no_frame_more(over: int, held: int, cut: str | None) -> None:
+    class Open:
+        closed = False
+
+    client = Client(1, Open(), None, None, 200, lambda *sent: None)  # type: ignore[arg-type]
+    client.offer(b"x" * (100 - FRAME_OVERHEAD))
+    client.offer(b"x" * (100 - FRAME_OVERHEAD + over))
+    assert (client.buffered, client.cut_for, client.open) == (held, cut, cut is None)
+
+
+def test_an_answered_ping_answers_for_those_before_it() -> None:
+    client = Client(1, None, None, None, 200, lambda *sent: None)  # type: ignore[arg-type]
+    client._unanswered = {b"1": 0.0, b"2": 0.0, b"3": 0.0}
+    client.pong(b"unsolicited")
+    assert list(client._unanswered) == [b"1", b"2", b"3"]
+    client.pong(b"2")
+    assert list(client._unanswered) == [b"3"]
 
 
 def test_a_slow_client_is_cut_and_nobody_waits_for_it() -> None:
