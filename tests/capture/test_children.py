@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import LONGEST
 
 import mdtool
 
@@ -83,7 +84,7 @@ def test_what_lies_in_the_current_directory_is_not_run(tmp_path, code, said):
     (bin_ / "tool").write_text(f"STORE = {str(tmp_path / 'store')!r}\n{code}")
     env = {**os.environ, "PYTHONPATH": str(Path(mdtool.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, str(bin_ / "tool")], cwd=cwd, env=env, capture_output=True, text=True, timeout=100
+        [sys.executable, str(bin_ / "tool")], cwd=cwd, env=env, capture_output=True, text=True, timeout=LONGEST
     )
     assert WRONG not in done.stdout + done.stderr
     assert (done.stdout.splitlines()[-1], done.stderr, done.returncode) == (said, "", 0)

@@ -10,6 +10,7 @@ from subprocess import Popen
 
 import aiohttp
 import pytest
+from patience import LONGEST
 
 from mdtool.model import Kind
 from mdtool.storage.store import Store
@@ -34,7 +35,7 @@ def test_serve_prints_a_line_a_name_and_what_is_there_instead(
 
     asyncio.run(ask())
     running.terminate()
-    said = running.communicate(timeout=60)[1].splitlines()
+    said = running.communicate(timeout=LONGEST)[1].splitlines()
     assert said == [
         "refused alphausdt@depth20: not recorded; there is alphausdt@bookTicker, alphausdt@depth@100ms, "
         "alphausdt@trade, alphausdt@aggTrade",
@@ -53,4 +54,4 @@ def test_the_command_it_names_records_what_is_there(tmp_path: Path, start: Calla
     command = running.stderr.readline()
     assert command.startswith("mdtool record kraken BTC_USD --streams v1:book-1000 --url ws://127.0.0.1:")
     running.terminate()
-    running.communicate(timeout=60)
+    running.communicate(timeout=LONGEST)

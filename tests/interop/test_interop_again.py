@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import wait_until
 
 from mdtool.audit import audit_store
 from mdtool.errors import ImportFormatError, ImportInterrupted, UsageError
@@ -248,14 +249,6 @@ def test_a_stopped_import_says_how_far_it_came(tmp_path: Path) -> None:
     assert report.records + report.already == 10_001
 
 
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(6_000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to that within a minute")
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_is_ended_in_the_middle(tmp_path: Path, how: signal.Signals) -> None:
     """Fed by a pipe that stays open, so that it is in the middle for certain."""
@@ -283,7 +276,7 @@ def test_a_process_that_is_ended_in_the_middle(tmp_path: Path, how: signal.Signa
                         count += reader.count()
             return count >= 2_500
 
-    until(arrived)
+    wait_until(arrived)
     running.send_signal(how)
     assert running.stderr is not None
     code = running.wait(60)
