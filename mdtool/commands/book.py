@@ -103,6 +103,8 @@ def book(
 def _found(run: Invocation, stack: ExitStack, feed: str, venues: str | None) -> tuple[Store, tuple[str, ...]]:
     """The store, and the feeds to show. Raises what `Run.feeds` raises, saying how to begin."""
     from mdtool.errors import FeedNotFound, NotAStore
+    from mdtool.venues.catalog import VENUES
+    from mdtool.venues.symbols import parted
 
     try:
         store = stack.enter_context(run.store())
@@ -112,11 +114,11 @@ def _found(run: Invocation, stack: ExitStack, feed: str, venues: str | None) -> 
                 named = ", ".join(others)
                 run.out.talk(f"{feed} is recorded more than once: this is {info.name}, not {named}; or --venues all")
             return store, (info.name,)
-        symbol = feed.rpartition("/")[2]
+        symbol = parted(feed, VENUES)[1]
         patterns = [symbol] if venues == "all" else [f"{venue}/{symbol}" for venue in venues.split(",")]
         return store, tuple(info.name for info in run.feeds(store, patterns))
     except (FeedNotFound, NotAStore) as error:
-        venue, _, symbol = feed.rpartition("/")
+        venue, symbol = parted(feed, VENUES)
         venue = venue or "VENUE"
         begin = f"mdtool book {symbol} --live {venue}"
         raise type(error)(f"{error}; to record it: mdtool record {venue} {symbol}, or on the spot: {begin}") from None
@@ -130,9 +132,10 @@ def _record(
     from mdtool.commands.tasks.recorder import RecorderChild
     from mdtool.storage.store import Store
     from mdtool.venues import catalog
+    from mdtool.venues.symbols import parted
 
     adapter = catalog.get(venue)
-    symbol = adapter.canonical(feed.rpartition("/")[2])
+    symbol = adapter.canonical(parted(feed, catalog.VENUES)[1])
     record_options(adapter, (symbol,), ws_url=url)  # raises where that cannot be meant
     store = stack.enter_context(Store.create(run.config().store))
     child = stack.enter_context(RecorderChild(store.path, adapter.name, symbol, url))

@@ -16,7 +16,7 @@ from mdtool.exchange.rendering import iso
 from mdtool.model import Scale, Side, format_decimal
 from mdtool.venues.checksum import interleaved, joined_digits
 from mdtool.venues.okx.wire import HAS_CHECKSUM
-from mdtool.venues.venue import Venue, at
+from mdtool.venues.venue import at
 
 MILLISECOND = 1_000_000
 KEEPALIVE = 60_000 * MILLISECOND  # OKX: a book without a change says so this often
@@ -341,8 +341,3 @@ class BybitForm(PlainForm):
             f'"S":"{_taker(fill).capitalize()}","v":"{self.print.size(fill.size)}","p":"{self.print.price(fill.price)}",'
             f'"L":"ZeroPlusTick","i":"{fill.trade_id}","BT":false}}]}}'
         )
-
-
-def native_of(venue: Venue, symbol: str) -> str:
-    """A synthetic symbol in a venue's spelling; of one that knows its assets by a list (Binance), joined."""
-    return symbol.replace("_", "") if venue.name in ("sim", "binance") else venue.native(symbol)

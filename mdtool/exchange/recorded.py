@@ -38,7 +38,7 @@ class RecordedFeed:
 
     def __init__(self, store: Store, name: str, venue: Venue) -> None:
         self.info = store.feed(name)
-        self.symbol = self.info.symbol
+        self.symbol = venue.named(venue.native(self.info.symbol))  # of a feed of before, as it is called now
         self.reader = store.reader(name)
         self._ahead = store.reader(name)
         self._venue = venue

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, UsageError
-from mdtool.exchange.forms import BinanceForm, BybitForm, Form, KrakenForm, OkxForm, Wire, native_of
+from mdtool.exchange.forms import BinanceForm, BybitForm, Form, KrakenForm, OkxForm, Wire
 from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.exchange.order_forms import CoinbaseForm, order_text
 from mdtool.exchange.source import Instrument, OrdersView
@@ -224,7 +224,7 @@ class _Symbol:
 
     def __init__(self, name: str, venue: str, seed: int, gap_ns: int, start_ns: int, keep_truth: bool) -> None:
         self._profile = profile = profile_of(name)
-        native = native_of(catalog.get(venue), name)
+        native = catalog.get(venue).native(name)
         self.instrument = Instrument(name, native, profile.scale, profile.tick, profile.step)
         self._rng = rng = random.Random(f"{seed}/{name}")
         self._name = name

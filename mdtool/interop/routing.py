@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Hashable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mdtool.errors import UnknownSymbol, WireError
 from mdtool.interop.item import Item
@@ -83,7 +83,7 @@ def symbol_of_url(venue: Venue, url: str) -> str | None:
     query = dict(parse_qsl(asked.query))
     for word in (*query.values(), *asked.path.split("/")):
         try:
-            symbol = venue.canonical(word)
+            symbol = venue.named(word)
             request = venue.snapshot_request(symbol)
         except UnknownSymbol:
             continue
@@ -91,7 +91,7 @@ def symbol_of_url(venue: Venue, url: str) -> str | None:
             return None
         own = urlsplit(request.path)
         naming = {key: value for key, value in parse_qsl(own.query) if value == venue.native(symbol)}
-        if own.path == asked.path and naming.items() <= query.items():
+        if unquote(own.path) == unquote(asked.path) and naming.items() <= query.items():
             return symbol
     return None
 

@@ -87,7 +87,7 @@ def to_trash(feed: FeedInfo, store: Path, now_ns: int) -> Path | None:
         trash = store / TRASH
         files.make_directory(trash)
         stamp = format_time(now_ns).replace(":", "").replace("-", "")
-        target = trash / f"{feed.venue}-{feed.symbol}-{stamp}"
+        target = trash / f"{feed.venue}-{feed.directory.name}-{stamp}"
         if os.path.lexists(target):
             raise StoreError(f"{target} is there already; try again")
         feed.directory.rename(target)

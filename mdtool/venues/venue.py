@@ -10,14 +10,18 @@ form, or the venue's time in it), so that a record decodes alike wherever it sta
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar, cast
+from urllib.parse import quote
 
 from mdtool.errors import WireError
 from mdtool.model import Message
 from mdtool.venues.checksum import Checksum
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import ConnectionRule, Rule
+from mdtool.venues.spelling import Symbols
 
 Decoder = Callable[[bytes], Sequence[Message]]  # raises errors.WireError; never anything else
 
@@ -125,13 +129,36 @@ class Venue(Protocol):
     reconnect_after: float  # seconds after which the venue cuts a connection anyway (0: never)
     snapshot_every: float  # seconds between two whole books of a feed whose numbers show no loss (0: never)
 
-    def native(self, symbol: str) -> str:
-        """The venue's spelling of a canonical symbol ("ETH_USDT" -> "ETHUSDT"). Raises UnknownSymbol."""
+    def canonical(self, symbol: str) -> str:
+        """The canonical form of any spelling a person may use ("ETHUSDT", "ethusdt", "eth-usdt" or "ETH_USDT" ->
+        "ETH_USDT"; "=NAME": the venue's own name as it is). Raises UnknownSymbol, with what is near."""
         ...
 
-    def canonical(self, symbol: str) -> str:
-        """The canonical form of either spelling ("ETHUSDT", "ethusdt" or "ETH_USDT" -> "ETH_USDT").
-        Raises UnknownSymbol."""
+    def named(self, native: str) -> str:
+        """What the feed of an instrument is called that the venue calls `native`: canonical, or the venue's own name
+        where no rule reads it, so that no two of them share a feed. Raises UnknownSymbol only for what nothing can be
+        called."""
+        ...
+
+    def native(self, symbol: str) -> str:
+        """The venue's spelling of a feed's symbol ("ETH_USDT" -> "ETHUSDT"), and of any other spelling of it. Raises
+        UnknownSymbol."""
+        ...
+
+    def spellings(self, symbol: str) -> tuple[str, ...]:
+        """Every way the venue itself writes a feed's symbol."""
+        ...
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        """The REST requests whose answers together list what the venue trades; () where it needs or has none."""
+        ...
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        """What one of those answers lists, as far as it can be named. Raises WireError for what is no such list."""
+        ...
+
+    def knowing(self, table: SymbolTable) -> Self:
+        """The venue with a list of its own, which overrules what is known of its symbols."""
         ...
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
@@ -187,18 +214,10 @@ class Venue(Protocol):
         ...
 
 
-class Spelling(Protocol):
-    """How a venue writes its symbols. Both raise UnknownSymbol."""
-
-    def native(self, symbol: str) -> str: ...
-
-    def canonical(self, symbol: str) -> str: ...
-
-
 class Adapter:
     """What most venues answer alike. A stateless adapter is its own router."""
 
-    _symbols: Spelling  # an adapter whose symbols are no rule of their own answers `native` and `canonical` itself
+    _symbols: Symbols
 
     name: str
     default_symbols: tuple[str, ...]
@@ -210,11 +229,36 @@ class Adapter:
     def __repr__(self) -> str:
         return f"<venue {self.name}>"
 
+    def canonical(self, symbol: str) -> str:
+        return self._symbols.canonical(symbol)
+
+    def named(self, native: str) -> str:
+        return self._symbols.named(native)
+
     def native(self, symbol: str) -> str:
         return self._symbols.native(symbol)
 
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(symbol)
+    def spellings(self, symbol: str) -> tuple[str, ...]:
+        return self._symbols.spellings(symbol)
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return ()
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        raise WireError(f"{self.name}: no list of instruments is asked for")
+
+    def knowing(self, table: SymbolTable) -> Self:
+        made = copy.copy(self)
+        made._symbols = self._symbols.knowing(table)
+        return made
+
+    def _in_url(self, symbol: str) -> str:
+        """The venue's spelling as a part of a URL."""
+        return quote(self.native(symbol), safe="")
+
+    def _feeds(self, symbols: Sequence[str]) -> tuple[str, ...]:
+        """The feeds' symbols of what a plan is made for, each once. Raises UnknownSymbol."""
+        return tuple(dict.fromkeys(self._symbols.feed(symbol) for symbol in symbols))
 
     def router(self) -> Router:
         return cast(Router, self)

@@ -236,7 +236,7 @@ def test_damage_is_a_message_or_a_wire_error_and_always_routed(case, data):
     except WireError:
         pass
     place = venue.place(venue.route(bytes(text)))
-    assert place.symbol is None or venue.canonical(place.symbol) == place.symbol
+    assert place.symbol is None or venue.named(venue.native(place.symbol)) == place.symbol
 
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda end: b'{"stream":"' + end)))
@@ -266,7 +266,7 @@ def test_any_bytes_have_a_place(payload):
         (b'{"stream":"../../etc@trade","data":{}}', Place(None, "other")),
         (b'{"stream":"ethusdt@../x","data":{}}', Place(None, "other")),
         (b'{"stream":"\xff\xfe@trade","data":{}}', Place(None, "other")),
-        (b'{"stream":"foobar@trade","data":{}}', Place(None, "other")),
+        (b'{"stream":"foobar@trade","data":{}}', Place("FOOBAR", "trade")),
         (b'{"stream":"' + b"a" * 100_000 + b'@trade","data":{}}', Place(None, "other")),
         (b'{"stream":"btcusdt_250926@depth@0ms","data":{}}', Place("BTC_USDT_250926", "depth@0ms")),
         (b'{"stream":"ethusdt@kline_1m","data":{}}', Place("ETH_USDT", "kline_1m")),
@@ -319,7 +319,9 @@ def test_a_large_plan_keeps_the_limits_and_loses_nothing():
 
 def test_a_plan_of_nonsense():
     with pytest.raises(UnknownSymbol):
-        SPOT.plan(["NOPE"], ["trade"])
+        SPOT.plan(["nope"], ["trade"])
+    (forced,) = SPOT.plan(["=nope"], ["trade"])  # the venue's own name, as it is
+    assert (forced.symbols, json.loads(forced.send[0])["params"]) == (("NOPE",), ["nope@trade"])
     for stream in ("", '"', "depth@", "tr ade", 'x","y'):
         with pytest.raises(UsageError, match="is no stream"):
             SPOT.plan(["ETH_USDT"], [stream])

@@ -106,7 +106,7 @@ def test_a_large_plan_loses_nothing():
             Place(None, "session", Reconnect("the venue asks for it")),
         ),
         (b'{"data":{},"channel":"of_tomorrow_ethusd","event":"data"}', Place(None, "other")),
-        (b'{"data":{},"channel":"live_trades_eth","event":"data"}', Place(None, "other")),
+        (b'{"data":{},"channel":"live_trades_eth","event":"data"}', Place("ETH", "live_trades")),
     ],
 )  # fmt: skip
 def test_routing(payload, place):

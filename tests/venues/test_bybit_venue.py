@@ -130,7 +130,7 @@ def test_a_large_plan_keeps_the_limits_and_loses_nothing(venue, room):
         ),
         (b'{"success":true,"ret_msg":"pong","conn_id":"x","req_id":"","op":"ping"}', Place(None, "ping")),
         (b'{"req_id":"1","op":"pong","args":["1675418560633"],"conn_id":"x"}', Place(None, "ping")),
-        (b'{"topic":"insurance.USDT","data":[]}', Place(None, "other")),
+        (b'{"topic":"insurance.USDT","data":[]}', Place("USDT", "insurance")),
         (b'{"topic":"../../x.BTCUSDT","data":[]}', Place(None, "other")),
         (b'{"topic":"BTCUSDT","data":[]}', Place(None, "other")),
         (b'{"topic":"' + b"a" * 100_000, Place(None, "other")),
@@ -391,7 +391,7 @@ def test_damage_is_messages_or_a_wire_error_and_always_has_a_place(case, venue, 
     except WireError:
         pass
     place = venue.place(venue.route(bytes(text)))
-    assert place.symbol is None or venue.canonical(place.symbol) == place.symbol
+    assert place.symbol is None or venue.named(venue.native(place.symbol)) == place.symbol
 
 
 @given(st.dates(min_value=date(2000, 1, 1), max_value=date(2099, 12, 31)))

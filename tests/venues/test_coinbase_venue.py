@@ -112,7 +112,7 @@ def test_a_large_plan_loses_nothing():
         (b'{"type":"subscriptions","channels":[]}', Place(None, "session")),
         (b'{"type":"error","message":"Failed to subscribe"}', Place(None, "session")),
         (b'{"type":"of_tomorrow","product_id":"SKL-GBP"}', Place("SKL_GBP", "of_tomorrow")),
-        (b'{"type":"ticker","product_id":"SKL"}', Place(None, "other")),
+        (b'{"type":"ticker","product_id":"SKL"}', Place("SKL", "ticker")),
     ],
 )
 def test_routing(payload, place):

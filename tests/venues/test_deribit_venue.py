@@ -128,7 +128,7 @@ def test_a_large_plan_keeps_the_limits_and_loses_nothing():
             b'{"params":{"type":"test_request"},"method":"heartbeat","jsonrpc":"2.0"}',
             Place(None, "ping", Reply('{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}')),
         ),
-        (notice("book.no-symbol.raw", {}), Place(None, "book.no-symbol.raw")),
+        (notice("book.no-symbol.raw", {}), Place("no-symbol", "book.raw")),
         (notice("book.../../x", {}), Place(None, "other")),
         (b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"\xff"}}', Place(None, "other")),
         (b"", Place(None, "other")),
@@ -271,4 +271,4 @@ def test_damage_is_messages_or_a_wire_error_and_always_has_a_place(case, data):
     except WireError:
         pass
     place = DERIBIT.place(DERIBIT.route(bytes(text)))
-    assert place.symbol is None or DERIBIT.canonical(place.symbol) == place.symbol
+    assert place.symbol is None or DERIBIT.named(DERIBIT.native(place.symbol)) == place.symbol

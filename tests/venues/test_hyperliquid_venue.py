@@ -111,7 +111,7 @@ def test_a_plan_keeps_the_limits():
         (b'{"channel":"pong"}', Place(None, "ping")),
         (b"Websocket connection established.", Place(None, "session")),
         (b'{"channel":"l2Book","data":{"coin":"no symbol"}}', Place(None, "l2Book")),
-        (b'{"channel":"l2Book","data":{"coin":"BTC_USDT"}}', Place(None, "other")),
+        (b'{"channel":"l2Book","data":{"coin":"BTC_USDT"}}', Place("BTC_USDT", "l2Book")),
         (b'{"channel":"../x","data":{}}', Place(None, "other")),
         (b"", Place(None, "other")),
         (b"\xff\xfe", Place(None, "other")),
@@ -214,4 +214,4 @@ def test_damage_is_messages_or_a_wire_error_and_always_has_a_place(case, data):
     except WireError:
         pass
     place = HYPER.place(HYPER.route(bytes(text)))
-    assert place.symbol is None or HYPER.canonical(place.symbol) == place.symbol
+    assert place.symbol is None or HYPER.named(HYPER.native(place.symbol)) == place.symbol

@@ -103,11 +103,11 @@ def test_an_answer_that_names_no_server(body):
 @pytest.mark.parametrize(
     ("payload", "place"),
     [
-        (frame("/market/level2:BCHSV-USDT", "{}"), Place("BCHSV_USDT", "level2")),
+        (frame("/market/level2:BCHSV-USDT", "{}"), Place("BSV_USDT", "level2")),
         (frame("/market/candles:BTC-USDT_1min", "{}"), Place("BTC_USDT", "candles_1min")),
         (b'{"type":"message","topic":"/spotMarket/level1:BTC-USDT","data":{}}', Place("BTC_USDT", "level1")),
         (frame("/market/ofTomorrow:BTC-USDT", "{}"), Place("BTC_USDT", "ofTomorrow")),
-        (frame("/market/match:BTC", "{}"), Place(None, "other")),
+        (frame("/market/match:BTC", "{}"), Place("BTC", "match")),
         (b'{"id":"NSkIrWGB1s","type":"welcome"}', Place(None, "session")),
         (b'{"id":"1","type":"ack"}', Place(None, "session")),
         (b'{"id":"1","type":"error","code":404,"data":"topic not found"}', Place(None, "session")),

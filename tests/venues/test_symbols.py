@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdtool.errors import FeedNotFound, UnknownSymbol
+from mdtool.storage.format.layout import folder_name, is_symbol, symbol_of_folder
+from mdtool.venues import catalog
 from mdtool.venues.binance.adapter import SPOT_QUOTES
+from mdtool.venues.catalog import VENUES
 from mdtool.venues.symbols import JoinedSymbols, match
 
 SYMBOLS = JoinedSymbols("binance", SPOT_QUOTES)
@@ -53,6 +56,114 @@ def test_native_and_canonical_are_inverse(base, quote, date):
     assert SYMBOLS.canonical(canonical) == canonical == SYMBOLS.canonical(native.lower())
 
 
+@pytest.mark.parametrize(
+    ("venue", "given_as", "canonical", "native"),
+    [
+        ("binance", "ADAEUR", "ADA_EUR", "ADAEUR"),  # not AD_AEUR: ADA is an asset, AD is none
+        ("binance", "ADA_EUR", "ADA_EUR", "ADAEUR"),
+        ("binance", "NEWAEUR", "NEW_AEUR", "NEWAEUR"),  # no list has it: the longest quote behind a base
+        ("binance", "ETHFDUSD", "ETH_FDUSD", "ETHFDUSD"),
+        ("binance", "币安人生usdt", "币安人生_USDT", "币安人生USDT"),
+        ("binance", "币安人生/USDT", "币安人生_USDT", "币安人生USDT"),
+        ("binance-usdm", "btc-usdt-250926", "BTC_USDT_250926", "BTCUSDT_250926"),
+        ("bitstamp", "omgusd", "OMG_USD", "omgusd"),
+        ("bitstamp", "BTC-USD-PERP", "BTC_USD_PERP", "btcusd-perp"),
+        ("bybit", "BTCUSD", "BTC_USD", "BTCUSD"),
+        ("bybit-inverse", "btc/usd", "BTC_USD", "BTCUSD"),
+        ("okx", "XMR-USDT-SWAP", "XMR_USDT_PERP", "XMR-USDT-SWAP"),
+        ("kraken", "XBT/USD", "BTC_USD", "BTC/USD"),
+        ("deribit", "eth-30jul21-2800-c", "ETH_USD_210730_2800_C", "ETH-30JUL21-2800-C"),
+        ("kucoin", "BCHSV-USDT", "BSV_USDT", "BCHSV-USDT"),  # its list calls that base BSV
+        ("bitfinex", "tbtcust", "BTC_USDT", "tBTCUST"),
+        ("hyperliquid", "kNEW", "kNEW_USD", "kNEW"),  # no coin NEW by another case
+    ],
+)
+def test_symbols_are_the_venues_own(venue, given_as, canonical, native):
+    adapter = catalog.get(venue)
+    assert adapter.canonical(given_as) == adapter.canonical(canonical) == adapter.named(native) == canonical
+    assert adapter.native(canonical) == adapter.native(given_as) == native
+
+
+@pytest.mark.parametrize(
+    ("venue", "typed", "near"),
+    [
+        ("binance", "AD_AEUR", "ADA_EUR"),
+        ("binance", "BTCUSTD", "BTC_USDT"),
+        ("kucoin", "BTCUSDT", "BTC_USDT"),
+        ("coinbase", "BTCUSD", "BTC_USD"),
+        ("okx", "ETHUSDC", "ETH_USDC"),
+        ("kraken", "ETHEUR", "ETH_EUR"),
+    ],
+)
+def test_a_refusal_names_what_is_near(venue, typed, near):
+    with pytest.raises(UnknownSymbol) as caught:
+        catalog.get(venue).canonical(typed)
+    said, _, offered = str(caught.value).partition("; near it: ")
+    assert said.startswith(f"{venue}: {typed!r} is no symbol; expected the form ")
+    assert near in offered.split(", ") and "\n" not in offered
+
+
+@pytest.mark.parametrize(
+    ("venue", "native", "feed"),
+    [
+        ("binance", "FOOBAR", "FOOBAR"),
+        ("binance", "foobar", "FOOBAR"),  # as a stream's name has it
+        ("binance", "FOO_BAR", "=FOO_BAR"),  # else it would be FOOBAR's
+        ("binance", "FOO_250926", "FOO_250926"),
+        ("binance", "_SESSION", "=_SESSION"),
+        ("bitstamp", "foobar", "FOOBAR"),
+        ("bybit-linear", "BTC-26DEC25-90000-C-USDT", "BTC-26DEC25-90000-C-USDT"),
+        ("bybit-linear", "BTCUSDC", "=BTCUSDC"),  # BTC_USDC is BTCPERP's
+        ("coinbase", "BTC-USD-X", "BTC-USD-X"),
+        ("deribit", "BTC-FS-27JUN25_PERP", "BTC-FS-27JUN25_PERP"),  # a combo
+        ("kucoin", "BSV-USDT", "=BSV-USDT"),  # BSV_USDT is BCHSV-USDT's
+        ("bitfinex", "tDASH:USD", "=tDASH:USD"),  # DASH_USD is tDSHUSD's
+        ("hyperliquid", "KPEPE", "=KPEPE"),
+        ("okx", "BTC-USD_UM-SWAP", "BTC-USD_UM-SWAP"),
+        ("kucoin", "é-USDT", "é-USDT"),
+    ],
+)
+def test_what_no_rule_reads_goes_by_the_venues_own_name(venue, native, feed):
+    adapter = catalog.get(venue)
+    assert adapter.named(native) == feed
+    assert adapter.native(feed) == adapter.native(f"={adapter.native(feed)}")
+    assert adapter.native(feed).upper() == native.upper()
+    assert adapter.canonical(f"={native}") == feed  # so a person can ask for it
+    assert [connection.symbols for connection in adapter.plan([feed], adapter.default_streams[:1])] == [(feed,)]
+
+
+NAMES = st.text(st.sampled_from("ABCUSDTEHk10_-.:=@x币"), min_size=1, max_size=14)
+
+
+@pytest.mark.parametrize("venue", catalog.names())
+@given(st.lists(NAMES, min_size=1, max_size=8, unique_by=str.upper))
+def test_two_instruments_never_share_a_feed(venue, natives):
+    adapter = catalog.get(venue)
+    feeds = {}
+    for native in natives:
+        try:
+            feed = adapter.named(native)
+        except UnknownSymbol:
+            continue
+        assert is_symbol(feed) and symbol_of_folder(folder_name(feed)) == feed
+        assert adapter.named(adapter.native(feed)) == feed
+        written = adapter.native(feed).upper()
+        assert written == native.upper() or (venue == "kraken" and "/" in native)  # XBT/USD is BTC/USD
+        assert feeds.setdefault(feed, written) == written
+
+
+@pytest.mark.parametrize("venue", catalog.names())
+@pytest.mark.parametrize(
+    "name", ["", "/", "a/../b", "..", "BTC USDT", 'B"T', "B\\T", "B\nT", "\u202eBTC", "\ud800", "%41", "B" * 64]
+)
+def test_what_nothing_can_be_called(venue, name):
+    adapter = catalog.get(venue)
+    for ask in (adapter.named, adapter.native, adapter.canonical):
+        with pytest.raises(UnknownSymbol) as caught:
+            ask(name)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
 FEEDS = [
     "binance-usdm/BTC_USDT",
     "binance-usdm/BTC_USDT_250926",
@@ -62,7 +173,15 @@ FEEDS = [
     "binance/BTC_USDC",
     "binance/BTC_USDT",
     "binance/_session",
+    "kraken/BTC_USD",
     "okx/BTC_USDT",
+    "okx/XMR_USDT_PERP",
+    "deribit/ETH_USD_210730_2800_C",
+    "binance/AD_AEUR",
+    "binance/ADA_EUR",
+    "binance/币安人生_USDT",
+    "binance/=FOO_BAR",
+    "kucoin/BCHSV_USDT",
 ]
 
 
@@ -78,18 +197,32 @@ FEEDS = [
             "binance*/BTC_*",
             ["binance-usdm/BTC_USDT", "binance-usdm/BTC_USDT_250926", "binance/BTC_USDC", "binance/BTC_USDT"],
         ),
-        ("btcusd*", [*FEEDS[:2], "binance/BTC_USDC", "binance/BTC_USDT", "okx/BTC_USDT"]),
+        ("btcusd*", [*FEEDS[:2], "binance/BTC_USDC", "binance/BTC_USDT", "kraken/BTC_USD", "okx/BTC_USDT"]),
+        ("XBT/USD", ["kraken/BTC_USD"]),
+        ("kraken/xbt/usd", ["kraken/BTC_USD"]),
+        ("kraken/XBT*", ["kraken/BTC_USD"]),
+        ("*/USD", ["kraken/BTC_USD"]),
+        ("okx/XMR-USDT-SWAP", ["okx/XMR_USDT_PERP"]),
+        ("xmr-*-swap", ["okx/XMR_USDT_PERP"]),
+        ("deribit/ETH-30JUL21-2800-C", ["deribit/ETH_USD_210730_2800_C"]),
+        ("deribit/eth-30jul21-*", ["deribit/ETH_USD_210730_2800_C"]),
+        ("ADAEUR", ["binance/AD_AEUR", "binance/ADA_EUR"]),  # a feed of before is still found
+        ("binance/AD_AEUR", ["binance/AD_AEUR", "binance/ADA_EUR"]),
+        ("币安人生usdt", ["binance/币安人生_USDT"]),
+        ("binance/币*", ["binance/币安人生_USDT"]),
+        ("binance/=foo_bar", ["binance/=FOO_BAR"]),
+        ("kucoin/BCHSV-USDT", ["kucoin/BCHSV_USDT"]),
         ("*", [name for name in FEEDS if "_session" not in name]),
-        ("binance/*", ["binance/BTCDOM_USDT", "binance/BTC_USDC", "binance/BTC_USDT"]),
+        ("binance/B*", ["binance/BTCDOM_USDT", "binance/BTC_USDC", "binance/BTC_USDT"]),
         ("binance/_session", ["binance/_session"]),
         ("*/_*", ["binance-usdm/_session", "binance/_session"]),
         ("_session", ["binance-usdm/_session", "binance/_session"]),
-        (["okx/*", "ETH_USDT", "okx/BTC_USDT"], ["binance-usdm/ETH_USDT", "okx/BTC_USDT"]),
+        (["okx/B*", "ETH_USDT", "okx/BTC_USDT"], ["binance-usdm/ETH_USDT", "okx/BTC_USDT"]),
         ([], []),
     ],
 )
 def test_patterns(patterns, meant):
-    assert match(patterns, FEEDS) == meant
+    assert match(patterns, FEEDS, VENUES) == meant
 
 
 def test_a_pattern_that_means_nothing_names_what_is_near():

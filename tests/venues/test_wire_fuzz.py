@@ -223,7 +223,7 @@ def survive(venue, announced, payload, damaged):
     key = router.route(damaged)
     hash(key)
     found = venue.place(key) if key is not None else Place(None, "other")
-    assert found.symbol is None or venue.canonical(found.symbol) == found.symbol
+    assert found.symbol is None or venue.named(venue.native(found.symbol)) == found.symbol
     for stream in {place.stream, found.stream, "snapshot"}:
         try:
             decoded = venue.decoder(stream)(damaged)

@@ -15,6 +15,7 @@ from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.store import Store
 from mdtool.units import format_size, parse_duration, parse_size
+from mdtool.venues.catalog import VENUES
 from mdtool.venues.symbols import match
 
 OFF = ("0", "off", "none")
@@ -71,7 +72,7 @@ def store_at(path: Path) -> StoreEvidence:
 def selected(path: Path, patterns: Sequence[str]) -> list[str] | None:
     """The feeds that patterns name; None for all. Raises NotAStore, FeedNotFound."""
     store = store_at(path)
-    return match(patterns, [feed.name for feed in store.feeds]) if patterns else None
+    return match(patterns, [feed.name for feed in store.feeds], VENUES) if patterns else None
 
 
 def verify_store(
@@ -87,7 +88,7 @@ def repair_feeds(path: Path, patterns: Sequence[str], *, gone: bool, dry_run: bo
     if store.head is None:
         raise CorruptStore(f"{store.file.path}: {store.why}; run: mdtool registry verify --rebuild")
     feeds = {feed.name: feed for feed in store.registered.values()}
-    names = match(patterns, list(feeds)) if patterns else sorted(feeds)
+    names = match(patterns, list(feeds), VENUES) if patterns else sorted(feeds)
     actions: list[RepairAction] = []
     skipped: list[str] = []
     for name in names:

@@ -67,7 +67,8 @@ def examine_store(path: Path) -> StoreEvidence:
 
 
 def name_of(directory: Path) -> str:
-    return f"{directory.parent.name}/{directory.name}"
+    """The feed a directory of `feed_directories` is of."""
+    return f"{directory.parent.name}/{layout.symbol_of_folder(directory.name)}"
 
 
 def feed_directories(path: Path) -> list[Path]:
@@ -75,7 +76,7 @@ def feed_directories(path: Path) -> list[Path]:
     found = []
     for directory in sorted(path.glob("feeds/*/*")):
         try:
-            layout.check_name(directory.parent.name, directory.name)
+            layout.check_name(directory.parent.name, layout.symbol_of_folder(directory.name) or "")
         except UsageError:
             continue
         if directory.is_dir() and not directory.is_symlink():
@@ -105,7 +106,7 @@ def guess(directory: Path, store_id: str) -> FeedInfo:
     return FeedInfo(
         feed_id,
         directory.parent.name,
-        directory.name,
+        layout.symbol_of_folder(directory.name) or directory.name,
         directory,
         Location.SHM if shm else Location.DISK,
         max(4096, heap_bytes) if heap_bytes else 64 << 20,

@@ -11,6 +11,8 @@ import re
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any
+from unicodedata import category
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -209,15 +211,44 @@ CURSOR_MAGIC = b"MDTCURSR"
 CURSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,62}")
 
 VENUE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-SYMBOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,62}")
+# A symbol may be in any script that a venue lists: letters, marks, digits and pictures; of ASCII these.
+_SYMBOL_ASCII = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:+-@=")
+_FOLDER_ASCII = _SYMBOL_ASCII - frozenset("@=")  # stand for themselves in a folder's name; "=" splits hive's
+MAX_SYMBOL = 63  # bytes
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a feed can be called so."""
+    if not text or text[0] in ".:+-" or len(text.encode("utf-8", "replace")) > MAX_SYMBOL:
+        return False
+    return all(c in _SYMBOL_ASCII if c.isascii() else category(c)[0] in "LMN" or category(c) == "So" for c in text)
+
+
+def folder_name(symbol: str) -> str:
+    """A symbol as the name of a folder: what is not plain is percent-encoded, so at most three bytes for each."""
+    return "".join(
+        character if character in _FOLDER_ASCII else "".join(f"%{byte:02X}" for byte in character.encode())
+        for character in symbol
+    )
+
+
+def symbol_of_folder(name: str) -> str | None:
+    """The symbol a folder is named after; None of a folder that is not a feed's."""
+    try:
+        symbol = unquote(name, errors="strict")
+    except UnicodeDecodeError:
+        return None
+    return symbol if is_symbol(symbol) and folder_name(symbol) == name else None
 
 
 def check_name(venue: str, symbol: str) -> None:
-    """Refuse what could not be, or should not be, a directory of the store."""
+    """Refuse what no feed of the store can be called."""
     if not VENUE_NAME.fullmatch(venue):
         raise UsageError(f"venue {venue!r}: expected lower-case letters, digits and dashes")
-    if not SYMBOL_NAME.fullmatch(symbol):
-        raise UsageError(f"symbol {symbol!r}: expected letters, digits and _.:+- (at most 63), as in ETH_USDT")
+    if not is_symbol(symbol):
+        raise UsageError(
+            f"symbol {symbol[:80]!r}: expected letters, digits and _.:+-@= (at most {MAX_SYMBOL} bytes), as in ETH_USDT"
+        )
 
 
 def sealed(dtype: np.dtype[Any], **fields: object) -> bytes:
@@ -262,7 +293,7 @@ NEXT_CHUNK = "next"  # name a preallocated chunk waits under, in the directory i
 
 
 def feed_directory(store: Path, venue: str, symbol: str) -> Path:
-    return store / "feeds" / venue / symbol
+    return store / "feeds" / venue / folder_name(symbol)
 
 
 def shm_directory(store_id: str, feed_id: int) -> Path:

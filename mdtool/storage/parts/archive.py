@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
+from mdtool.storage.format.layout import folder_name
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.place import LocalPlace, PartPlace
 
@@ -21,8 +22,9 @@ def place_of(feed: FeedInfo) -> PartPlace:
     own = LocalPlace(feed.directory)
     if not feed.archive:
         return own
-    below = f"recorder={feed.store_id}/venue={feed.venue}/symbol={feed.symbol}"
-    return ArchivePlace(_archive(feed, below), OlderPlace(feed, _archive(feed, feed.name)), own)
+    symbol = folder_name(feed.symbol)
+    below = f"recorder={feed.store_id}/venue={feed.venue}/symbol={symbol}"
+    return ArchivePlace(_archive(feed, below), OlderPlace(feed, _archive(feed, f"{feed.venue}/{symbol}")), own)
 
 
 def places_of(feed: FeedInfo) -> list[PartPlace]:

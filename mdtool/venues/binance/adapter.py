@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.binance.wire import decoder
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import JoinedSymbols
 from mdtool.venues.venue import Adapter, Connection, Decoder, HttpRequest, Place, Reconnect
 
@@ -32,19 +33,17 @@ _WRAPPED = b'{"stream":"'
 _ANSWERS = (b'{"result"', b'{"id"', b'{"error"', b'{"code"')
 _SHUTDOWN = b'{"e":"serverShutdown"'  # minutes before maintenance cuts the connection
 _BARE_EVENT = re.compile(rb'"e"\s*:\s*"([A-Za-z_]{1,32})"')
-_BARE_SYMBOL = re.compile(rb'"s"\s*:\s*"([A-Za-z0-9_.-]{1,64})"')
+_BARE_SYMBOL = re.compile(rb'"s"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _BARE_QUOTE = re.compile(rb'\{\s*"u"\s*:\s*\d+\s*,\s*"s"\s*:')  # spot's bookTicker names no event
 _BARE_HEAD = 256  # bytes in which a bare message has named its event and symbol
 
-# Quote assets, those of the past included; the longest that fits wins.
 # fmt: off
+# Quote assets that the table of listed pairs is too old for.
 SPOT_QUOTES = (
-    "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD1", "USDE", "USDP", "USDS", "XUSD", "BFUSD", "RLUSD", "PAX", "UST",
-    "DAI", "U", "BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "SOL", "DOT", "VAI", "EUR", "AEUR", "EURI", "GBP", "AUD",
-    "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "JPY", "MXN", "COP", "CZK", "IDR", "IDRT", "BIDR",
-    "BKRW", "BVND",
+    "FDUSD", "USD1", "USDE", "XUSD", "BFUSD", "RLUSD", "U", "SOL", "AEUR", "EURI", "ARS", "JPY", "MXN", "COP", "CZK",
+    "IDR",
 )
-USDM_QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD1", "USDE", "U", "BTC", "ETH")
+USDM_QUOTES = ("USDC", "FDUSD", "USD1", "USDE", "U", "BTC", "ETH")
 LIQUID = (
     "BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "BNB_USDT", "DOGE_USDT", "ADA_USDT", "AVAX_USDT", "LINK_USDT",
     "PENGU_USDT",
@@ -75,6 +74,7 @@ class Spec:
     reconnect_after: float = 24 * 3600.0
     trade_streams: tuple[str, ...] = ("trade",)
     streams_per_connection: int = 1024
+    lists_of: str | None = None  # the venue whose listed pairs it knows, where that is another
     pairs: bool = True  # whether a pair is traded itself, not only contracts of it
 
 
@@ -154,6 +154,7 @@ SIM = Spec(
     depth_weight=1,  # ours: it has no limit to keep
     weight_per_minute=6000,
     reconnect_after=0.0,
+    lists_of=SPOT.name,
 )
 
 
@@ -170,12 +171,14 @@ class Binance(Adapter):
         self.default_streams = spec.default_streams
         self.trade_streams = spec.trade_streams
         self.reconnect_after = spec.reconnect_after
-        self._symbols = JoinedSymbols(spec.name, spec.quotes)
+        self._symbols = JoinedSymbols(
+            spec.name, spec.quotes, closed=not spec.pairs, any_script=True, lists_of=spec.lists_of
+        )
         self._depth = next(stream for stream in spec.default_streams if _DIFF_DEPTH.fullmatch(stream))
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for a stream no stream can be called."""
-        symbols = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))
+        symbols = self._feeds(symbols)
         for symbol in symbols:
             if not self.spec.pairs and symbol.count("_") < 2:
                 raise UnknownSymbol(f"{self.name}: {symbol} is a pair; expected a contract of it, as {symbol}_PERP")
@@ -243,18 +246,18 @@ class Binance(Adapter):
             return _ENDING
         try:
             if isinstance(key, bytes):
-                native, at, stream = key.decode("ascii").partition("@")
+                native, at, stream = wire_text(key).partition("@")
                 if native.startswith("!"):  # of all symbols at once
                     return Place(None, native[1:] + at + stream) if _STREAM.fullmatch(native[1:]) else _OTHER
             elif isinstance(key, tuple):
-                event, native = (part.decode("ascii") for part in key)
+                event, native = (wire_text(part) for part in key)
                 # A bare message does not say at which pace it was asked for.
                 stream = {"depthUpdate": self._depth, "markPriceUpdate": "markPrice"}.get(event, event)
             else:
                 return _OTHER
             if len(stream) > MAX_KEY or not _STREAM.fullmatch(stream):
                 return _OTHER
-            return Place(self.canonical(native), stream)
+            return Place(self.named(native), stream)
         except (UnicodeDecodeError, UnknownSymbol, ValueError, AttributeError):
             return _OTHER
 
@@ -282,7 +285,7 @@ class Binance(Adapter):
 
     def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest:
         spec = self.spec
-        return HttpRequest("GET", f"{spec.depth_path}?symbol={self.native(symbol)}&limit={spec.depth_limit}")
+        return HttpRequest("GET", f"{spec.depth_path}?symbol={self._in_url(symbol)}&limit={spec.depth_limit}")
 
     def snapshot_weight(self, symbol: str) -> float:
         return 60.0 * self.spec.depth_weight / self.spec.weight_per_minute

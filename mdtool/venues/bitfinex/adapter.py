@@ -16,6 +16,7 @@ from collections.abc import Hashable, Sequence
 import msgspec
 
 from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.venues.bitfinex.symbols import BitfinexSymbols
 from mdtool.venues.bitfinex.wire import decoder, number
 from mdtool.venues.checksum import Checksum, interleaved_amounts
 from mdtool.venues.planning import ConnectionLimits, connections
@@ -27,16 +28,11 @@ CHECKSUM = Checksum(25, interleaved_amounts)
 LENGTH = 250  # levels a side (or orders) asked for, the most there is
 LIMITS = ConnectionLimits(subscriptions=25, args=1, frame_bytes=4_096, send_interval=0.1)
 MAX_CHANNELS = 1_000  # remembered of a connection; a hostile peer must not grow the table without end
-# Assets whose code here is not the one the world knows them by.
-ALIASES = {"UST": "USDT", "UDC": "USDC", "DSH": "DASH", "IOT": "IOTA", "QTM": "QTUM", "MNA": "MANA", "ALG": "ALGO"}
-CODES = {ours: theirs for theirs, ours in ALIASES.items()}
-PERPETUAL = "F0"  # behind base and quote
 
 _SESSION = Place(None, "session")
 _OTHER = Place(None, "other")
 _ENDING = Place(None, "session", Reconnect("the venue restarts or comes out of maintenance"))
 _STREAM = re.compile(r"book-(P[0-4]|R0)(-F1)?|trades|ticker|status|candles", re.ASCII)
-_FORM = re.compile(r"[A-Z0-9.]{2,30}_[A-Z0-9.]{2,30}(_PERP)?", re.ASCII)
 _CHANNEL = re.compile(rb"\[\s*(\d{1,12})\s*,")
 _EVENT = re.compile(rb'\{\s*"event"\s*:\s*"([a-z]{1,20})"')
 _ENDS = re.compile(rb'"code"\s*:\s*(20051|20061)\b')  # stop or restart; maintenance is over, subscribe anew
@@ -103,26 +99,8 @@ class Bitfinex(Adapter):
     default_streams: tuple[str, ...] = ("book-P0", "trades", "ticker")
     trade_streams: tuple[str, ...] = ("trades",)
 
-    def canonical(self, symbol: str) -> str:
-        given = symbol[1:] if symbol[:1] == "t" and symbol[1:2].isupper() else symbol
-        given = given.upper()
-        parts = re.split("[:_/-]", given)
-        if len(parts) == 1 and len(given) == 6:
-            parts = [given[:3], given[3:]]
-        if len(parts) == 2 and all(part.endswith(PERPETUAL) and len(part) > 3 for part in parts):
-            parts = [*(part.removesuffix(PERPETUAL) for part in parts), "PERP"]
-        found = "_".join(ALIASES.get(part, part) for part in parts)
-        if not _FORM.fullmatch(found):
-            shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
-            raise UnknownSymbol(f"{self.name}: {shown!r} is no symbol; expected the form BTC_USD or tBTCUSD")
-        return found
-
-    def native(self, symbol: str) -> str:
-        """ "BTC_USD" -> "tBTCUSD", "TESTBTC_TESTUSD" -> "tTESTBTC:TESTUSD", "BTC_USDT_PERP" -> "tBTCF0:USTF0"."""
-        base, quote, *perpetual = (CODES.get(part, part) for part in self.canonical(symbol).split("_"))
-        if perpetual:
-            return f"t{base}{PERPETUAL}:{quote}{PERPETUAL}"
-        return f"t{base}{quote}" if len(base) == len(quote) == 3 else f"t{base}:{quote}"
+    def __init__(self) -> None:
+        self._symbols = BitfinexSymbols(self.name)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
@@ -131,7 +109,7 @@ class Bitfinex(Adapter):
                 raise UsageError(
                     f"{self.name}: {stream!r} is no channel; expected 'book-P0' (to P4, or R0), 'trades' or 'status'"
                 )
-        canonical = dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+        canonical = self._feeds(symbols)
         wanted = [(symbol, [self._frame(stream, symbol) for stream in dict.fromkeys(streams)]) for symbol in canonical]
         conf = f'{{"event":"conf","flags":{FLAGS}}}'
         return connections(wanted, lambda args, _: args[0], LIMITS, path="/ws/2", first=(conf,))
@@ -165,7 +143,7 @@ class Bitfinex(Adapter):
         if stream == "status" and not native.startswith("t"):  # "liq:global": of all symbols at once
             return Place(None, "liquidations")
         try:
-            return Place(self.canonical(native), stream)
+            return Place(self.named(native), stream)
         except UnknownSymbol:
             return _OTHER
 

@@ -18,26 +18,25 @@ from mdtool.venues.bitstamp.wire import DECODERS
 from mdtool.venues.decoding import other
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RisingRule, Rule, TimeRule
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import JoinedSymbols
 from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place, Reconnect
 
 LIVE_ORDERS = "live_orders"
 BOOKS = ("diff_order_book", LIVE_ORDERS, "order_book")
 STREAMS = (*BOOKS, "live_trades", "detail_order_book", "funding_rate")
-PERPETUAL = "-perp"  # behind a market's name
 LIMITS = ConnectionLimits(subscriptions=200, args=1, frame_bytes=1_000, send_interval=0.05)
 BEAT = Heartbeat(30.0, '{"event":"bts:heartbeat"}')
-# fmt: off
-QUOTES = ("USD", "EUR", "GBP", "USDT", "USDC", "BTC", "ETH", "PAX", "DAI", "GUSD", "EURC", "EURCV", "PYUSD", "RLUSD")
-# fmt: on
+# Quote assets that no public list at hand has.
+QUOTES = ("DAI", "GUSD", "EURC", "EURCV", "PYUSD", "RLUSD")
 
 _SESSION = Place(None, "session")
 _OTHER = Place(None, "other")
 _PING = Place(None, "ping")
 _ENDING = Place(None, "session", Reconnect("the venue asks for it"))
-_CHANNEL = re.compile(rb'"channel"\s*:\s*"([a-z_]{4,24}_[a-z0-9-]{2,24})"')
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"([a-z_]{4,24}_[^"\x00-\x20]{1,64})"')
 _EVENT = re.compile(rb'"event"\s*:\s*"(bts:)?([a-z_]{1,40})"')
-_USUAL = re.compile(rb'\},"channel":"([a-z_]{4,24}_[a-z0-9-]{2,24})","event":"[a-z_]{1,40}"\}$')
+_USUAL = re.compile(rb'\},"channel":"([a-z_]{4,24}_[^"\x00-\x20]{1,64})","event":"[a-z_]{1,40}"\}$')
 _TAIL = 200  # bytes at either end in which a message names its channel and event
 
 
@@ -55,21 +54,14 @@ class Bitstamp(Adapter):
     snapshot_every = 600.0  # REST allows 8000 requests in 10 minutes, so a market's book costs little
 
     def __init__(self) -> None:
-        self._symbols = JoinedSymbols(self.name, QUOTES)
-
-    def native(self, symbol: str) -> str:
-        """ "BTC_USD" -> "btcusd", "BTC_USD_PERP" -> "btcusd-perp"."""
-        return self._symbols.native(_plain(symbol)).lower().replace("_", "-")
-
-    def canonical(self, symbol: str) -> str:
-        return self._symbols.canonical(_plain(symbol))
+        self._symbols = JoinedSymbols(self.name, QUOTES, lower=True, mark="-")
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, UsageError."""
         for stream in streams:
             if stream not in STREAMS:
                 raise UsageError(f"{self.name}: {stream!r} is no channel; there are {', '.join(STREAMS)}")
-        canonical = dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+        canonical = self._feeds(symbols)
         chosen = tuple(dict.fromkeys(streams))
         wanted = [(symbol, [f"{stream}_{self.native(symbol)}" for stream in chosen]) for symbol in canonical]
         return connections(wanted, lambda args, _: _frame("subscribe", args[0]), LIMITS, path="/", heartbeat=BEAT)
@@ -98,8 +90,9 @@ class Bitstamp(Adapter):
         try:
             if not isinstance(key, bytes):
                 return _OTHER
-            stream, _, native = key.decode("ascii").rpartition("_")
-            return Place(self.canonical(native), stream) if stream in STREAMS else _OTHER
+            channel = wire_text(key)
+            stream = next((stream for stream in STREAMS if channel.startswith(f"{stream}_")), None)
+            return _OTHER if stream is None else Place(self.named(channel[len(stream) + 1 :]), stream)
         except (UnicodeDecodeError, UnknownSymbol):
             return _OTHER
 
@@ -127,16 +120,10 @@ class Bitstamp(Adapter):
         if stream == "order_book":  # 100 levels, whole in each message
             return None
         group = 2 if stream == LIVE_ORDERS else 1
-        return HttpRequest("GET", f"/api/v2/order_book/{self.native(symbol)}/?group={group}")
+        return HttpRequest("GET", f"/api/v2/order_book/{self._in_url(symbol)}/?group={group}")
 
     def snapshot_weight(self, symbol: str) -> float:
         return 0.1
-
-
-def _plain(symbol: str) -> str:
-    """The dash of a perpetual's name as ours."""
-    given = symbol.lower()
-    return f"{given.removesuffix(PERPETUAL)}_perp" if given.endswith(PERPETUAL) else symbol
 
 
 def _frame(what: str, channel: str) -> str:

@@ -14,16 +14,16 @@ orderbook.full came in 2026-07: changes only, beside a whole book by REST. No an
 from __future__ import annotations
 
 import re
-from calendar import FRIDAY, monthrange, weekday
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Update
+from mdtool.venues.bybit.symbols import SPOT_QUOTES, InverseSymbols, LinearSymbols
 from mdtool.venues.bybit.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, RecentRule, RestartRule, RisingRule, Rule, Verdict
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import JoinedSymbols
 from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place
 
@@ -40,103 +40,13 @@ _PING = Place(None, "ping")
 _STREAM = re.compile(r"[A-Za-z]{1,20}(\.[A-Za-z0-9]{1,12}){0,2}", re.ASCII)
 _BOOK = re.compile(r"orderbook\.(\d{1,4})", re.ASCII)
 _USUAL = b'{"topic":"'
-_TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_./-]{1,64})"')
+_TOPIC = re.compile(rb'"topic"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _ANSWER = re.compile(rb'"(?:success|op|ret_msg|retMsg)"\s*:')
 _PONG = re.compile(rb'"(?:ret_msg|op)"\s*:\s*"pong"')
 
-_DATED = re.compile(r"(.+)_(\d\d)(\d\d)(\d\d)", re.ASCII)
-_DAY = re.compile(r"(.+)-(\d{1,2})([A-Z]{3})(\d\d)", re.ASCII)
-_QUARTER = re.compile(r"(.+USD)([FGHJKMNQUVXZ])(\d\d)", re.ASCII)
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_LETTERS = "FGHJKMNQUVXZ"  # a delivery month's, of futures everywhere
-
 # fmt: off
-SPOT_QUOTES = (
-    "USDT", "USDC", "USDE", "USD1", "USDR", "USDQ", "DAI", "BTC", "ETH", "SOL", "MNT", "BRZ", "EUR", "EURC", "GBP",
-    "TRY", "BRL", "PLN", "AED",
-)
 LIQUID = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT", "PENGU_USDT")
 # fmt: on
-
-
-class LinearSymbols:
-    """BTCUSDT and BTCPERP (quoted in USDC) are perpetuals, BTC_USDT and BTC_USDC; BTCUSDT-26DEC25 and BTC-26DEC25 are
-    futures, BTC_USDT_251226 and BTC_USDC_251226."""
-
-    def __init__(self, venue: str) -> None:
-        self._venue = venue
-        self._joined = JoinedSymbols(venue, ("USDT", "USDC"))
-
-    def canonical(self, symbol: str) -> str:
-        given = symbol.upper()
-        if day := _DAY.fullmatch(given):
-            base, number, month, year = day.groups()
-            if month not in _MONTHS:
-                raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; {month} is no month")
-            delivery = _date(self._venue, symbol, int(year), _MONTHS.index(month) + 1, int(number))
-            pair = base if base.endswith("USDT") and len(base) > 4 else base + "USDC"
-            return f"{self._joined.canonical(pair)}_{delivery:%y%m%d}"
-        if given.endswith("PERP") and len(given) > 4 and "_" not in given:
-            given = given[:-4] + "USDC"
-        found = self._joined.canonical(given)
-        if dated := _DATED.fullmatch(found):
-            _date(self._venue, symbol, int(dated[2]), int(dated[3]), int(dated[4]))
-        elif found.endswith("_PERP"):
-            raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; a perpetual is written BTC_USDT")
-        return found
-
-    def native(self, symbol: str) -> str:
-        found = self.canonical(symbol)
-        dated = _DATED.fullmatch(found)
-        pair = dated[1] if dated else found
-        base, _, quote = pair.partition("_")
-        if dated:
-            day = f"{int(dated[4])}{_MONTHS[int(dated[3]) - 1]}{dated[2]}"
-            return f"{base}USDT-{day}" if quote == "USDT" else f"{base}-{day}"
-        return base + ("USDT" if quote == "USDT" else "PERP")
-
-
-class InverseSymbols:
-    """BTCUSD is the perpetual, BTC_USD; BTCUSDZ25 a future: month letter and year, delivered on the month's last
-    Friday, so BTC_USD_251226."""
-
-    def __init__(self, venue: str) -> None:
-        self._venue = venue
-        self._joined = JoinedSymbols(venue, ("USD",))
-
-    def canonical(self, symbol: str) -> str:
-        given = symbol.upper()
-        if quarter := _QUARTER.fullmatch(given):
-            delivery = _last_friday(int(quarter[3]), _LETTERS.index(quarter[2]) + 1)
-            return f"{self._joined.canonical(quarter[1])}_{delivery:%y%m%d}"
-        found = self._joined.canonical(given)
-        if dated := _DATED.fullmatch(found):
-            year, month, day = (int(part) for part in dated.groups()[1:])
-            delivery = _date(self._venue, symbol, year, month, day)
-            if delivery != _last_friday(year, month):
-                raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; futures end on a month's last Friday")
-        elif found.endswith("_PERP"):
-            raise UnknownSymbol(f"{self._venue}: {symbol!r} is no symbol; a perpetual is written BTC_USD")
-        return found
-
-    def native(self, symbol: str) -> str:
-        found = self.canonical(symbol)
-        dated = _DATED.fullmatch(found)
-        if dated is None:
-            return found.replace("_", "")
-        return f"{dated[1].replace('_', '')}{_LETTERS[int(dated[3]) - 1]}{dated[2]}"
-
-
-def _date(venue: str, symbol: str, year: int, month: int, day: int) -> date:
-    try:
-        return date(2000 + year, month, day)
-    except ValueError:
-        raise UnknownSymbol(f"{venue}: {symbol!r} is no symbol; it names no day") from None
-
-
-def _last_friday(year: int, month: int) -> date:
-    days = monthrange(2000 + year, month)[1]
-    return date(2000 + year, month, days - (weekday(2000 + year, month, days) - FRIDAY) % 7)
 
 
 class BookRule(RestartRule):
@@ -249,7 +159,7 @@ class Bybit(Adapter):
                 raise UsageError(f"{self.name}: {stream!r} is no topic; expected the form of 'orderbook.50'")
         topics = [stream for stream in dict.fromkeys(streams) if stream != STATUS]
         wanted = []
-        for symbol in dict.fromkeys(self.canonical(symbol) for symbol in symbols):
+        for symbol in self._feeds(symbols):
             args = [f"{stream}.{self.native(symbol)}" for stream in topics]
             if any(len(arg) > MAX_TOPIC for arg in args):
                 raise UsageError(f"{self.name}: {max(args, key=len)!r} is longer than any topic")
@@ -266,7 +176,7 @@ class Bybit(Adapter):
     def route(self, payload: bytes) -> Hashable | None:
         """The topic (bytes); True of an answer, False of a pong."""
         if payload.startswith(_USUAL):
-            end = payload.find(b'"', 10, 10 + 64)
+            end = payload.find(b'"', 10, 10 + 96)
             return payload[10:end] if end > 10 else None
         head = payload[:512]
         found = _TOPIC.search(head) or _TOPIC.search(payload[-256:])
@@ -284,13 +194,13 @@ class Bybit(Adapter):
         if not isinstance(key, bytes):
             return _OTHER
         try:
-            topic = key.decode("ascii")
+            topic = wire_text(key)
             if topic == STATUS:
                 return Place(None, STATUS)
             stream, _, native = topic.rpartition(".")
             if not _STREAM.fullmatch(stream):
                 return _OTHER
-            return Place(self.canonical(native), stream)
+            return Place(self.named(native), stream)
         except (UnicodeDecodeError, UnknownSymbol):
             return _OTHER
 
@@ -317,7 +227,7 @@ class Bybit(Adapter):
         if stream != FULL:
             return None
         category = self.spec.path.rpartition("/")[2]
-        return HttpRequest("GET", f"/v5/market/full_orderbook?category={category}&symbol={self.native(symbol)}")
+        return HttpRequest("GET", f"/v5/market/full_orderbook?category={category}&symbol={self._in_url(symbol)}")
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         args = [f'"{stream}.{self.native(symbol)}"']

@@ -23,6 +23,7 @@ from mdtool.venues.coinbase.wire import DECODERS, LEVEL2
 from mdtool.venues.decoding import other
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule, TimeRule, Verdict
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import SplitSymbols
 from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, HttpRequest, Place
 
@@ -35,9 +36,9 @@ MAX_PRODUCTS = 10_000  # remembered as subscribed to `full`
 _SESSION = Place(None, "session")
 _OTHER = Place(None, "other")
 _STREAM = re.compile(r"[a-z][a-z0-9_]{0,30}", re.ASCII)
-_USUAL = re.compile(rb'\{"type":"l2update","product_id":"([A-Z0-9.-]{1,40})"')
+_USUAL = re.compile(rb'\{"type":"l2update","product_id":"([^"\x00-\x20]{1,96})"')
 _TYPE = re.compile(rb'"type"\s*:\s*"([a-z0-9_]{1,32})"')
-_PRODUCT = re.compile(rb'"product_id"\s*:\s*"([A-Za-z0-9.-]{1,40})"')
+_PRODUCT = re.compile(rb'"product_id"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _HEAD = 600  # bytes in which a message has named its type and product
 _ANSWERS = frozenset({b"subscriptions", b"error"})
 _ORDERS = frozenset({b"received", b"open", b"done", b"change", b"activate"})
@@ -150,7 +151,7 @@ class Coinbase(Adapter):
             if not _STREAM.fullmatch(stream):
                 raise UsageError(f"{self.name}: {stream!r} is no channel; expected the form of {BATCH!r} or {FULL!r}")
         chosen = [stream for stream in dict.fromkeys(streams) if stream != "matches" or FULL not in streams]
-        canonical = dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+        canonical = self._feeds(symbols)
         return connections(
             [(symbol, [f'"{self.native(symbol)}"']) for symbol in canonical],
             lambda args, _: _frame("subscribe", args, chosen),
@@ -170,7 +171,7 @@ class Coinbase(Adapter):
             stream = key[0].decode("ascii")
             if not _STREAM.fullmatch(stream):
                 return _OTHER
-            return Place(self.canonical(key[1].decode("ascii")) if len(key) > 1 else None, stream)
+            return Place(self.named(wire_text(key[1])) if len(key) > 1 else None, stream)
         except (UnicodeDecodeError, UnknownSymbol, AttributeError, IndexError):
             return _OTHER
 
@@ -202,7 +203,7 @@ class Coinbase(Adapter):
         """Of the book by order; by level it comes on the stream."""
         if stream is None or _wire_name(stream) == LEVEL2:
             return None
-        return HttpRequest("GET", f"/products/{self.native(symbol)}/book?level=3")
+        return HttpRequest("GET", f"/products/{self._in_url(symbol)}/book?level=3")
 
 
 def _wire_name(stream: str) -> str:

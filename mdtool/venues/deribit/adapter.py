@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from datetime import date
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import Message, Quote
 from mdtool.venues.decoding import other, strict
+from mdtool.venues.deribit.symbols import DeribitSymbols
 from mdtool.venues.deribit.wire import DECODERS, SPARE
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, Rule, TimeRule, Verdict
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.venue import Adapter, Connection, Decoder, Place, Reply
 
 CONNECTIONS = 32  # of an address, REST requests under way among them
@@ -29,6 +30,7 @@ CONNECTIONS = 32  # of an address, REST requests under way among them
 LIMITS = ConnectionLimits(subscriptions=400, args=100, frame_bytes=16_000, send_interval=0.4)
 HEARTBEAT = 30  # seconds; the venue takes none below 10
 MAX_CHANNEL = 120  # bytes
+KINDS = frozenset({"any", "combo", "future", "future_combo", "option", "option_combo", "spot"})
 
 _SET_HEARTBEAT = f'{{"jsonrpc":"2.0","id":0,"method":"public/set_heartbeat","params":{{"interval":{HEARTBEAT}}}}}'
 _TEST = '{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}'
@@ -39,10 +41,10 @@ _PROVE = Place(None, "ping", Reply(_TEST))  # unanswered, the venue cuts the con
 
 _USUAL = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'
 _NOTICE = re.compile(rb'"method"\s*:\s*"(subscription|heartbeat)"')
-_CHANNEL = re.compile(rb'"channel"\s*:\s*"([A-Za-z0-9_.-]{1,120})"')
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"([^"\x00-\x20]{1,120})"')
 _TEST_REQUEST = re.compile(rb'"type"\s*:\s*"test_request"')
 _ANSWER = re.compile(rb'"(?:result|error)"\s*:')
-_INSTRUMENT = re.compile(rb'"instrument_name"\s*:\s*"([A-Za-z0-9_-]{1,60})"')
+_INSTRUMENT = re.compile(rb'"instrument_name"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _STATES = b"instrument.state."
 
 # A stream is a channel without its instrument, which stands behind these words.
@@ -54,15 +56,6 @@ _STREAM = re.compile(
 )
 _CHAINED = re.compile(r"book\.(raw|100ms|agg2)", re.ASCII)  # book.none.10.100ms ... are partial books without a chain
 _NUMBERED = re.compile(r"trades\.(raw|100ms|agg2)", re.ASCII)
-
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_PAIR = r"([A-Z0-9]{2,12})(?:_([A-Z0-9]{2,12}))?"
-_SPOT = re.compile(r"([A-Z0-9]{2,12})_([A-Z0-9]{2,12})", re.ASCII)
-_PERPETUAL = re.compile(rf"{_PAIR}-PERPETUAL", re.ASCII)
-_DATED = re.compile(rf"{_PAIR}-(\d{{1,2}})([A-Z]{{3}})(\d\d)(?:-(\d{{1,9}}(?:D\d{{1,9}})?)-([CP]))?", re.ASCII)
-_CANONICAL = re.compile(
-    r"([A-Z0-9]{2,12})_([A-Z0-9]{2,12})_(?:(PERP)|(\d\d)(\d\d)(\d\d)(?:_(\d{1,9}(?:\.\d{1,9})?)_([CP]))?)", re.ASCII
-)
 
 
 class TickerRule(TimeRule):
@@ -83,39 +76,8 @@ class Deribit(Adapter):
     default_streams: tuple[str, ...] = ("book.100ms", "trades.100ms", "quote")
     trade_streams: tuple[str, ...] = ("trades.100ms", "trades.raw", "trades.agg2")
 
-    def canonical(self, symbol: str) -> str:
-        """BTC-PERPETUAL is BTC_USD_PERP, ETH-9APR21-1950-C ETH_USD_210409_1950_C, XRP_USDC-27JUN25-0d55-P
-        XRP_USDC_250627_0.55_P, BTC_USDC (spot) itself: an instrument that names no quote is in USD."""
-        given = symbol.upper()
-        if found := _PERPETUAL.fullmatch(given):
-            return f"{found[1]}_{found[2] or 'USD'}_PERP"
-        if found := _DATED.fullmatch(given):
-            base, quote, day, month, year, strike, kind = found.groups()
-            if month in _MONTHS and (delivery := _date(int(year), _MONTHS.index(month) + 1, int(day))):
-                option = f"_{strike.replace('D', '.')}_{kind}" if strike else ""
-                return f"{base}_{quote or 'USD'}_{delivery:%y%m%d}{option}"
-        elif found := _CANONICAL.fullmatch(given):
-            if found[3] or _date(int(found[4]), int(found[5]), int(found[6])):
-                return given
-        elif _SPOT.fullmatch(given.replace("/", "_")):
-            return given.replace("/", "_")
-        shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
-        raise UnknownSymbol(
-            f"{self.name}: {shown!r} is no symbol; expected the form BTC_USD_PERP, BTC_USD_251226, "
-            f"BTC_USD_251226_100000_C or BTC_USDC"
-        )
-
-    def native(self, symbol: str) -> str:
-        canonical = self.canonical(symbol)
-        found = _CANONICAL.fullmatch(canonical)
-        if found is None:
-            return canonical
-        base, quote, perpetual, year, month, day, strike, kind = found.groups()
-        pair = base if quote == "USD" else f"{base}_{quote}"
-        if perpetual:
-            return f"{pair}-PERPETUAL"
-        option = f"-{strike.replace('.', 'd')}-{kind}" if strike else ""
-        return f"{pair}-{int(day)}{_MONTHS[int(month) - 1]}{year}{option}"
+    def __init__(self) -> None:
+        self._symbols = DeribitSymbols(self.name)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called, or for more connections than an
@@ -126,7 +88,7 @@ class Deribit(Adapter):
         of_all = [stream for stream in dict.fromkeys(streams) if _word(stream) is None]
         of_each = [stream for stream in dict.fromkeys(streams) if _word(stream) is not None]
         wanted: list[tuple[str, list[str]]] = []
-        for symbol in dict.fromkeys(self.canonical(symbol) for symbol in symbols):
+        for symbol in self._feeds(symbols):
             channels = [self._channel(stream, symbol) for stream in of_each] + ([] if wanted else of_all)
             wanted.append((symbol, [f'"{channel}"' for channel in channels]))
         made = connections(
@@ -174,11 +136,11 @@ class Deribit(Adapter):
             return _PROVE
         try:
             if isinstance(key, tuple):
-                channel, native = (part.decode("ascii") for part in key)
-                return Place(self.canonical(native), channel)
+                channel, native = (wire_text(part) for part in key)
+                return Place(self.named(native), channel)
             if not isinstance(key, bytes) or not key:
                 return _OTHER
-            return self._of_channel(key.decode("ascii"))
+            return self._of_channel(wire_text(key))
         except (UnicodeDecodeError, UnknownSymbol, AttributeError, ValueError):
             return _OTHER
 
@@ -187,12 +149,10 @@ class Deribit(Adapter):
         if word is None:
             return Place(None, channel) if _CHANNEL_NAME.fullmatch(channel) else _OTHER
         native, dot, rest = channel[len(word) + 1 :].partition(".")
-        try:
-            symbol = self.canonical(native)
-        except UnknownSymbol:  # of a kind and a currency: trades.future.BTC.100ms
+        if native in KINDS:  # of a kind and a currency: trades.future.BTC.100ms
             return Place(None, channel) if _CHANNEL_NAME.fullmatch(channel) else _OTHER
         stream = word + dot + rest
-        return Place(symbol, stream) if _STREAM.fullmatch(stream) else _OTHER
+        return Place(self.named(native), stream) if _STREAM.fullmatch(stream) else _OTHER
 
     def decoder(self, stream: str) -> Decoder:
         if self.is_book(stream):
@@ -225,13 +185,6 @@ def _word(channel: str) -> str | None:
         if channel == word or channel.startswith(word + "."):
             return word
     return None
-
-
-def _date(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(2000 + year, month, day)
-    except ValueError:
-        return None
 
 
 def _frame(method: str, channels: Sequence[str], number: int) -> str:

@@ -23,6 +23,7 @@ from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.decoding import other
 from mdtool.venues.gate.wire import decoder
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import SplitSymbols
 from mdtool.venues.venue import Adapter, Connection, Decoder, Heartbeat, HttpRequest, Place
 
@@ -40,7 +41,7 @@ _OTHER = Place(None, "other")
 _PING = Place(None, "ping")
 _STREAM = re.compile(r"[a-z][a-z0-9_]{0,30}(-[0-9a-z]{1,10})?", re.ASCII)
 _CHANNEL = re.compile(rb'"channel"\s*:\s*"(?:spot|futures)\.([a-z0-9_]{1,32})"\s*,\s*"event"\s*:\s*"([a-z]{0,16})"')
-_SYMBOL = re.compile(rb'"(?:s|currency_pair|contract|n)"\s*:\s*"([A-Za-z0-9_.]{1,48})"')
+_SYMBOL = re.compile(rb'"(?:s|currency_pair|contract|n)"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _HEAD = 256  # bytes in which a message has named its channel, and the symbol where ladders do not stand before it
 
 
@@ -106,7 +107,7 @@ class Gate(Adapter):
                 raise UsageError(
                     f"{self.name}: {stream!r} is no channel; expected the form of {UPDATES!r}, 'obu-400' or 'trades'"
                 )
-        canonical = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))
+        canonical = self._feeds(symbols)
         beat = Heartbeat(BEAT, f'{{"time":0,"channel":"{self.spec.prefix}.ping"}}')
         return tuple(
             Connection(self.spec.path, tuple(self._frames(some, streams)), some, SEND_INTERVAL, beat)
@@ -158,14 +159,14 @@ class Gate(Adapter):
         try:
             if not isinstance(key, tuple):
                 return _OTHER
-            stream, word = (part.decode("ascii") for part in key)
+            stream, word = (wire_text(part) for part in key)
             if stream == FULL_FIRST:  # "ob.BTC_USDT.400"
-                _, word, depth = word.split(".")
+                word, _, depth = word.partition(".")[2].rpartition(".")
                 stream += f"-{depth}"
             elif stream == "candlesticks":  # "1m_BTC_USDT"
                 form, _, word = word.partition("_")
                 stream += f"-{form}"
-            return Place(self.canonical(word), stream) if _STREAM.fullmatch(stream) else _OTHER
+            return Place(self.named(word), stream) if _STREAM.fullmatch(stream) else _OTHER
         except (UnicodeDecodeError, UnknownSymbol, AttributeError, ValueError):
             return _OTHER
 
@@ -193,7 +194,7 @@ class Gate(Adapter):
     def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
         if stream is not None and stream.partition("-")[0] == FULL_FIRST:
             return None
-        return HttpRequest("GET", f"{self.spec.book_path}{self.native(symbol)}&limit={LEVELS}&with_id=true")
+        return HttpRequest("GET", f"{self.spec.book_path}{self._in_url(symbol)}&limit={LEVELS}&with_id=true")
 
     def snapshot_weight(self, symbol: str) -> float:
         return 0.1  # 200 requests in 10 s, to each endpoint

@@ -17,9 +17,11 @@ from collections.abc import Hashable, Sequence
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import BookUpdate, Message
+from mdtool.venues.hyperliquid.symbols import HyperliquidSymbols
 from mdtool.venues.hyperliquid.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RecentRule, Rule, TimeRule, Verdict
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.venue import Adapter, Connection, Decoder, Heartbeat, Place
 
 BEAT = Heartbeat(50.0, '{"method":"ping"}')  # the venue cuts a connection to which it sent nothing for 60 s
@@ -32,16 +34,11 @@ _OTHER = Place(None, "other")
 _PING = Place(None, "ping")
 _STREAM = re.compile(r"l2Book|trades|bbo|activeAssetCtx|candle\.\d{1,2}[mhdwM]", re.ASCII)
 _CHANNEL = re.compile(rb'\{\s*"channel"\s*:\s*"([A-Za-z0-9]{1,32})"')
-_COIN = re.compile(rb'"coin"\s*:\s*"([A-Za-z0-9:@/._-]{1,40})"')
-_CANDLE = re.compile(rb'"s"\s*:\s*"([A-Za-z0-9:@/._-]{1,40})"\s*,\s*"i"\s*:\s*"(\d{1,2}[mhdwM])"')
+_COIN = re.compile(rb'"coin"\s*:\s*"([^"\x00-\x20]{1,96})"')
+_CANDLE = re.compile(rb'"s"\s*:\s*"([^"\x00-\x20]{1,96})"\s*,\s*"i"\s*:\s*"(\d{1,2}[mhdwM])"')
 _HELLO = b"Websocket connection established."  # plain text, before anything else
 _CONTEXTS = {"activeAssetCtx", "activeSpotAssetCtx"}  # one subscription, named by the kind of coin in the answer
 _HEAD = 512  # bytes in which a message has named its coin; l2Book's begins with it
-
-_PERP = re.compile(r"[A-Z0-9]{1,20}", re.ASCII)
-_BUILT = re.compile(r"([A-Z0-9]{1,10}):([A-Z0-9]{1,20})", re.ASCII)
-_NAMED_SPOT = {"PURR_USDC": "PURR/USDC"}  # the one pair the venue calls by its name
-_THOUSANDS = ("PEPE", "SHIB", "BONK", "FLOKI", "LUNC", "DOGS", "NEIRO")  # coins traded by the thousand: kPEPE
 
 
 class BookRule(TimeRule):
@@ -73,39 +70,8 @@ class Hyperliquid(Adapter):
     default_streams: tuple[str, ...] = ("l2Book", "trades", "bbo")
     trade_streams: tuple[str, ...] = ("trades",)
 
-    def canonical(self, symbol: str) -> str:
-        """Perpetuals are margined in USDC and quoted in USD: "BTC" is BTC_USD, "kPEPE" KPEPE_USD, and "xyz:TSLA", on a
-        builder's exchange, XYZ.TSLA_USD. Spot is numbered by the venue: "@107" is SPOT_107, whatever it is quoted in,
-        and "PURR/USDC" PURR_USDC. Raises UnknownSymbol."""
-        given = symbol.upper()
-        if given.startswith("@"):
-            given = f"SPOT_{given[1:] or '@'}"
-        pair = given.replace("/", "_").replace("-", "_")
-        if pair in _NAMED_SPOT:
-            return pair
-        base, _, quote = pair.partition("_")
-        if base == "SPOT" and quote.isascii() and quote.isdigit() and len(quote) <= 6 and str(int(quote)) == quote:
-            return pair
-        built = _BUILT.fullmatch(base.replace(".", ":", 1))
-        if quote in ("", "USD") and (built or _PERP.fullmatch(base)):
-            return f"{built[1]}.{built[2]}_USD" if built else f"{base}_USD"
-        shown = symbol if len(symbol) <= 40 else symbol[:37] + "..."
-        raise UnknownSymbol(
-            f"{self.name}: {shown!r} is no symbol; expected a perpetual, BTC_USD, or a spot pair, SPOT_107"
-        )
-
-    def native(self, symbol: str) -> str:
-        """The coin. The venue's case matters: builders' names are small, and coins by the thousand have a small k."""
-        found = self.canonical(symbol)
-        if found in _NAMED_SPOT:
-            return _NAMED_SPOT[found]
-        base, _, quote = found.partition("_")
-        if base == "SPOT" and quote != "USD":
-            return f"@{quote}"
-        dex, dot, coin = base.rpartition(".")
-        if dot:
-            return f"{dex.lower()}:{coin}"
-        return "k" + coin[1:] if coin[0] == "K" and coin[1:] in _THOUSANDS else coin
+    def __init__(self) -> None:
+        self._symbols = HyperliquidSymbols(self.name)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what is no subscription, or for more than an address may have."""
@@ -117,7 +83,7 @@ class Hyperliquid(Adapter):
                 )
         wanted = [
             (symbol, [self._subscription(stream, symbol) for stream in dict.fromkeys(streams)])
-            for symbol in dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+            for symbol in self._feeds(symbols)
         ]
         count = sum(len(args) for _, args in wanted)
         if count > SUBSCRIPTIONS:
@@ -157,9 +123,9 @@ class Hyperliquid(Adapter):
                 return Place(None, key.decode("ascii"))
             if not isinstance(key, tuple) or len(key) not in (2, 3):
                 return _OTHER
-            channel, coin, *interval = (part.decode("ascii") for part in key)
+            channel, coin, *interval = (wire_text(part) for part in key)
             stream = ".".join(["activeAssetCtx" if channel in _CONTEXTS else channel, *interval])
-            return Place(self.canonical(coin), stream)
+            return Place(self.named(coin), stream)
         except (UnicodeDecodeError, UnknownSymbol, AttributeError):
             return _OTHER
 

@@ -16,15 +16,15 @@ from functools import partial
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.checksum import Checksum, joined_digits
 from mdtool.venues.decoding import other
+from mdtool.venues.kraken.symbols import KrakenSymbols
 from mdtool.venues.kraken.wire import DECODERS
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import IdRule, Rule, TimeRule
-from mdtool.venues.symbols import SplitSymbols
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, Place
 
 DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM = Checksum(10, joined_digits)
-ALIASES = {"XBT": "BTC", "XDG": "DOGE"}  # v1's codes; v2 writes BTC and DOGE
 OLD = "v1:"  # in front of a stream asked for by the first API: "v1:book-1000"
 # No limit on subscriptions is published, only about 150 connects in 10 minutes; public clients stay below these.
 LIMITS = ConnectionLimits(subscriptions=600, args=100, frame_bytes=16_000, send_interval=0.25)
@@ -35,8 +35,8 @@ _PING = Place(None, "ping")
 _STREAM = re.compile(r"(book-(?:10|25|100|500|1000)|trade|ticker|spread|ohlc(?:-\d{1,5})?|instrument)", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9]{0,15}(-\d{1,5})?", re.ASCII)
 _CHANNEL = re.compile(rb'\{\s*"channel"\s*:\s*"([a-z0-9]{1,16})"')
-_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([A-Za-z0-9./]{1,40})"')
-_TAIL = re.compile(rb'"([a-z0-9-]{1,24})"\s*,\s*"([A-Za-z0-9./]{1,40})"\s*\]\s*$')
+_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"\x00-\x20]{1,96})"')
+_TAIL = re.compile(rb'"([a-z0-9-]{1,24})"\s*,\s*"([^"\x00-\x20]{1,96})"\s*\]\s*$')
 _ACK = re.compile(rb'\{\s*"method"\s*:\s*"subscribe"')
 _DEPTH = re.compile(rb'"depth"\s*:\s*(\d{2,4})[,}\s]')
 _ANSWER = re.compile(rb'"(?:method|event|error|errorMessage)"\s*:\s*"?([A-Za-z]*)')
@@ -84,6 +84,8 @@ class _Router:
 class Kraken(Adapter):
     """Kraken's spot market. Immutable."""
 
+    _symbols: KrakenSymbols
+
     name = "kraken"
     title = "Kraken spot"
     ws_url = "wss://ws.kraken.com"
@@ -93,15 +95,11 @@ class Kraken(Adapter):
     trade_streams: tuple[str, ...] = ("trade",)
 
     def __init__(self) -> None:
-        self._symbols = SplitSymbols(self.name, "/", ALIASES)
-
-    def native(self, symbol: str) -> str:
-        """v2's spelling."""
-        return self._symbols.canonical(symbol).replace("_", "/")
+        self._symbols = KrakenSymbols(self.name)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Streams with "v1:" in front go over the first API. Raises UnknownSymbol, UsageError."""
-        symbols = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))
+        symbols = self._feeds(symbols)
         for stream in streams:
             if not _STREAM.fullmatch(stream.removeprefix(OLD)):
                 depths = ", ".join(map(str, DEPTHS))
@@ -113,7 +111,7 @@ class Kraken(Adapter):
             chosen = [name.removeprefix(OLD) for name in streams if name.startswith(OLD) is old]
             if not chosen:
                 continue
-            spell = self._symbols.native if old else self.native
+            spell = self._symbols.old if old else self.native
             frame = _old_frame if old else _frame
             # A frame subscribes many symbols to one stream: the frames of each stream, one plan per run of symbols.
             room = max(1, LIMITS.subscriptions // len(chosen))
@@ -142,7 +140,7 @@ class Kraken(Adapter):
             stream = key[0].decode("ascii")
             if not _NAME.fullmatch(stream):
                 return _OTHER
-            return Place(self.canonical(key[1].decode("ascii")) if len(key) > 1 else None, stream)
+            return Place(self.named(wire_text(key[1])) if len(key) > 1 else None, stream)
         except (UnicodeDecodeError, UnknownSymbol, AttributeError, IndexError):
             return _OTHER
 
@@ -168,7 +166,7 @@ class Kraken(Adapter):
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         if stream.startswith(OLD):
-            args = [f'"{self._symbols.native(symbol)}"']
+            args = [f'"{self._symbols.old(symbol)}"']
             stream = stream.removeprefix(OLD)
             return _old_frame(stream, args, 0, "unsubscribe"), _old_frame(stream, args)
         args = [f'"{self.native(symbol)}"']

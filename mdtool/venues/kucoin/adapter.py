@@ -24,6 +24,7 @@ from mdtool.venues.decoding import other
 from mdtool.venues.kucoin.wire import DECODERS
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
+from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import SplitSymbols
 from mdtool.venues.venue import Adapter, Connection, Decoder, Endpoint, Heartbeat, HttpRequest, Place
 
@@ -37,7 +38,7 @@ _SESSION = Place(None, "session")
 _OTHER = Place(None, "other")
 _PING = Place(None, "ping")
 _STREAM = re.compile(r"[a-z][A-Za-z0-9]{0,30}(_[0-9a-z]{2,10})?", re.ASCII)
-_TOPIC = re.compile(rb'"topic"\s*:\s*"(/(?:spotMarket|market)/[A-Za-z0-9]{1,32}:[A-Za-z0-9._-]{1,64})"')
+_TOPIC = re.compile(rb'"topic"\s*:\s*"(/(?:spotMarket|market)/[A-Za-z0-9]{1,32}:[^"\x00-\x20]{1,96})"')
 _TYPE = re.compile(rb'"type"\s*:\s*"(welcome|ack|pong|error)"')
 _TAIL = 256  # bytes at either end in which a message names its topic and type
 
@@ -81,7 +82,7 @@ class Kucoin(Adapter):
                 raise UsageError(
                     f"{self.name}: {stream!r} is no topic; expected the form of 'level2' or 'candles_1min'"
                 )
-        canonical = tuple(dict.fromkeys(self.canonical(symbol) for symbol in symbols))
+        canonical = self._feeds(symbols)
         plan: list[Connection] = []
         for start in range(0, len(canonical), LIMITS.subscriptions):
             some = canonical[start : start + LIMITS.subscriptions]
@@ -126,10 +127,10 @@ class Kucoin(Adapter):
         try:
             if not isinstance(key, bytes):
                 return _OTHER
-            name, _, native = key.decode("ascii").rpartition("/")[2].partition(":")
+            name, _, native = wire_text(key).rpartition("/")[2].partition(":")
             native, _, behind = native.partition("_")
             stream = f"{name}_{behind}" if behind else name
-            return Place(self.canonical(native), stream) if _STREAM.fullmatch(stream) else _OTHER
+            return Place(self.named(native), stream) if _STREAM.fullmatch(stream) else _OTHER
         except (UnicodeDecodeError, UnknownSymbol):
             return _OTHER
 
@@ -156,7 +157,7 @@ class Kucoin(Adapter):
         return _frame("unsubscribe", stream, args, 1), _frame("subscribe", stream, args, 2)
 
     def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest:
-        return HttpRequest("GET", f"/api/v1/market/orderbook/level2_100?symbol={self.native(symbol)}")
+        return HttpRequest("GET", f"/api/v1/market/orderbook/level2_100?symbol={self._in_url(symbol)}")
 
     def snapshot_weight(self, symbol: str) -> float:
         return 0.1  # weight 4 of 2000 in 30 s

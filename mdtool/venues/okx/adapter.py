@@ -92,7 +92,7 @@ class Okx(Adapter):
         for stream in streams:
             if not _STREAM.fullmatch(stream):
                 raise UsageError(f"{self.name}: {stream!r} is no channel; expected the form of 'books' or 'trades'")
-        canonical = dict.fromkeys(self.canonical(symbol) for symbol in symbols)
+        canonical = self._feeds(symbols)
         wanted = [(symbol, [self._arg(stream, symbol) for stream in dict.fromkeys(streams)]) for symbol in canonical]
         return connections(
             wanted, lambda args, _: _frame("subscribe", args), LIMITS, path="/ws/v5/public", heartbeat=BEAT
@@ -127,7 +127,7 @@ class Okx(Adapter):
             arg = _ARGUMENT.decode(key)
             if not _STREAM.fullmatch(arg.channel):
                 return _OTHER
-            return Place(self.canonical(arg.instId) if arg.instId else None, arg.channel)
+            return Place(self.named(arg.instId) if arg.instId else None, arg.channel)
         except (msgspec.MsgspecError, UnicodeDecodeError, UnknownSymbol):
             return _OTHER
 

@@ -1,0 +1,87 @@
+"""What venues list, as far as names go: the table that ships (listed.txt), and the one a venue's own list makes.
+
+Rule: in one table no two of a venue's names have one symbol, and no two symbols one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+FILE = Path(__file__).with_name("listed.txt")
+
+
+class Pair(NamedTuple):
+    """One listed pair; a contract's is the one it is of."""
+
+    base: str  # as the world knows it, in capitals
+    quote: str
+    native: str | None = None  # the venue's name, in capitals, without what stands behind a contract's pair; None: as
+    # the venue's spelling has it
+
+
+class SymbolTable:
+    """A venue's pairs. Immutable."""
+
+    __slots__ = ("_rows", "bases", "listed", "natives", "pairs", "quotes")
+
+    def __init__(self, rows: Iterable[Pair] = ()) -> None:
+        """Of two rows that share a name or a symbol the first counts."""
+        self.pairs: dict[str, str] = {}  # the venue's name -> symbol, of the rows that have one
+        self.natives: dict[str, str] = {}  # and back
+        listed: dict[str, None] = {}
+        kept = []
+        for row in rows:
+            symbol = f"{row.base}_{row.quote}"
+            if symbol in listed or row.native in self.pairs:
+                continue
+            kept.append(row)
+            listed[symbol] = None
+            if row.native is not None:
+                self.pairs[row.native] = symbol
+                self.natives[symbol] = row.native
+        self._rows = tuple(kept)
+        self.listed = frozenset(listed)
+        self.bases = frozenset(row.base for row in kept)
+        self.quotes = frozenset(row.quote for row in kept)
+
+    def over(self, older: SymbolTable) -> SymbolTable:
+        """Both tables' pairs; where they differ this one's count."""
+        return SymbolTable((*self._rows, *older._rows))
+
+
+def read_table(text: str) -> dict[str, SymbolTable]:
+    """Lines of `venue QUOTE PAIR ...`, a pair being its base or, where the venue's name is no rule's, NAME=BASE."""
+    rows: dict[str, list[Pair]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            venue, quote, *words = line.split(" ")
+            for word in words:
+                native, named, base = word.rpartition("=")
+                rows.setdefault(venue, []).append(Pair(base, quote, native if named else None))
+    return {venue: SymbolTable(pairs) for venue, pairs in rows.items()}
+
+
+@cache
+def _shipped() -> dict[str, SymbolTable]:
+    return read_table(FILE.read_text(encoding="utf-8"))
+
+
+_EMPTY = SymbolTable()
+
+
+def listed(venue: str) -> SymbolTable:
+    """What the venue listed when the table was made; of a venue that is not in it, nothing."""
+    return _shipped().get(venue, _EMPTY)
+
+
+@cache
+def assets() -> SymbolTable:
+    """All venues' pairs in one, for what one venue's list does not know."""
+    return SymbolTable(
+        Pair(base, quote)
+        for table in _shipped().values()
+        for base, _, quote in (symbol.partition("_") for symbol in sorted(table.listed))
+    )
