@@ -13,7 +13,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.venues.binance.symbols import instruments
 from mdtool.venues.binance.wire import decoder
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import JoinedSymbols
@@ -175,6 +177,12 @@ class Binance(Adapter):
             spec.name, spec.quotes, closed=not spec.pairs, any_script=True, lists_of=spec.lists_of
         )
         self._depth = next(stream for stream in spec.default_streams if _DIFF_DEPTH.fullmatch(stream))
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", self.spec.depth_path.replace("depth", "exchangeInfo")),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for a stream no stream can be called."""

@@ -16,12 +16,13 @@ from collections.abc import Hashable, Sequence
 import msgspec
 
 from mdtool.errors import UnknownSymbol, UsageError
-from mdtool.venues.bitfinex.symbols import BitfinexSymbols
+from mdtool.venues.bitfinex.symbols import BitfinexSymbols, instruments
 from mdtool.venues.bitfinex.wire import decoder, number
 from mdtool.venues.checksum import Checksum, interleaved_amounts
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import ConnectionRule, RisingRule, Rule
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Place, Reconnect
+from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, HttpRequest, Place, Reconnect
 
 FLAGS = 65536 | 131072  # SEQ_ALL, OB_CHECKSUM
 CHECKSUM = Checksum(25, interleaved_amounts)
@@ -101,6 +102,12 @@ class Bitfinex(Adapter):
 
     def __init__(self) -> None:
         self._symbols = BitfinexSymbols(self.name)
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", "/v2/conf/pub:list:pair:exchange,pub:map:currency:sym"),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""

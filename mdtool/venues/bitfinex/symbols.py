@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+import msgspec
+
+from mdtool.venues.instruments import reader, table
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.spelling import Symbols, capitals
 
 # Assets whose code here is not the one the world knows them by.
@@ -44,3 +49,23 @@ class BitfinexSymbols(Symbols):
         if listed is not None:
             return f"t{listed}"
         return f"t{base}{quote}" if len(base) == len(quote) == 3 else f"t{base}:{quote}"
+
+
+class _Answer(msgspec.Struct, array_like=True, gc=False):
+    pairs: list[str]
+    names: list[tuple[str, str]]
+
+
+def instruments(venue: str, body: bytes) -> SymbolTable:
+    """Of the answer to `conf`: the pairs, and what the world calls the assets ("USDt" is USDT). Raises WireError."""
+    said = reader(venue, _Answer)(body)
+    known = {**ALIASES, **{capitals(code): capitals(name) for code, name in said.names}}
+    return table(_named(said.pairs, known), ":")
+
+
+def _named(pairs: Iterable[str], known: dict[str, str]) -> Iterable[tuple[str, str, str]]:
+    for pair in pairs:
+        parts = pair.split(":") if ":" in pair else [pair[:3], pair[3:]]
+        if len(parts) == 2 and not (parts[0].endswith(PERPETUAL) and parts[1].endswith(PERPETUAL)):
+            base, quote = (known.get(part, part) for part in map(capitals, parts))
+            yield pair, base, quote

@@ -14,8 +14,10 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 
 from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.venues.bitstamp.symbols import instruments
 from mdtool.venues.bitstamp.wire import DECODERS
 from mdtool.venues.decoding import other
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RisingRule, Rule, TimeRule
 from mdtool.venues.spelling import wire_text
@@ -55,6 +57,12 @@ class Bitstamp(Adapter):
 
     def __init__(self) -> None:
         self._symbols = JoinedSymbols(self.name, QUOTES, lower=True, mark="-")
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", "/api/v2/trading-pairs-info/"),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, UsageError."""

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Update
-from mdtool.venues.bybit.symbols import SPOT_QUOTES, InverseSymbols, LinearSymbols
+from mdtool.venues.bybit.symbols import SPOT_QUOTES, InverseSymbols, LinearSymbols, instruments
 from mdtool.venues.bybit.wire import decoder
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, RecentRule, RestartRule, RisingRule, Rule, Verdict
 from mdtool.venues.spelling import wire_text
@@ -151,6 +152,16 @@ class Bybit(Adapter):
         else:
             self._symbols = LinearSymbols(spec.name) if spec is LINEAR else JoinedSymbols(spec.name, SPOT_QUOTES)
 
+    @property
+    def _category(self) -> str:
+        return self.spec.path.rpartition("/")[2]
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", f"/v5/market/instruments-info?category={self._category}&limit=1000"),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
+
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called. The system's status is a connection of
         its own, which carries no symbol."""
@@ -226,8 +237,7 @@ class Bybit(Adapter):
     def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
         if stream != FULL:
             return None
-        category = self.spec.path.rpartition("/")[2]
-        return HttpRequest("GET", f"/v5/market/full_orderbook?category={category}&symbol={self._in_url(symbol)}")
+        return HttpRequest("GET", f"/v5/market/full_orderbook?category={self._category}&symbol={self._in_url(symbol)}")
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         args = [f'"{stream}.{self.native(symbol)}"']

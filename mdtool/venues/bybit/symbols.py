@@ -6,6 +6,10 @@ import re
 from calendar import FRIDAY, monthrange, weekday
 from datetime import date
 
+import msgspec
+
+from mdtool.venues.instruments import reader, table
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.spelling import capitals
 from mdtool.venues.symbols import JoinedSymbols
 
@@ -99,3 +103,23 @@ def _date(year: int, month: int, day: int) -> date | None:
 def _last_friday(year: int, month: int) -> date:
     days = monthrange(2000 + year, month)[1]
     return date(2000 + year, month, days - (weekday(2000 + year, month, days) - FRIDAY) % 7)
+
+
+class _Row(msgspec.Struct, gc=False):
+    baseCoin: str
+    quoteCoin: str
+
+
+class _List(msgspec.Struct, gc=False):
+    rows: list[_Row] = msgspec.field(name="list")
+
+
+class _Answer(msgspec.Struct, gc=False):
+    result: _List
+
+
+def instruments(venue: str, body: bytes) -> SymbolTable:
+    """Of the answer to `instruments-info`, whose rows name what they are of; how that is written is a rule. Raises
+    WireError."""
+    rows = reader(venue, _Answer)(body).result.rows
+    return table((row.baseCoin + row.quoteCoin, row.baseCoin, row.quoteCoin) for row in rows)

@@ -19,8 +19,10 @@ import msgspec
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import Message, OrderUpdate, Trade
+from mdtool.venues.coinbase.symbols import instruments
 from mdtool.venues.coinbase.wire import DECODERS, LEVEL2
 from mdtool.venues.decoding import other
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule, TimeRule, Verdict
 from mdtool.venues.spelling import wire_text
@@ -144,6 +146,12 @@ class Coinbase(Adapter):
 
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", "/products"),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.decoding import other
+from mdtool.venues.gate.symbols import instruments
 from mdtool.venues.gate.wire import decoder
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
 from mdtool.venues.symbols import SplitSymbols
@@ -58,6 +60,7 @@ class Spec:
     default_symbols: tuple[str, ...]
     default_streams: tuple[str, ...]
     book_path: str  # of the REST answer, up to the symbol
+    list_path: str  # of its instruments
 
 
 SPOT = Spec(
@@ -70,6 +73,7 @@ SPOT = Spec(
     default_symbols=("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT", "GT_USDT"),
     default_streams=(UPDATES, "trades", "book_ticker"),
     book_path="/api/v4/spot/order_book?currency_pair=",
+    list_path="/api/v4/spot/currency_pairs",
 )
 FUTURES = Spec(
     name="gate-futures",
@@ -81,6 +85,7 @@ FUTURES = Spec(
     default_symbols=("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "DOGE_USDT"),
     default_streams=(UPDATES, "trades", "book_ticker", "tickers", "public_liquidates"),
     book_path="/api/v4/futures/usdt/order_book?contract=",
+    list_path="/api/v4/futures/usdt/contracts",
 )
 LEVELS = 100  # a side of the REST answer; deeper ones are known once they change
 
@@ -99,6 +104,12 @@ class Gate(Adapter):
         self.default_symbols = spec.default_symbols
         self.default_streams = spec.default_streams
         self._symbols = SplitSymbols(spec.name, "_")
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", self.spec.list_path),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""

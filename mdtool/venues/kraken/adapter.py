@@ -16,12 +16,13 @@ from functools import partial
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.checksum import Checksum, joined_digits
 from mdtool.venues.decoding import other
-from mdtool.venues.kraken.symbols import KrakenSymbols
+from mdtool.venues.kraken.symbols import KrakenSymbols, instruments
 from mdtool.venues.kraken.wire import DECODERS
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import IdRule, Rule, TimeRule
 from mdtool.venues.spelling import wire_text
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, Place
+from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place
 
 DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM = Checksum(10, joined_digits)
@@ -96,6 +97,12 @@ class Kraken(Adapter):
 
     def __init__(self) -> None:
         self._symbols = KrakenSymbols(self.name)
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", "/0/public/AssetPairs"),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Streams with "v1:" in front go over the first API. Raises UnknownSymbol, UsageError."""

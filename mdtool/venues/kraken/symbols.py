@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from mdtool.venues.instruments import reader, table
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.symbols import SplitSymbols
 
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}  # the first API's codes
@@ -27,3 +31,18 @@ class KrakenSymbols(SplitSymbols):
 
     def spellings(self, symbol: str) -> tuple[str, ...]:
         return self.native(symbol), super().write(symbol) or symbol
+
+
+class _Row(msgspec.Struct, gc=False):
+    wsname: str = ""  # by the first API
+
+
+class _Answer(msgspec.Struct, gc=False):
+    result: dict[str, _Row]
+
+
+def instruments(venue: str, body: bytes) -> SymbolTable:
+    """Of the answer to `AssetPairs`. Raises WireError."""
+    pairs = (row.wsname.split("/") for row in reader(venue, _Answer)(body).result.values())
+    named = ([ALIASES.get(asset, asset) for asset in pair] for pair in pairs if len(pair) == 2)
+    return table((("/".join(pair), pair[0], pair[1]) for pair in named), "/")

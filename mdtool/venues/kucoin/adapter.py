@@ -21,7 +21,9 @@ import msgspec
 
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.venues.decoding import other
+from mdtool.venues.kucoin.symbols import instruments
 from mdtool.venues.kucoin.wire import DECODERS
+from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
@@ -74,6 +76,12 @@ class Kucoin(Adapter):
 
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return (HttpRequest("GET", "/api/v2/symbols"),)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called."""

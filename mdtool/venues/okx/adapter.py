@@ -18,11 +18,13 @@ import msgspec
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import Message, Update
 from mdtool.venues.checksum import Checksum, interleaved
+from mdtool.venues.listed import SymbolTable
+from mdtool.venues.okx.symbols import instruments
 from mdtool.venues.okx.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, IdRule, LinkedRule, RisingRule, Rule, TimeRule, Verdict
 from mdtool.venues.symbols import SplitSymbols
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, Place, Reconnect
+from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place, Reconnect
 
 BOOKS = frozenset({"books", "books-l2-tbt", "books50-l2-tbt"})
 CHECKSUM = Checksum(25, interleaved)
@@ -30,6 +32,7 @@ LIMITS = ConnectionLimits(
     subscriptions=480, args=100, frame_bytes=32_000, send_interval=0.4
 )  # 64 KB a frame, 480 requests an hour
 BEAT = Heartbeat(25.0, "ping")  # the venue cuts a connection that was silent for 30 s
+LISTED = ("SPOT", "SWAP", "FUTURES")  # options are of their pairs
 MAX_ARG = 240  # bytes of a subscription's argument; the longest real ones are below 100
 
 _SESSION = Place(None, "session")
@@ -86,6 +89,12 @@ class Okx(Adapter):
 
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-", suffixes={"SWAP": "PERP"})
+
+    def instrument_requests(self) -> tuple[HttpRequest, ...]:
+        return tuple(HttpRequest("GET", f"/api/v5/public/instruments?instType={kind}") for kind in LISTED)
+
+    def instruments(self, body: bytes) -> SymbolTable:
+        return instruments(self.name, body)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
