@@ -140,7 +140,7 @@ class SplitSymbols(Symbols):
             pair = ours
         else:
             pair = "_".join(self._assets.get(word, word) for word in words[:2])
-            if pair in natives or not pair.isascii():  # of another instrument; of a script that the venue does not list
+            if pair in natives or not (pair.isascii() or pair in self.table.listed):  # another's; a script it has not
                 return None
         found = "_".join([pair, *(self._suffixes.get(word, word) for word in words[2:])])
         return found if self._forms.fullmatch(found) else None
