@@ -132,6 +132,9 @@ class BinanceSession:
         self._allowance = min(self._rate * BURST, self._allowance + self._rate * since / SECOND) - 1
         return Reaction(close=(POLICY_VIOLATION, "Too many requests") if self._allowance < 0 else None)
 
+    def sent(self, frame: bytes) -> bytes:
+        return frame
+
     def on_binary(self, now_ns: int) -> Reaction:
         reaction = self.on_control(now_ns)
         reaction.close = reaction.close or (POLICY_VIOLATION, "Binary frames are not supported")

@@ -10,6 +10,7 @@ from mdtool.exchange.bitfinex import BitfinexProtocol
 from mdtool.exchange.bitstamp import BitstampProtocol
 from mdtool.exchange.bybit import BybitProtocol
 from mdtool.exchange.coinbase import CoinbaseProtocol
+from mdtool.exchange.coinbase_advanced import CoinbaseAdvancedProtocol
 from mdtool.exchange.deribit import DeribitProtocol
 from mdtool.exchange.gate import FUTURES, SPOT, GateProtocol
 from mdtool.exchange.hyperliquid import HyperliquidProtocol
@@ -26,6 +27,7 @@ PROTOCOLS: dict[str, Callable[[], WireProtocol]] = {
     "bybit-inverse": lambda: BybitProtocol("bybit-inverse", "inverse"),
     "bybit-linear": lambda: BybitProtocol("bybit-linear", "linear"),
     "coinbase": CoinbaseProtocol,
+    "coinbase-advanced": CoinbaseAdvancedProtocol,
     "deribit": DeribitProtocol,
     "gate": lambda: GateProtocol(SPOT),
     "gate-futures": lambda: GateProtocol(FUTURES),

@@ -19,6 +19,7 @@ from mdtool.venues.okx.wire import HAS_CHECKSUM
 from mdtool.venues.venue import at
 
 MILLISECOND = 1_000_000
+EVERYTHING = 1 << 30  # levels
 KEEPALIVE = 60_000 * MILLISECOND  # OKX: a book without a change says so this often
 
 Wire = tuple[str, str]  # the stream's name and the message
@@ -341,3 +342,52 @@ class BybitForm(PlainForm):
             f'"S":"{_taker(fill).capitalize()}","v":"{self.print.size(fill.size)}","p":"{self.print.price(fill.price)}",'
             f'"L":"ZeroPlusTick","i":"{fill.trade_id}","BT":false}}]}}'
         )
+
+
+class CoinbaseAdvancedForm(PlainForm):
+    """Coinbase Advanced Trade: the whole book by level, sizes absolute. A frame's number is its connection's, which
+    gives it as it goes out: here it is null."""
+
+    streams = ("level2", "market_trades", "ticker")
+
+    def __init__(self, native: str, scale: Scale, market: Market, now_ns: int) -> None:
+        super().__init__(native, scale, market, now_ns)
+        self._window = Window(market, EVERYTHING)
+
+    def _message(self, stream: str, channel: str, now_ns: int, event: str) -> Wire:
+        return stream, f'{{"channel":"{channel}","timestamp":"{iso(now_ns)}","sequence_num":null,"events":[{event}]}}'
+
+    def _book(self, now_ns: int, kind: str, bids: Levels, asks: Levels) -> Wire:
+        time = iso(now_ns)
+        rows = ",".join(
+            f'{{"side":"{side}","event_time":"{time}","price_level":"{price}","new_quantity":"{size}"}}'
+            for side, levels in (("bid", bids), ("offer", asks))
+            for price, size in self.print.texts(levels)
+        )
+        event = f'{{"type":"{kind}","product_id":"{self.native}","updates":[{rows}]}}'
+        return self._message("level2", "l2_data", now_ns, event)
+
+    def depth(self, now_ns: int, last_id: int) -> Wire | None:
+        bids, asks = self._window.changes()
+        return self._book(now_ns, "update", bids, asks) if bids or asks else None
+
+    def whole(self, now_ns: int, stream: str) -> str | None:
+        if stream != "level2":
+            return None
+        return self._book(now_ns, "snapshot", list(self._window.bids.items()), list(self._window.asks.items()))[1]
+
+    def quote(self, now_ns: int, update_id: int, bid: tuple[int, int], ask: tuple[int, int]) -> Wire | None:
+        price, size = self.print.price, self.print.size
+        ticker = (
+            f'{{"type":"ticker","product_id":"{self.native}","price":"{price(bid[0])}","best_bid":"{price(bid[0])}",'
+            f'"best_ask":"{price(ask[0])}","best_bid_quantity":"{size(bid[1])}","best_ask_quantity":"{size(ask[1])}"}}'
+        )
+        return self._message("ticker", "ticker", now_ns, f'{{"type":"update","tickers":[{ticker}]}}')
+
+    def trade(self, now_ns: int, fill: Fill) -> Wire | None:
+        maker = "SELL" if fill.side is Side.BID else "BUY"
+        trade = (
+            f'{{"product_id":"{self.native}","trade_id":"{fill.trade_id}","price":"{self.print.price(fill.price)}",'
+            f'"size":"{self.print.size(fill.size)}","time":"{iso(now_ns)}","side":"{maker}"}}'
+        )
+        return self._message("market_trades", "market_trades", now_ns, f'{{"type":"update","trades":[{trade}]}}')

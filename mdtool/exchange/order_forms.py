@@ -6,12 +6,10 @@ messages up to it make of the one before.
 
 from __future__ import annotations
 
-from mdtool.exchange.forms import PlainForm, Window, Wire
+from mdtool.exchange.forms import EVERYTHING, PlainForm, Window, Wire
 from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.exchange.rendering import iso
 from mdtool.model import Scale, Side
-
-EVERYTHING = 1 << 30  # levels
 
 
 class CoinbaseForm(PlainForm):

@@ -66,6 +66,10 @@ class Session(Protocol):
         """A binary frame came, which no venue here expects."""
         ...
 
+    def sent(self, frame: bytes) -> bytes:
+        """A text frame as this client gets it. Called for each, in the order they go out."""
+        ...
+
 
 class WireProtocol(Protocol):
     """One venue's protocol. Instances are shared by all clients of a server."""
@@ -201,6 +205,9 @@ class PlainSession(ABC):
 
     def on_control(self, now_ns: int) -> Reaction:
         return Reaction()
+
+    def sent(self, frame: bytes) -> bytes:
+        return frame
 
     def on_binary(self, now_ns: int) -> Reaction:
         return Reaction(close=(POLICY_VIOLATION, "Binary frames are not supported"))

@@ -56,6 +56,13 @@ SAMPLES: dict[str, Sample] = {
         '["buy","{p}","{s}"]',
         '["sell","{p}","{s}"]',
     ),
+    "coinbase-advanced": Sample(
+        "level2",
+        '{{"channel":"l2_data","timestamp":"{iso}","sequence_num":{last},"events":[{{"type":"update",'
+        '"product_id":"ETH-USDT","updates":[{bids},{asks}]}}]}}',
+        '{{"side":"bid","event_time":"2024-08-08T15:04:07.000000Z","price_level":"{p}","new_quantity":"{s}"}}',
+        '{{"side":"offer","event_time":"2024-08-08T15:04:07.000000Z","price_level":"{p}","new_quantity":"{s}"}}',
+    ),
     "deribit": Sample(
         "book.100ms",
         '{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"book.ETH-PERPETUAL.100ms","data":{{"type":"change",'

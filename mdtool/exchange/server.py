@@ -198,7 +198,7 @@ class Server:
             body = forms.get(wrapped)
             if body is None:
                 body = forms[wrapped] = self.protocol.frame(name, payload, wrapped)
-            client.offer(body, name)
+            client.offer(client.session.sent(body), name)
             if client.cut_for is not None:
                 self._forget(client)
         self._published += len(payload) * len(listeners)
@@ -320,7 +320,7 @@ class Server:
 
     def _react(self, client: Client, reaction: Reaction) -> None:
         for reply in reaction.replies:
-            client.offer(reply)
+            client.offer(client.session.sent(reply))
         for refusal in reaction.refused:
             self._tell(refusal)
         for name in reaction.unsubscribed:
@@ -348,7 +348,7 @@ class Server:
             return
         body = self.source.whole(*known)
         if body is not None:
-            client.offer(self.protocol.frame(name, body, client.session.wrapped), name)
+            client.offer(client.session.sent(self.protocol.frame(name, body, client.session.wrapped)), name)
 
     def _forget(self, client: Client) -> None:
         if client.cut_for == "too slow" and client in self._clients:

@@ -25,6 +25,8 @@ class SimulatedSource:
     it closes after that much virtual time.
     """
 
+    recorded = False
+
     def __init__(
         self,
         simulator: Simulator,

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, UsageError
-from mdtool.exchange.forms import BinanceForm, BybitForm, Form, KrakenForm, OkxForm, Wire
+from mdtool.exchange.forms import BinanceForm, BybitForm, CoinbaseAdvancedForm, Form, KrakenForm, OkxForm, Wire
 from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.exchange.order_forms import CoinbaseForm, order_text
 from mdtool.exchange.source import Instrument, OrdersView
@@ -37,11 +37,20 @@ MOST_EVENTS = 1_000_000  # a second and symbol; the engine does about a tenth of
 SWEEP_FLOOR = 120  # market orders pause while a side holds fewer orders
 
 # How each venue says it.
-FORMS: dict[str, type[BinanceForm] | type[BybitForm] | type[CoinbaseForm] | type[KrakenForm] | type[OkxForm]] = {
+FORMS: dict[
+    str,
+    type[BinanceForm]
+    | type[BybitForm]
+    | type[CoinbaseAdvancedForm]
+    | type[CoinbaseForm]
+    | type[KrakenForm]
+    | type[OkxForm],
+] = {
     "sim": BinanceForm,
     "binance": BinanceForm,
     "bybit": BybitForm,
     "coinbase": CoinbaseForm,
+    "coinbase-advanced": CoinbaseAdvancedForm,
     "kraken": KrakenForm,
     "okx": OkxForm,
 }

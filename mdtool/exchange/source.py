@@ -81,6 +81,8 @@ class Outlet(Protocol):
 class Source(Protocol):
     """What an exchange says."""
 
+    recorded: bool  # whether its messages were sent before, with the numbers their connection had then
+
     @property
     def instruments(self) -> Sequence[Instrument]: ...
 

@@ -36,6 +36,8 @@ class StoredSource:
     UsageError where the feeds are of several venues or hold nothing.
     """
 
+    recorded = True
+
     def __init__(
         self,
         store: Store,

@@ -11,6 +11,7 @@ from mdtool.venues.bitstamp.adapter import Bitstamp
 from mdtool.venues.bybit.adapter import INVERSE, LINEAR, Bybit
 from mdtool.venues.bybit.adapter import SPOT as BYBIT_SPOT
 from mdtool.venues.coinbase.adapter import Coinbase
+from mdtool.venues.coinbase_advanced.adapter import CoinbaseAdvanced
 from mdtool.venues.deribit.adapter import Deribit
 from mdtool.venues.gate.adapter import FUTURES, Gate
 from mdtool.venues.gate.adapter import SPOT as GATE_SPOT
@@ -31,6 +32,7 @@ _ALL: tuple[Venue, ...] = (
     Bybit(LINEAR),
     Bybit(INVERSE),
     Coinbase(),
+    CoinbaseAdvanced(),
     Deribit(),
     Gate(GATE_SPOT),
     Gate(FUTURES),

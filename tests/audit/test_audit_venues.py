@@ -28,6 +28,7 @@ BITFINEX = ["bitfinex/2021-04-17.ws.cf.gz"]
 DERIBIT = ["deribit/2021-04-05.ws.cf.gz"]
 HYPERLIQUID = ["hyperliquid/btcusd_20250126.hb.gz"]
 COINBASE = ["coinbase/2021-04-17_level2.ws.cf.gz"]
+COINBASE_ADVANCED = ["coinbase_advanced/2026-08-09_head.ws.cf.gz"]
 COINBASE_FULL = ["coinbase/2016-03-12_full_l3.pat.gz"]
 BITSTAMP = ["bitstamp/2022-01-04.ws.cf.gz", "bitstamp/2022-01-04.http.cf.gz"]
 GATE = ["gateio/2021-04-22.ws.cf.gz", "gateio/2021-04-22.http.cf.gz"]
@@ -133,6 +134,17 @@ def test_coinbase_by_level(audit: Callable[..., dict[str, FeedReport]]) -> None:
         (i.stream, i.state.value) for report in reports.values() for i in report.intervals if i.stream != "session"
     }
     assert states == {("level2", "unprovable"), ("matches", "whole"), ("ticker", "unprovable")}
+
+
+def test_coinbase_advanced(audit: Callable[..., dict[str, FeedReport]]) -> None:
+    """README: sequence_num 0 to 323, one more each, over all channels of the connection: 324 numbered frames."""
+    reports = audit("coinbase-advanced", COINBASE_ADVANCED)
+    assert all(report.clean for report in reports.values())
+    assert totals(reports, "connection", "verdicts") == {"apply": 324}
+    assert totals(reports, "level2", "decoded") == {"book_update": 119 + 115 + 2}
+    assert totals(reports, "market_trades", "verdicts") == {"apply": 26 + 2 * 99, "keepalive": 2}
+    (connection,) = [i for i in reports["coinbase-advanced/_session"].intervals if i.stream == "connection"]
+    assert connection.state.value == "whole"
 
 
 def test_coinbase_by_order(audit: Callable[..., dict[str, FeedReport]]) -> None:
@@ -251,6 +263,20 @@ CASES = [
         {DOG: {"duplicate": 1}, "bitfinex/_session": {"duplicate": 1}},
         {DOG: {"out_of_order": 1}, "bitfinex/_session": {"gap": 1, "out_of_order": 1}},
         (rb"225206,", rb"225206,,"),
+    ),
+    Case(
+        "coinbase-advanced",
+        COINBASE_ADVANCED,
+        rb'"type":"update","product_id":"ETH-USD","updates"',
+        50,
+        "coinbase-advanced/ETH_USD",
+        {"coinbase-advanced/_session": {"gap": 1}},
+        {"coinbase-advanced/ETH_USD": {"duplicate": 1}, "coinbase-advanced/_session": {"duplicate": 1}},
+        {
+            "coinbase-advanced/ETH_USD": {"out_of_order": 1},
+            "coinbase-advanced/_session": {"gap": 1, "out_of_order": 1},
+        },
+        (rb'"updates"', rb'"updates",'),
     ),
     Case(
         "deribit",

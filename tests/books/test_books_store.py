@@ -40,6 +40,7 @@ CAPTURES = [
     ("bitstamp", ["bitstamp/2022-01-04.ws.cf.gz", "bitstamp/2022-01-04.http.cf.gz"]),
     ("hyperliquid", ["hyperliquid/btcusd_20250126.hb.gz"]),
     ("coinbase", ["coinbase/2021-04-17_level2.ws.cf.gz"]),
+    ("coinbase-advanced", ["coinbase_advanced/2026-08-09_head.ws.cf.gz"]),
     ("coinbase", ["coinbase/2016-03-12_full_l3.pat.gz"]),
 ]
 

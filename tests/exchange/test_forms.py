@@ -156,6 +156,36 @@ def test_every_form_is_read_by_its_adapter_and_the_seed_is_all_there_is(name):
     assert {BookUpdate, Trade} <= seen and (OrderUpdate in seen) == (name == "coinbase")
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_numbers_of_a_connection_are_its_own(tmp_path, lost):
+    """Coinbase Advanced: books, trades and answers share one row of numbers, in which a lost update shows."""
+    venue = catalog.get("coinbase-advanced")
+    fault = (Drop("level2:ALPHA-USDT", 12),) if lost else ()
+    with Store.create(tmp_path / "store") as store:
+        simulator, _ = recorded(store, venue.name, START, *fault)
+        reports = {report.feed: report for report in audit_store(store, catalog.get, [f.name for f in store.feeds()])}
+        session = reports[f"{venue.name}/_session"]
+        assert dict(session.finding_counts) == ({"gap": 1} if lost else {})
+        (numbered,) = [dict(stream.verdicts) for stream in session.streams if stream.stream == "connection"]
+        assert numbered["apply"] > 100 and numbered.get("gap", 0) == lost
+        streams = {stream.stream: stream for stream in reports[f"{venue.name}/{SYMBOL}"].streams}
+        assert streams["market_trades"].verdicts["apply"] == streams["market_trades"].decoded["trade"] > 0
+        if lost:
+            return
+        assert reports[f"{venue.name}/{SYMBOL}"].clean
+        sync = open_book(venue, "level2")
+        with store.reader(f"{venue.name}/{SYMBOL}") as reader:
+            for record in reader.records():
+                if record.kind == Kind.DATA and reader.stream_name(record.stream) == "level2":
+                    for message in venue.decoder("level2")(record.payload):
+                        sync.on_message(message, record.recv_ns)
+        simulator.step(simulator.now_ns)
+        (whole,) = venue.decoder("level2")(simulator.whole(SYMBOL, "level2"))
+        ladders = LevelParser(sync.book.scale).parse_update(whole)
+        assert sync.book.bids() == list(zip(ladders.bid_prices, ladders.bid_sizes, strict=True))
+        assert sync.book.asks() == list(zip(ladders.ask_prices, ladders.ask_sizes, strict=True))
+
+
 def test_a_market_is_the_same_whoever_speaks():
     books = []
     for name in sorted(FORMS):

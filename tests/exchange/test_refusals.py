@@ -24,6 +24,7 @@ STREAMS = {
     "bybit-inverse": ("orderbook.50",),
     "bybit-linear": ("orderbook.50",),
     "coinbase": ("level2", "matches"),
+    "coinbase-advanced": ("level2", "market_trades"),
     "deribit": ("book.100ms",),
     "gate": ("order_book_update",),
     "gate-futures": ("order_book_update",),
@@ -38,6 +39,8 @@ CONN = "00000000-0000-0000-0000-000000000000"
 
 class Stub:
     """A source of one instrument that publishes some streams, whose first messages may be told."""
+
+    recorded = True
 
     def __init__(self, venue, first=b"{}"):
         symbol = SYMBOL.get(venue, "BTC_USDT")
@@ -110,6 +113,10 @@ CASES = [
     bybit("bybit-inverse", "inverse", "BTCUSD"),
     *gate("gate", "/ws/v4/", "spot"),
     *gate("gate-futures", "/v4/ws/usdt", "futures"),
+    ("coinbase-advanced", "/", {"type": "subscribe", "product_ids": ["BTC-USDT", "NO-SUCH"], "channel": "level2"},
+     [{"type": "error", "message": "invalid product: NO-SUCH"}], [("level2:NO-SUCH", False)]),
+    ("coinbase-advanced", "/", {"type": "subscribe", "product_ids": ["BTC-USDT"], "channel": "full"},
+     [{"type": "error", "message": "authentication failure"}], [("full:BTC-USDT", True)]),
     ("bitfinex", "/ws/2", {"event": "subscribe", "channel": "trades", "symbol": "tNOSUCH"},
      [{"channel": "trades", "symbol": "tNOSUCH", "event": "error", "msg": "symbol: invalid", "code": 10300}],
      [("trades:tNOSUCH", False)]),

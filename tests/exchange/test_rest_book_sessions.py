@@ -24,6 +24,7 @@ SYMBOL = "BTC_USD"
 SCALE = Scale(-2, -3)
 NS = 1_684_930_165_247_000_000
 PATHS = {
+    "coinbase-advanced": "/",
     "coinbase": "/",
     "bitstamp": "/",
     "gate": "/ws/v4/",
@@ -31,13 +32,15 @@ PATHS = {
     "kucoin": "/endpoint",
 }
 MORE = {"coinbase": ("full", "matches"), "kucoin": ("match",)}  # published besides what is recorded by default
-BOOKS = [name for name in PATHS if name != "coinbase"]
+BOOKS = [name for name in PATHS if not name.startswith("coinbase")]
 each = pytest.mark.parametrize("name", PATHS)
 VIEW = BookView(77, NS, SCALE, ((150, 2_000), (149, 5)), ((151, 1_500),))
 
 
 class Stub:
     """A source of one instrument, and of a book where it is given one."""
+
+    recorded = False
 
     def __init__(self, name, book):
         self.instruments = (Instrument(SYMBOL, catalog.get(name).native(SYMBOL), SCALE),)
@@ -95,7 +98,8 @@ def test_what_its_adapter_sends_is_accepted_and_answered_on_the_session(name):
             assert adapter.place(adapter.router().route(reply)).stream in ("session", "ping"), reply
         subscribed += reaction.subscribed
     (instrument,) = protocol.source.instruments
-    assert subscribed == [protocol.stream_name(instrument, stream) for stream in adapter.default_streams]
+    wanted = [stream for stream in adapter.default_streams if stream != "heartbeats"]  # of the connection
+    assert subscribed == [protocol.stream_name(instrument, stream) for stream in wanted]
     book = adapter.default_streams[0]
     changes = [say(session, frame)[1] for frame in adapter.resubscribe(SYMBOL, book)]
     wire = protocol.stream_name(instrument, book)
@@ -133,6 +137,12 @@ def test_nothing_a_client_says_breaks_a_session(name, text):
         ("coinbase", {"type": "subscribe", "product_ids": ["NO-SUCH"], "channels": ["ticker"]}),
         ("coinbase", {"type": "subscribe", "product_ids": ["BTC-USD"], "channels": ["nonsense"]}),
         ("coinbase", {"type": "subscribe", "product_ids": ["BTC-USD"]}),
+        ("coinbase-advanced", {"type": "subscribe", "product_ids": ["NO-SUCH"], "channel": "level2"}),
+        ("coinbase-advanced", {"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "full"}),
+        ("coinbase-advanced", {"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "candles"}),
+        ("coinbase-advanced", {"type": "subscribe", "channel": "level2"}),
+        ("coinbase-advanced", {"type": "subscribe", "product_ids": "BTC-USD", "channel": "level2"}),
+        ("coinbase-advanced", {"type": "subscribe", "product_ids": ["BTC-USD"], "channels": ["level2"]}),
         ("bitstamp", {"event": "bts:subscribe", "data": {"channel": "live_trades_nosuch"}}),
         ("bitstamp", {"event": "bts:subscribe", "data": {"channel": "nonsense_btcusd"}}),
         ("bitstamp", {"event": "bts:subscribe"}),
@@ -148,6 +158,32 @@ def test_a_subscription_to_what_is_not_there_says_so(name, request_):
     replies, reaction = say(opened(name), request_)
     assert reaction.subscribed == []
     assert "error" in json.dumps(replies)
+
+
+def test_coinbase_advanced_numbers_what_is_made_and_not_what_is_recorded():
+    """One row of numbers a connection, answers included; a recorded frame goes out as it came in."""
+    protocol = served("coinbase-advanced")
+    unnumbered = b'{"channel":"l2_data","timestamp":"t","sequence_num":null,"events":[]}'
+    kept = b'{"channel":"l2_data","timestamp":"t","sequence_num":7,"events":[]}'
+    frames = []
+    for session in (protocol.open("/", {}), protocol.open("/", {})):
+        (answer,) = session.on_text('{"type":"subscribe","product_ids":["BTC-USD"],"channel":"level2"}', 0).replies
+        frames.append([json.loads(session.sent(frame)).get("sequence_num") for frame in (answer, unnumbered, kept)])
+    assert frames == [[0, 1, 7], [0, 1, 7]]
+    protocol.source.recorded = True
+    session = protocol.open("/", {})
+    reaction = session.on_text('{"type":"subscribe","product_ids":["BTC-USD"],"channel":"level2"}', 0)
+    assert reaction.subscribed == ["level2:BTC-USD"]
+    assert [json.loads(session.sent(reply)) for reply in reaction.replies] == [
+        {
+            "channel": "subscriptions",
+            "timestamp": "2023-05-24T12:09:25.247000Z",
+            "events": [{"subscriptions": {"level2": ["BTC-USD"]}}],
+        }
+    ]
+    assert session.sent(kept) == kept
+    gone = session.on_text('{"type":"unsubscribe","channel":"level2"}', 0)
+    assert gone.unsubscribed == ["level2:BTC-USD"]
 
 
 def test_coinbase_lists_all_that_is_subscribed():
@@ -208,7 +244,7 @@ def test_the_book_by_order_over_rest_is_what_the_source_has(name, stream, ids):
     assert get(served(name, VIEW), adapter.snapshot_request(SYMBOL, stream).path).status == 503
 
 
-@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("name", [name for name in PATHS if name != "coinbase-advanced"])  # whose books are streamed
 def test_a_recorded_book_is_given_as_it_was(name):
     adapter, protocol = catalog.get(name), served(name, b"as it was")
     request = adapter.snapshot_request(SYMBOL, "full" if name == "coinbase" else None)

@@ -27,6 +27,11 @@ CAPTURES = [
     ("hyperliquid", ["hyperliquid/btcusd_20250126.hb.gz"], ("l2Book", "trades")),
     ("bitfinex", ["bitfinex/2021-04-17.ws.cf.gz"], ("book-P0", "trades", "ticker")),
     ("coinbase", ["coinbase/2021-04-17_level2.ws.cf.gz"], ("level2", "matches", "ticker")),
+    (
+        "coinbase-advanced",
+        ["coinbase_advanced/2026-08-09_head.ws.cf.gz"],
+        ("level2", "market_trades", "ticker", "candles"),
+    ),
     ("coinbase", ["coinbase/2016-03-12_full_l3.pat.gz"], ("full",)),
     ("bitstamp", ["bitstamp/2022-01-04.ws.cf.gz", "bitstamp/2022-01-04.http.cf.gz"], None),
     (

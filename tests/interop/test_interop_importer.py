@@ -432,6 +432,7 @@ def test_a_real_websocket_file_and_its_rest_file(store: Store, realdata: Path) -
     ("name", "records"),
     [
         ("coinbase/2016-03-12_full_l3.pat.gz", 9_485),
+        ("coinbase_advanced/2026-08-09_head.ws.cf.gz", 324),
         ("deribit/2021-04-05.ws.cf.gz", 461),
         ("kraken/2021-04-17_v1.ws.cf.gz", 4_321),
         ("okx/2022-05-13.ws.cf.gz", 410),

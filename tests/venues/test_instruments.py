@@ -65,6 +65,12 @@ ANSWERS = {  # venue, path asked for, the answer, and what a feed of each name i
         [{"id": "NEW-USD", "base_currency": "NEW", "quote_currency": "USD", "status": "online"}],
         {"NEW-USD": "NEW_USD"},
     ),
+    "coinbase-advanced": (
+        "/api/v3/brokerage/market/products",
+        {"products": [{"product_id": "NEW-USD", "base_currency_id": "NEW", "quote_currency_id": "USD"},
+                      {"product_id": "BIT-28NOV25-CDE", "base_currency_id": ""}], "num_products": 2},
+        {"NEW-USD": "NEW_USD", "BIT-28NOV25-CDE": "BIT-28NOV25-CDE"},
+    ),
     "gate": (
         "/api/v4/spot/currency_pairs",
         [{"id": "NEW_USDT", "base": "NEW", "quote": "USDT"}],

@@ -36,6 +36,7 @@ CAPTURES = {
     "deribit": ["deribit/2021-04-05.ws.cf.gz"],
     "hyperliquid": ["hyperliquid/btcusd_20250126.hb.gz"],
     "bitfinex": ["bitfinex/2021-04-17.ws.cf.gz"],
+    "coinbase-advanced": ["coinbase_advanced/2026-08-09_head.ws.cf.gz"],
     "coinbase": ["coinbase/2021-04-17_level2.ws.cf.gz", "coinbase/2016-03-12_full_l3.pat.gz"],
     "bitstamp": ["bitstamp/2022-01-04.ws.cf.gz"],
     "gate": ["gateio/2021-04-22.ws.cf.gz"],
