@@ -131,6 +131,7 @@ class _FaultyOutlet:
         for fault in due:
             if isinstance(fault, Drop):
                 messages = []
+                self._outlet.lose(symbol, stream, payload)
             elif isinstance(fault, Repeat):
                 messages = messages * 2
             elif isinstance(fault, Delay):
@@ -148,6 +149,9 @@ class _FaultyOutlet:
                 self._delayed[name].append(message)
             else:
                 self._send(symbol, stream, message)
+
+    def lose(self, symbol: str, stream: str, payload: bytes) -> None:
+        self._outlet.lose(symbol, stream, payload)
 
     def listeners(self, symbol: str, stream: str) -> int:
         return self._outlet.listeners(symbol, stream)

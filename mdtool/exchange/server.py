@@ -207,6 +207,10 @@ class Server:
             if (cut := relieve(self._clients)) is not None:
                 self._forget(cut)
 
+    def lose(self, symbol: str, stream: str, payload: bytes) -> None:
+        for client in self._channels.get(self._name(symbol, stream), ()):
+            client.session.sent(payload)
+
     def listeners(self, symbol: str, stream: str) -> int:
         return len(self._channels.get(self._name(symbol, stream), ()))
 

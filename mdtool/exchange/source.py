@@ -65,6 +65,11 @@ class Outlet(Protocol):
         """One message of a canonical symbol's stream, to whoever listens. Never blocks, never raises."""
         ...
 
+    def lose(self, symbol: str, stream: str, payload: bytes) -> None:
+        """One message that gets lost on its way: it has had its number on each listener's connection, where those are
+        numbered."""
+        ...
+
     def listeners(self, symbol: str, stream: str) -> int:
         """How many clients would get a message published now."""
         ...

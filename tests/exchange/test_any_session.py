@@ -31,6 +31,8 @@ json_values = st.recursive(
 class Quiet:
     """A source with two instruments and nothing to say."""
 
+    recorded = False
+
     def __init__(self, name):
         venue = catalog.get(name)
         self.published = venue.default_streams
