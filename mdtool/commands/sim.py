@@ -31,7 +31,8 @@ def sim(
         typer.Option(
             "--venue",
             metavar="PROTOCOL",
-            help="Whose protocol it speaks: binance, bybit, coinbase, kraken, okx or sim (Binance's too).",
+            help="Whose protocol it speaks: binance, bybit, coinbase, coinbase-advanced, kraken, okx or sim "
+            "(Binance's too).",
         ),
     ] = "sim",
     host: Host = "127.0.0.1",
