@@ -54,6 +54,11 @@ def well_formed(name: str) -> bool:
     return any(character.isalnum() or not character.isascii() for character in name)
 
 
+def begins_well(name: str) -> bool:
+    """Whether it begins as an asset does, and not with what stands between two."""
+    return name[0].isalnum() or not name[0].isascii()
+
+
 def wire_text(name: bytes) -> str:
     """A name as it stands in JSON: UTF-8, or with escapes. Raises UnicodeDecodeError."""
     text = name.decode("utf-8")
@@ -146,7 +151,7 @@ class Symbols:
             if found is not None and self._is(found, native):
                 return found
             own = self.feed_name(native)
-            if not own[0].isalnum() or not self._is(own, native):
+            if not begins_well(own) or not self._is(own, native):
                 own = OWN + self.cased(native)
             if well_formed(own) and "/" not in own:
                 return own

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from mdtool.errors import FeedNotFound, UnknownSymbol
 from mdtool.venues.listed import assets
-from mdtool.venues.spelling import OWN, Spelling, Symbols, capitals, small, squeezed
+from mdtool.venues.spelling import OWN, Spelling, Symbols, begins_well, capitals, small, squeezed
 
 _WORDS = re.compile("[-_/:]")
 _CONTRACT = re.compile(r"(.+)[-_/](\d{6}|PERP)", re.ASCII)  # a delivery contract's date, a perpetual beside spot
@@ -94,7 +94,7 @@ class JoinedSymbols(Symbols):
 
     def _unless_taken(self, base: str, quote: str, joined: str) -> str | None:
         symbol = f"{base}_{quote}"
-        return symbol if self.table.natives.get(symbol, joined) == joined and base[0].isalnum() else None
+        return symbol if self.table.natives.get(symbol, joined) == joined and begins_well(base) else None
 
     def write(self, symbol: str) -> str | None:
         contract = _CONTRACT.fullmatch(symbol)

@@ -149,7 +149,16 @@ def test_whole_books():
     assert BITSTAMP.snapshot_request("BTC_USD", "live_orders") == HttpRequest(
         "GET", "/api/v2/order_book/btcusd/?group=2"
     )
-    assert BITSTAMP.snapshot_request("BTC_USD", "order_book") is None
+    for stream in ("order_book", "detail_order_book"):
+        assert BITSTAMP.snapshot_request("BTC_USD", stream) is None and BITSTAMP.is_book(stream)
+    assert BITSTAMP.traits("detail_order_book").by_order and not BITSTAMP.traits("order_book").by_order
+    detail = diff(bids='[["1.5","2","7"]]', channel="detail_order_book_btcusd")
+    assert list(BITSTAMP.decoder("detail_order_book")(detail)) == [
+        OrderUpdate(
+            MICROS * 1000, UNKNOWN, UNKNOWN, UNKNOWN, (Order(Action.ADD, 7, Side.BID, "1.5", "2"),),
+            snapshot=True, in_stream=True,
+        )
+    ]  # fmt: skip
     assert BITSTAMP.snapshot_every > 0
     by_level = book(MICROS, '[["1.5", "2"]]')
     assert by_level == BookUpdate(

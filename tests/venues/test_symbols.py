@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from mdtool.venues import catalog
 from mdtool.venues.binance.adapter import SPOT_QUOTES
 from mdtool.venues.catalog import VENUES
 from mdtool.venues.symbols import JoinedSymbols, match
+from mdtool.venues.venue import Place
 
 SYMBOLS = JoinedSymbols("binance", SPOT_QUOTES)
 
@@ -130,6 +133,54 @@ def test_what_no_rule_reads_goes_by_the_venues_own_name(venue, native, feed):
     assert adapter.native(feed).upper() == native.upper()
     assert adapter.canonical(f"={native}") == feed  # so a person can ask for it
     assert [connection.symbols for connection in adapter.plan([feed], adapter.default_streams[:1])] == [(feed,)]
+
+
+FRAMES = {  # a frame of each venue that names its instrument, and what that is called when it is not read
+    "binance": ('{"stream":"%s@trade","data":{}}', "trade"),
+    "binance-usdm": ('{"e":"trade","E":1,"s":"%s","t":5}', "trade"),
+    "bitfinex": ("[5,[1,2]]", "trades"),
+    "bitstamp": ('{"data":{},"channel":"live_trades_%s","event":"trade"}', "live_trades"),
+    "bybit": ('{"topic":"publicTrade.%s","data":[]}', "publicTrade"),
+    "coinbase": ('{"type":"ticker","sequence":1,"product_id":"%s"}', "ticker"),
+    "coinbase-advanced": ('{"channel":"ticker","events":[{"tickers":[{"product_id":"%s"}]}]}', "ticker"),
+    "deribit": ('{"jsonrpc":"2.0","method":"subscription","params":{"channel":"quote.%s","data":{}}}', "quote"),
+    "gate": ('{"time":1,"channel":"spot.trades","event":"update","result":{"currency_pair":"%s"}}', "trades"),
+    "hyperliquid": ('{"channel":"trades","data":[{"coin":"%s"}]}', "trades"),
+    "kraken": ('{"channel":"trade","type":"update","data":[{"symbol":"%s"}]}', "trade"),
+    "kucoin": ('{"data":{},"topic":"/market/match:%s","type":"message"}', "match"),
+    "okx": ('{"arg":{"channel":"trades","instId":"%s"},"data":[]}', "trades"),
+}
+
+
+@pytest.mark.parametrize("venue", FRAMES)
+@pytest.mark.parametrize("native", ["币安X", "🚀X", "ÑX"])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_name_in_any_script_has_its_feed(venue, native, escaped):
+    """As UTF-8, and as JSON escapes it; none of it is lost to the session feed."""
+    adapter = catalog.get(venue)
+    router = adapter.router()
+    written = json.dumps(native, ensure_ascii=escaped)[1:-1]
+    if venue == "bitfinex":
+        router.route(f'{{"event":"subscribed","channel":"trades","chanId":5,"symbol":"{written}"}}'.encode())
+    form, stream = FRAMES[venue]
+    payload = (form % written if "%s" in form else form).encode()
+    place = adapter.place(router.route(payload))
+    assert place == Place(adapter.named(native), stream)
+    assert adapter.native(place.symbol) == (native.replace("X", "x") if venue == "bitstamp" else native)
+    if venue.startswith("binance"):
+        assert adapter.canonical(f"{native}usdt") == f"{native}_USDT"
+
+
+@pytest.mark.parametrize("venue", FRAMES)
+@pytest.mark.parametrize("native", ["A\\u0022", "A\\ud800", "A\\u0000", "A%00/../B", "\u202eA", "A" * 90])
+def test_a_name_that_can_be_none_is_the_sessions(venue, native):
+    adapter = catalog.get(venue)
+    router = adapter.router()
+    if venue == "bitfinex":
+        router.route(f'{{"event":"subscribed","channel":"trades","chanId":5,"symbol":"{native}"}}'.encode())
+    form, _ = FRAMES[venue]
+    key = router.route((form % native if "%s" in form else form).encode("utf-8", "surrogatepass"))
+    assert key is None or adapter.place(key).symbol is None
 
 
 NAMES = st.text(st.sampled_from("ABCUSDTEHk10_-.:=@x币"), min_size=1, max_size=14)

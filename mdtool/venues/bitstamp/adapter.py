@@ -3,6 +3,11 @@
 Rule: nothing is numbered. A message tells its time in microseconds, which only rises; that one is missing cannot be
 seen, so a whole book is fetched every now and then, and what is not younger than it is dropped.
 
+By order proves no more than by level, and so is not what is recorded by default: `live_orders` has no numbers either;
+an order whose creation was lost shows only if it is told of again, one whose end was lost never does. Public reports
+say besides that what it tells is at times not so (a cancel for an execution; phil8192/ob-analytics, issue 28).
+Each message of `order_book` and `detail_order_book` is a whole book, 100 levels deep.
+
 Sources: www.bitstamp.net/websocket/v2, www.bitstamp.net/api "Order book". Doubts: that the times of `live_orders` only
 rise is not said (those of diff_order_book do in captures); limits on channels are not published; a market order may
 show as order_created with a price no order has, and is deleted at once.
@@ -25,8 +30,10 @@ from mdtool.venues.symbols import JoinedSymbols
 from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place, Reconnect
 
 LIVE_ORDERS = "live_orders"
-BOOKS = ("diff_order_book", LIVE_ORDERS, "order_book")
-STREAMS = (*BOOKS, "live_trades", "detail_order_book", "funding_rate")
+WHOLE = ("order_book", "detail_order_book")  # each message is all of it, 100 levels
+BY_ORDER = (LIVE_ORDERS, "detail_order_book")
+BOOKS = ("diff_order_book", LIVE_ORDERS, *WHOLE)
+STREAMS = (*BOOKS, "live_trades", "funding_rate")
 LIMITS = ConnectionLimits(subscriptions=200, args=1, frame_bytes=1_000, send_interval=0.05)
 BEAT = Heartbeat(30.0, '{"event":"bts:heartbeat"}')
 # Quote assets that no public list at hand has.
@@ -117,7 +124,7 @@ class Bitstamp(Adapter):
         return stream in BOOKS
 
     def traits(self, stream: str) -> BookTraits:
-        return BookTraits(by_order=stream == LIVE_ORDERS)
+        return BookTraits(by_order=stream in BY_ORDER)
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         channel = f"{stream}_{self.native(symbol)}"
@@ -125,7 +132,7 @@ class Bitstamp(Adapter):
 
     def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
         """group=1: by level; 2: by order."""
-        if stream == "order_book":  # 100 levels, whole in each message
+        if stream in WHOLE:
             return None
         group = 2 if stream == LIVE_ORDERS else 1
         return HttpRequest("GET", f"/api/v2/order_book/{self._in_url(symbol)}/?group={group}")

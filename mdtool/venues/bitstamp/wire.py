@@ -65,6 +65,11 @@ class _Book(msgspec.Struct, gc=False, kw_only=True):
     asks: msgspec.Raw
 
 
+class _DetailEvent(msgspec.Struct, gc=False):
+    data: _Book
+
+
+_DETAILS = msgspec.json.Decoder(_DetailEvent)
 _DIFFS = msgspec.json.Decoder(_DiffEvent)
 _TRADES = msgspec.json.Decoder(_TradeEvent)
 _ORDERS = msgspec.json.Decoder(_OrderEvent)
@@ -121,12 +126,22 @@ def _book(payload: bytes) -> Sequence[Message]:
     time = _ns(wire.microtimestamp)
     if not (_by_order(wire.bids) or _by_order(wire.asks)):
         return (BookUpdate(time, UNKNOWN, UNKNOWN, UNKNOWN, wire.bids, wire.asks, True),)
-    orders = [
+    return (OrderUpdate(time, UNKNOWN, UNKNOWN, UNKNOWN, _resting(wire), True),)
+
+
+def _detail(payload: bytes) -> Sequence[Message]:
+    """`detail_order_book`: each message is the best 100 levels of each side, order by order."""
+    wire = _DETAILS.decode(payload).data
+    return (OrderUpdate(_ns(wire.microtimestamp), UNKNOWN, UNKNOWN, UNKNOWN, _resting(wire), True, True),)
+
+
+def _resting(wire: _Book) -> tuple[Order, ...]:
+    """Rows of [price, size, order id]."""
+    return tuple(
         Order(Action.ADD, whole_number(order_id), side, price, size)
         for side, rows in ((Side.BID, wire.bids), (Side.ASK, wire.asks))
         for price, size, order_id in _ORDER_ROWS.decode(rows)
-    ]
-    return (OrderUpdate(time, UNKNOWN, UNKNOWN, UNKNOWN, tuple(orders), True),)
+    )
 
 
 def _by_order(rows: msgspec.Raw) -> bool:
@@ -138,6 +153,7 @@ def _by_order(rows: msgspec.Raw) -> bool:
 DECODERS: dict[str, Callable[[str], Decoder]] = {
     "diff_order_book": lambda stream: strict(stream, _diff, SPARE),
     "order_book": lambda stream: strict(stream, _whole, SPARE),
+    "detail_order_book": lambda stream: strict(stream, _detail, SPARE),
     "live_trades": lambda stream: strict(stream, _trade, SPARE),
     "live_orders": lambda stream: strict(stream, _order, SPARE),
     "snapshot": lambda stream: strict(stream, _book, SPARE),
