@@ -5,7 +5,7 @@ Rule: in one table no two of a venue's names have one symbol, and no two symbols
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -52,36 +52,35 @@ class SymbolTable:
         return SymbolTable((*self._rows, *older._rows))
 
 
-def read_table(text: str) -> dict[str, SymbolTable]:
-    """Lines of `venue QUOTE PAIR ...`, a pair being its base or, where the venue's name is no rule's, NAME=BASE."""
-    rows: dict[str, list[Pair]] = {}
-    for line in text.splitlines():
-        if line and not line.startswith("#"):
-            venue, quote, *words = line.split(" ")
-            for word in words:
-                native, named, base = word.rpartition("=")
-                rows.setdefault(venue, []).append(Pair(base, quote, native if named else None))
-    return {venue: SymbolTable(pairs) for venue, pairs in rows.items()}
+@cache
+def _lines() -> list[list[str]]:
+    """`venue QUOTE PAIR ...`, a pair being its base or, where the venue's name is no rule's, NAME=BASE."""
+    text = FILE.read_text(encoding="utf-8")
+    return [line.split(" ") for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @cache
-def _shipped() -> dict[str, SymbolTable]:
-    return read_table(FILE.read_text(encoding="utf-8"))
-
-
-_EMPTY = SymbolTable()
-
-
 def listed(venue: str) -> SymbolTable:
     """What the venue listed when the table was made; of a venue that is not in it, nothing."""
-    return _shipped().get(venue, _EMPTY)
+    return SymbolTable(_pairs(venue))
+
+
+def _pairs(venue: str) -> Iterator[Pair]:
+    for owner, quote, *words in _lines():
+        if owner == venue:
+            for word in words:
+                native, named, base = word.rpartition("=")
+                yield Pair(base, quote, native if named else None)
+
+
+class Assets(NamedTuple):
+    bases: frozenset[str]
+    quotes: tuple[str, ...]  # longest first
 
 
 @cache
-def assets() -> SymbolTable:
-    """All venues' pairs in one, for what one venue's list does not know."""
-    return SymbolTable(
-        Pair(base, quote)
-        for table in _shipped().values()
-        for base, _, quote in (symbol.partition("_") for symbol in sorted(table.listed))
-    )
+def assets() -> Assets:
+    """What is traded at any venue, for what one venue's list does not know."""
+    bases = {word.rpartition("=")[2] for _, _, *words in _lines() for word in words}
+    quotes = {quote for _, quote, *_ in _lines()}
+    return Assets(frozenset(bases), tuple(sorted(quotes, key=lambda quote: (-len(quote), quote))))

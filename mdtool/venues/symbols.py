@@ -87,7 +87,7 @@ class JoinedSymbols(Symbols):
                     return self._unless_taken(base, quote, joined)
         if found:
             return self._unless_taken(bases[0], found[0], joined)
-        for quote in () if self._closed else sorted(assets().quotes, key=len, reverse=True):  # of other venues
+        for quote in () if self._closed else assets().quotes:  # of other venues
             if joined.endswith(quote) and joined[: -len(quote)] in assets().bases:
                 return self._unless_taken(joined[: -len(quote)], quote, joined)
         return None
