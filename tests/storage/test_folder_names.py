@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mdtool.model import Kind
 from mdtool.storage.doctor.rebuild import rebuild
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.format import layout
+from mdtool.storage.parts.archive import place_of
 from mdtool.storage.store import Store
 
 CHINESE = "币安人生_USDT"
@@ -94,3 +96,12 @@ def test_a_store_with_symbols_in_any_script(tmp_path):
         gone = store.remove(f"binance/{CHINESE}")
         assert gone.name.startswith("binance-%E5%B8%81")
         assert sorted(feed.name for feed in store.feeds()) == sorted(names[1:])
+
+
+def test_an_archive_has_the_same_folder(tmp_path):
+    with Store.create(tmp_path / "store") as store:
+        with store.writer(f"binance/{CHINESE}", sync="none") as writer:
+            writer.end(10**18, "done")
+        feed = replace(store.feed(f"binance/{CHINESE}"), archive=str(tmp_path / "archive"))
+        folder = f"recorder={feed.store_id}/venue=binance/symbol={layout.folder_name(CHINESE)}"
+        assert place_of(feed).where("x.parquet") == str(tmp_path / "archive" / folder / "x.parquet")
