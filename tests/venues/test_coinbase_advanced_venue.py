@@ -126,7 +126,7 @@ def test_a_book_is_whole_first_and_then_changes_with_absolute_sizes():
     ]  # one frame, one number, one update: of a level said twice the last holds
 
 
-@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "", None, "yesterday"])
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "", None, "yesterday", 7, {}])
 @pytest.mark.parametrize("seq", [14, None])
 def test_what_no_rule_needs_may_be_odd(time, seq):
     """The levels are kept: the time and the number are unknown."""

@@ -14,12 +14,14 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Quote, Side, Status, Trade
-from mdtool.venues.decoding import Id, ladder, opposite, side_of, strict
+from mdtool.venues.decoding import Id, ladder, opposite, side_of, strict, told
 from mdtool.venues.numbers import iso_ns
 from mdtool.venues.venue import Decoder
 
 _NUMBER = re.compile(rb'"sequence_num"\s*:\s*(\d{1,18})\s*[,}]')
 _HEAD = 256  # bytes in which a frame has named its channel, time and number
+# Keys whose values may be odd without a level, a trade or a quote being lost.
+SPARE = ("timestamp", "sequence_num", "time", "best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity")
 _SIDES = {"bid": Side.BID, "offer": Side.ASK}
 
 
@@ -101,10 +103,7 @@ def number(payload: bytes) -> int | None:
 
 
 def _time(text: str | None) -> int:
-    try:
-        return iso_ns(text) if text else NO_TIME
-    except WireError:  # "0001-01-01T00:00:00Z" is how the venue writes that it does not know
-        return NO_TIME
+    return told(iso_ns, text) if text else NO_TIME  # "0001-01-01T00:00:00Z" is how the venue writes that it knows none
 
 
 def _seq(frame: _Frame) -> int:
@@ -169,9 +168,9 @@ def _states(payload: bytes) -> Sequence[Message]:
 
 
 DECODERS: dict[str, Callable[[str], Decoder]] = {
-    "level2": lambda stream: strict(stream, _book),
-    "market_trades": lambda stream: strict(stream, _trades),
-    "ticker": lambda stream: strict(stream, _tickers),
-    "ticker_batch": lambda stream: strict(stream, _tickers),
-    "status": lambda stream: strict(stream, _states),
+    "level2": lambda stream: strict(stream, _book, SPARE),
+    "market_trades": lambda stream: strict(stream, _trades, SPARE),
+    "ticker": lambda stream: strict(stream, _tickers, SPARE),
+    "ticker_batch": lambda stream: strict(stream, _tickers, SPARE),
+    "status": lambda stream: strict(stream, _states, SPARE),
 }
