@@ -21,7 +21,9 @@ from mdtool.venues.venue import Decoder
 _NUMBER = re.compile(rb'"sequence_num"\s*:\s*(\d{1,18})\s*[,}]')
 _HEAD = 256  # bytes in which a frame has named its channel, time and number
 # Keys whose values may be odd without a level, a trade or a quote being lost.
-SPARE = ("timestamp", "sequence_num", "time", "best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity")
+SPARE = (
+    "timestamp", "sequence_num", "time", "type", "best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity",
+)  # fmt: skip
 _SIDES = {"bid": Side.BID, "offer": Side.ASK}
 
 
@@ -44,8 +46,8 @@ class _Trade(msgspec.Struct, gc=False):
     time: str | None = None
 
 
-class _TradesEvent(msgspec.Struct, gc=False):
-    type: str
+class _TradesEvent(msgspec.Struct, gc=False, kw_only=True):
+    type: str = ""
     trades: list[_Trade]
 
 
