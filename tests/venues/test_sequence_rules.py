@@ -123,7 +123,7 @@ def test_a_numbered_connection():
 
 def test_trades_are_remembered_as_long_as_venues_repeat_them_and_no_longer():
     rule = RecentRule()
-    trades = [Trade(number, number, "1", "1", Side.BID) for number in range(MAX_RECENT + 1)]
+    trades = [Trade(number, number, "1", "1", Side.BID) for number in range(1, MAX_RECENT + 2)]
     assert verdicts(rule, trades[:-1]) == [NONE] * MAX_RECENT
     assert verdicts(rule, trades[:-1]) == [STALE] * MAX_RECENT
     assert rule.judge(trades[-1]) is NONE
