@@ -44,7 +44,7 @@ class Writer:
     ...     writer.end(1760000001000000000, "done")
     >>> store.writer("sim/../CHARLIE_USDT")
     Traceback (most recent call last):
-    mdtool.errors.UsageError: symbol '../CHARLIE_USDT': expected letters, digits and _.:+-@= (at most 63 bytes), as in ...
+    mdtool.errors.UsageError: symbol '../CHARLIE_USDT': expected letters, digits ..., as in ETH_USDT
     """
 
     def __init__(self, feed: FeedInfo, clock: Clock, sync_policy: Sync = "1s") -> None:
