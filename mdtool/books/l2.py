@@ -6,38 +6,20 @@ update may be applied is not decided here but in sync.py.
 
 from __future__ import annotations
 
-from mdtool.errors import WireError
+from mdtool.books.scaled import Scaled
 from mdtool.kernel.book import Ladder
 from mdtool.model import Scale
 
 Level = tuple[int, int]  # price and size mantissas
 
 
-class L2Book(Ladder):
+class L2Book(Scaled, Ladder):
     """Bids and asks of one feed as mantissas at `scale`: a kernel.book.Ladder that knows what its integers mean."""
 
     __slots__ = ("_scale",)
 
     def __init__(self, scale: Scale | None = None) -> None:
         self._scale = scale or Scale(0, 0)
-
-    @property
-    def scale(self) -> Scale:
-        """Exponents of every mantissa in the book."""
-        return self._scale
-
-    def rescale(self, scale: Scale) -> None:
-        """Express every mantissa at a finer scale, exactly. Raises ValueError for a coarser one, WireError where a
-        level no longer fits 64 bits; then nothing has changed."""
-        price_digits = self._scale.price_exp - scale.price_exp
-        size_digits = self._scale.size_exp - scale.size_exp
-        if price_digits < 0 or size_digits < 0:
-            raise ValueError(f"rescaling {self._scale} to {scale} would round")
-        try:
-            self.multiply(10**price_digits, 10**size_digits)
-        except OverflowError as error:
-            raise WireError(f"{error} at {scale}") from error
-        self._scale = scale
 
     def copy(self) -> L2Book:
         """Another with the same levels."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mdtool.books.ladders import LevelParser
+from mdtool.books.scaled import Scaled
 from mdtool.errors import WireError
 from mdtool.kernel.book import KEEP_ON_REDUCE, Levels, Orders
 from mdtool.kernel.ladder import LadderError, NeedsDigits, decimal
@@ -79,7 +80,7 @@ class OrderParser:
         book.apply(steps)
 
 
-class L3Book(Orders):
+class L3Book(Scaled, Orders):
     """Resting orders and the levels they make, as mantissas at `scale`: a kernel.book.Orders that knows the venue's ids
     and what its integers mean."""
 
@@ -95,11 +96,6 @@ class L3Book(Orders):
     def __new__(cls, scale: Scale | None = None, priority: int = KEEP_ON_REDUCE) -> L3Book:
         """The kernel is made with the priority alone."""
         return super().__new__(cls, priority)
-
-    @property
-    def scale(self) -> Scale:
-        """Exponents of every mantissa in the book."""
-        return self._scale
 
     @property
     def levels(self) -> Levels:
@@ -173,19 +169,6 @@ class L3Book(Orders):
                     for order_id, _ in self.queue(side, price):
                         self.remove(order_id)
         return gone
-
-    def rescale(self, scale: Scale) -> None:
-        """Express every mantissa at a finer scale, exactly. Raises ValueError for a coarser one, WireError where a
-        level no longer fits 64 bits; then nothing has changed."""
-        price_digits = self._scale.price_exp - scale.price_exp
-        size_digits = self._scale.size_exp - scale.size_exp
-        if price_digits < 0 or size_digits < 0:
-            raise ValueError(f"rescaling {self._scale} to {scale} would round")
-        try:
-            self.multiply(10**price_digits, 10**size_digits)
-        except OverflowError as error:
-            raise WireError(f"{error} at {scale}") from error
-        self._scale = scale
 
     def order(self, order_id: OrderId) -> tuple[Side, int, int] | None:
         """Side, price and size of a resting order, by the venue's id."""

@@ -28,12 +28,6 @@ FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND  # 2023-11-15 12:00 UTC
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
-
-
 def write(store, payloads, *, start=NOON, step=1000, name=FEED, **options):
     """One epoch of these payloads; left open."""
     writer = store.writer(name, **options)

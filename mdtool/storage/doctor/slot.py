@@ -8,27 +8,16 @@ import numpy as np
 
 from mdtool.storage import files
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
+from mdtool.storage.journal.registry import ChunkInfo
 
 _NUMBERS = ("chunk_id", "epoch", "part", "rows", "heap_bytes", "min_ns", "max_ns", "created_ns", "closed_ns",
             "part_bytes", "part_crc32c", "rows_crc32c")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(ChunkInfo):
     """What a slot says; `of` is None where its words make no sense."""
 
-    chunk_id: int
-    epoch: int
-    state: ChunkState
-    location: Location
-    flags: ChunkFlag
-    part: int
-    rows: int
-    heap_bytes: int
-    min_ns: int
-    max_ns: int
-    created_ns: int
-    closed_ns: int
     boot: bytes
     part_bytes: int = 0
     part_crc32c: int = 0

@@ -25,12 +25,6 @@ NOON = 1_700_049_600 * SECOND
 LONG = 60  # seconds; for what must come, so that a failure does not hang
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
-
-
 def write(store, *, days=1, name=FEED):
     clock = ManualClock(NOON)
     with store.writer(name, chunk_bytes=16 * 1024, clock=clock, sync="none") as writer:

@@ -14,16 +14,9 @@ from mdtool.storage import files
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.journal.chunk import chunk_directory
 from mdtool.storage.journal.registry import FeedRegistry
-from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND
-
-
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
 
 
 def names(feed):

@@ -23,12 +23,6 @@ FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
-
-
 def names(feed):
     return sorted(path.name for path in chunk_directory(feed, feed.live).iterdir())
 

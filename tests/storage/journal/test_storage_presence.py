@@ -28,12 +28,6 @@ FEED = "sim/ALPHA_USDT"
 NOON = 1_700_049_600 * SECOND
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
-
-
 def both(reader, now_ns=NOON, ttl_ns=SECOND):
     """(status, reason) at one moment."""
     found = reader.detect_disconnect(ttl_ns, now_ns)

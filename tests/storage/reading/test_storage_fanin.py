@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +20,6 @@ from mdtool.storage.store import Store
 NOON = 1_700_049_600 * SECOND
 MS = 1_000_000
 NAMES = ("sim/ALPHA_USDT", "sim/BRAVO_USDT", "sim/CHARLIE_USDT")
-
-
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
 
 
 def put(writer, at, payload=b""):

@@ -55,12 +55,6 @@ def fill(store, *, days=DAYS, sealed=None, name=FEED, archive=None, live=False):
     return sent
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
-
-
 def payloads(store, name=FEED):
     with store.reader(name) as reader:
         return [record.payload for record in reader.records()]

@@ -39,12 +39,6 @@ NOON = 1_700_049_600 * SECOND  # 2023-11-15 12:00 UTC
 LATER = NOON + 30 * DAY
 
 
-@pytest.fixture
-def store(tmp_path):
-    with Store.create(tmp_path / "store") as made:
-        yield made
-
-
 def write(store, records, *, chunk_bytes=4096, restarts=()):
     """One feed of (recv_ns, stream, payload), closed."""
     writer = store.writer(FEED, chunk_bytes=chunk_bytes, sync="none", clock=ManualClock(NOON))
