@@ -19,6 +19,7 @@ UNKNOWN = -1  # a sequence number the venue does not give
 NO_TIME = 0  # a venue time the message does not carry
 SESSION_SYMBOL = "_session"  # the feed of what belongs to no symbol
 SESSION_STREAM = "session"  # of a feed: OPEN, CLOSE, SENT, NOTE and END records
+OTHER_STREAM = "other"  # of the session feed: frames that no adapter knows a place for
 SNAPSHOT_STREAM = "snapshot"  # of a feed: REST requests for whole books, and the answers
 
 

@@ -1,7 +1,8 @@
 """Connections whose frames are numbered across everything they carry: judged over all feeds of the venue at once.
 
 Rule: a number tells whether a frame of the connection is missing, not which feed's. So it is a report of the
-connections themselves, beside the session feed's streams, and a feed's own streams stay unprovable by it.
+connections themselves, beside the session feed's streams; and every book of the connection is broken from there to its
+next whole one, as the frame may have been its.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from mdtool.audit.findings import Duplicate, Finding, Gap, OutOfOrder
 from mdtool.audit.ledger import Interval, Ledger, Validity
@@ -34,82 +36,87 @@ class _Connection:
         self.last_ns = 0
 
 
-def with_connections(
-    report: FeedReport, store: Store, venue: Venue, *, from_ns: int | None, to_ns: int | None
-) -> FeedReport:
-    """The session feed's report, and in it what the venue's connections as a whole show. `report` itself where the
-    venue does not number them."""
-    first = venue.connection_rule()
-    if first is None:
-        return report
-    connections: dict[int, _Connection] = {}
-    verdicts: Counter[Verdict] = Counter()
-    findings: list[Finding] = []
-    begin_ns: int | None = None
-    end_ns = 0
-    for recv_ns, number, session in _numbered(store, venue, first, from_ns, to_ns):
-        begin_ns = recv_ns if begin_ns is None else begin_ns
-        end_ns = recv_ns
-        connection = connections.get(session)
+class Break(NamedTuple):
+    """Frames of a connection are missing between two receive times: nobody knows of which feed."""
+
+    after_ns: int
+    next_ns: int
+    why: str
+
+
+class Connections:
+    """What the numbers of a venue's connections show, over all its feeds in a store. Nothing where the venue does not
+    number them."""
+
+    def __init__(self, store: Store, venue: Venue, *, from_ns: int | None, to_ns: int | None) -> None:
+        self.breaks: dict[int, list[Break]] = {}  # by session, in order
+        self._findings: list[Finding] = []
+        self._verdicts: Counter[Verdict] = Counter()
+        self._connections: dict[int, _Connection] = {}
+        self._begin_ns: int | None = None
+        self._end_ns = 0
+        first = venue.connection_rule()
+        if first is not None:
+            for recv_ns, number, session in _numbered(store, venue, first, from_ns, to_ns):
+                self._take(recv_ns, number, session, venue)
+
+    def beside(self, report: FeedReport) -> FeedReport:
+        """The session feed's report, and in it what the connections as a whole show."""
+        if self._begin_ns is None:
+            return report
+        intervals: list[Interval] = []
+        for connection in self._connections.values():
+            connection.ledger.close(connection.last_ns)
+            intervals += connection.ledger.intervals
+        odd = {verdict.name.lower(): n for verdict, n in sorted(self._verdicts.items()) if verdict is not Verdict.APPLY}
+        stream = StreamReport(
+            stream=STREAM,
+            records=0,  # they are counted in their own feeds
+            kinds={},
+            decoded={},
+            verdicts={"apply": self._verdicts[Verdict.APPLY]} | odd,
+            first_ns=self._begin_ns,
+            last_ns=self._end_ns,
+            intervals=tuple(sorted(intervals, key=lambda interval: interval.from_ns)),
+        )
+        counts = Counter(report.finding_counts) + Counter(finding.kind for finding in self._findings)
+        return replace(
+            report,
+            streams=tuple(sorted((*report.streams, stream), key=lambda known: known.stream)),
+            findings=tuple(sorted((*report.findings, *self._findings), key=lambda finding: finding.at_ns)),
+            finding_counts=dict(sorted(counts.items())),
+        )
+
+    def _take(self, recv_ns: int, number: int, session: int, venue: Venue) -> None:
+        self._begin_ns = recv_ns if self._begin_ns is None else self._begin_ns
+        self._end_ns = recv_ns
+        connection = self._connections.get(session)
         if connection is None:
             rule = venue.connection_rule()
             assert rule is not None  # it was one before
-            connection = connections[session] = _Connection(rule)
+            connection = self._connections[session] = _Connection(rule)
             connection.ledger.begin(recv_ns)
         before = connection.rule.last
         verdict = connection.rule.judge_number(number)
-        verdicts[verdict] += 1
+        self._verdicts[verdict] += 1
         if verdict is Verdict.GAP:
             gap = Gap(
-                stream=STREAM,
-                at_ns=recv_ns,
-                after_seq=before,
-                next_first_seq=number,
-                next_prev_seq=number - 1,
-                after_ns=connection.last_ns,
-                next_ns=recv_ns,
-                session_changed=False,
-                cause="",
-            )
-            findings.append(gap)
+                stream=STREAM, at_ns=recv_ns, after_seq=before, next_first_seq=number, next_prev_seq=number - 1,
+                after_ns=connection.last_ns, next_ns=recv_ns, session_changed=False, cause="",
+            )  # fmt: skip
+            self._findings.append(gap)
             connection.ledger.hole(connection.last_ns, recv_ns, Validity.BROKEN, gap.text)
+            why = f"a frame of its connection is missing between {before} and {number}"
+            self.breaks.setdefault(session, []).append(Break(connection.last_ns, recv_ns, why))
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
             kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
-            findings.append(
+            self._findings.append(
                 kind(
-                    stream=STREAM,
-                    at_ns=recv_ns,
-                    first_seq=number,
-                    last_seq=number,
-                    after_seq=before,
+                    stream=STREAM, at_ns=recv_ns, first_seq=number, last_seq=number, after_seq=before,
                     session_changed=False,
                 )
-            )
+            )  # fmt: skip
         connection.last_ns = recv_ns
-    if begin_ns is None:
-        return report
-    intervals: list[Interval] = []
-    for connection in connections.values():
-        connection.ledger.close(connection.last_ns)
-        intervals += connection.ledger.intervals
-    stream = StreamReport(
-        stream=STREAM,
-        records=0,  # they are counted in their own feeds
-        kinds={},
-        decoded={},
-        verdicts={"apply": verdicts[Verdict.APPLY]}
-        | {verdict.name.lower(): count for verdict, count in sorted(verdicts.items()) if verdict is not Verdict.APPLY},
-        first_ns=begin_ns,
-        last_ns=end_ns,
-        intervals=tuple(sorted(intervals, key=lambda interval: interval.from_ns)),
-    )
-    counts = Counter(report.finding_counts) + Counter(finding.kind for finding in findings)
-    return replace(
-        report,
-        streams=tuple(sorted((*report.streams, stream), key=lambda known: known.stream)),
-        findings=tuple(sorted((*report.findings, *findings), key=lambda finding: finding.at_ns)),
-        finding_counts=dict(sorted(counts.items())),
-    )
 
 
 def _numbered(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from mdtool.audit.connection import with_connections
+from mdtool.audit.connection import Break, Connections
 from mdtool.audit.findings import (
     Absent,
     ClockStep,
@@ -38,6 +38,7 @@ from mdtool.venues.venue import Venue
 
 MAX_FINDINGS = 10_000  # listed; all are counted
 MAX_RECONNECTS = 10_000
+NO_BREAKS: Mapping[int, Sequence[Break]] = {}
 MAX_NAMES = 8  # of unknown messages, told in a finding
 MAX_DAMAGED = 1_000  # damaged records in a row before the rest is given up
 
@@ -49,16 +50,18 @@ def audit_feed(
     from_ns: int | None = None,
     to_ns: int | None = None,
     now_ns: int | None = None,
+    breaks: Mapping[int, Sequence[Break]] = NO_BREAKS,
 ) -> FeedReport:
     """Every stream of the feed under its sequence rule, from `from_ns` up to the first record at or after `to_ns`.
 
-    `now_ns` decides whether a writer without an END is still at work (None: the system's clock). Whether checksums
-    are compared is the reader's choice. Raises StoreError where chunks cannot be read at all.
+    `breaks`: where frames of its connections are missing, by session. `now_ns` decides whether a writer without an END
+    is still at work (None: the system's clock). Whether checksums are compared is the reader's choice. Raises
+    StoreError where chunks cannot be read at all.
     """
     reader.to_start()
     if from_ns is not None:
         reader.seek(from_ns)
-    audit = _FeedAudit(reader, venue, whole=from_ns is None)
+    audit = _FeedAudit(reader, venue, breaks, whole=from_ns is None)
     audit.run(to_ns)
     return audit.finish(time.time_ns() if now_ns is None else now_ns)
 
@@ -75,14 +78,18 @@ def audit_store(
 ) -> Iterator[FeedReport]:
     """One report a feed, in the order of `names`. A feed that cannot be audited (no adapter for its venue, a chunk
     that is gone) is a report with `error`; the others go on."""
+    known: dict[str, Connections] = {}  # by venue
     for name in names:
         try:
             venue = venue_lookup(store.feed(name).venue)
+            if venue.name not in known:
+                known[venue.name] = Connections(store, venue, from_ns=from_ns, to_ns=to_ns)
+            connections = known[venue.name]
             with store.reader(name, verify=verify) as reader:
-                report = audit_feed(reader, venue, from_ns=from_ns, to_ns=to_ns, now_ns=now_ns)
-            if reader.feed.symbol == SESSION_SYMBOL:
-                report = with_connections(report, store, venue, from_ns=from_ns, to_ns=to_ns)
-            yield report
+                report = audit_feed(
+                    reader, venue, from_ns=from_ns, to_ns=to_ns, now_ns=now_ns, breaks=connections.breaks
+                )
+            yield connections.beside(report) if reader.feed.symbol == SESSION_SYMBOL else report
         except MdtoolError as error:
             yield failed(name, str(error))
 
@@ -124,7 +131,8 @@ def _undamaged(reader: Reader, corrupt: Callable[[int, CorruptStore], None]) -> 
 class _FeedAudit:
     """The state of one run over a feed; the observer of its streams. `whole`: the run begins where the feed does."""
 
-    def __init__(self, reader: Reader, venue: Venue, *, whole: bool) -> None:
+    def __init__(self, reader: Reader, venue: Venue, breaks: Mapping[int, Sequence[Break]], *, whole: bool) -> None:
+        self._breaks = breaks
         self._reader = reader
         self._venue = venue
         self._whole = whole
@@ -291,7 +299,7 @@ class _FeedAudit:
         made = self._streams.get(line.name)
         if made is None:
             asked = line.book is not None and self._asks_for_books(line.name)
-            made = StreamAudit(line, self._venue, self, self._meter.values.append, asked=asked)
+            made = StreamAudit(line, self._venue, self, self._meter.values.append, self._breaks, asked=asked)
             self._streams[line.name] = made
         return made
 

@@ -6,11 +6,12 @@ and the book are the engine's; here is only what follows from them.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from mdtool.audit.anchors import Anchors
+from mdtool.audit.connection import Break
 from mdtool.audit.findings import Crossed, Duplicate, Finding, Gap, OutOfOrder, Unanchored, WrongChecksum
 from mdtool.audit.ledger import Ledger, Validity
 from mdtool.audit.report import StreamReport
@@ -84,14 +85,16 @@ class StreamAudit:
     be asked for."""
 
     def __init__(
-        self, line: Line, venue: Venue, observer: StreamObserver, add_offset: Callable[[int], None], *, asked: bool
-    ) -> None:
+        self, line: Line, venue: Venue, observer: StreamObserver, add_offset: Callable[[int], None],
+        breaks: Mapping[int, Sequence[Break]], *, asked: bool,
+    ) -> None:  # fmt: skip
         self.name = line.name
         self.line = line
         self.session = -1  # of the last message; -1 before the first
         self.last_ns = 0  # of the last message
         self.messages = 0  # DATA records
         self.anchors = Anchors(line.name, asked=asked) if line.book is not None else None
+        self._breaks = {session: deque(some) for session, some in breaks.items()} if line.book is not None else {}
         self._observer = observer
         self._sessions: set[int] = set()  # those it has had
         self._advanced = -1  # the session that brought the last message which was new
@@ -139,6 +142,8 @@ class StreamAudit:
             return
         if record.session != self.session or self._switched:
             self._connected(record)
+        if self._breaks:
+            self._break(record, taken)
         for said in taken.said:
             message, verdict, _, step, _ = said
             kind = type(message)
@@ -167,7 +172,7 @@ class StreamAudit:
         """A whole book that was asked for, and what it did to this stream's."""
         assert self.anchors is not None  # it is a book's stream
         self.anchors.asked_for(book, step, record.recv_ns)
-        self._healed(step, record.recv_ns)
+        self._healed(record.recv_ns)
 
     def other(self, record: Record, taken: Taken) -> None:
         """A record that is no message received."""
@@ -253,13 +258,27 @@ class StreamAudit:
         if step.error is not None:
             self._wrong_since = self._wrong_since or (self.last_ns or recv_ns, step.error)
             return
-        self._healed(step, recv_ns)
+        self._healed(recv_ns)
         if step.applied:
             self._check_crossed(recv_ns)
 
-    def _healed(self, step: Step, recv_ns: int) -> None:
+    def _break(self, record: Record, taken: Taken) -> None:
+        """Frames of its connection are missing, and one of them may have been the book's: it is no book until the next
+        whole one, be that this very message."""
+        book = self.line.book
+        breaks = self._breaks.get(record.session)
+        while book is not None and breaks and breaks[0].next_ns <= record.recv_ns:
+            after_ns, _, why = breaks.popleft()
+            if after_ns < (self._first_ns or 0):
+                continue
+            self._wrong_since = self._wrong_since or (self.last_ns, why)
+            if not any(isinstance(said.message, Update) and said.message.snapshot for said in taken.said):
+                book.lose(record.recv_ns)
+
+    def _healed(self, recv_ns: int) -> None:
         """A whole book ends what was wrong with the one before."""
-        if self._wrong_since is not None and step.state is BookState.SYNCED:
+        book = self.line.book
+        if self._wrong_since is not None and book is not None and book.state is BookState.SYNCED:
             self._say_proven()
             self._ledger.hole(self._wrong_since[0], recv_ns, Validity.BROKEN, self._wrong_since[1])
             self._wrong_since = None

@@ -14,14 +14,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from mdtool.books.sync import BookSync, Step, open_book
 from mdtool.errors import UsageError, WireError
-from mdtool.model import SNAPSHOT_STREAM, Flag, Kind, Message, Other, Scale, Update
+from mdtool.model import OTHER_STREAM, SNAPSHOT_STREAM, Flag, Kind, Message, Other, Scale, Update
 from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import Decoder, Venue
 
 MAX_EARLY = 100  # whole books kept before the first update tells which stream they are of
-_DATA, _RESPONSE, _NOTE, _FAILED = int(Kind.DATA), int(Kind.RESPONSE), int(Kind.NOTE), int(Flag.FAILED)
+_DATA, _RESPONSE, _NOTE = int(Kind.DATA), int(Kind.RESPONSE), int(Kind.NOTE)
+_FAILED, _BINARY = int(Flag.FAILED), int(Flag.BINARY)
 
 
 class RecordLike(Protocol):
@@ -144,7 +147,7 @@ class FeedEngine:
         line = self._lines.get(stream) or self._meet(stream)
         try:
             if kind == _DATA:
-                return Taken(line, self._data(line, payload, recv_ns))
+                return Taken(line, self._data(line, flags, payload, recv_ns))
             if kind == _RESPONSE and not flags & _FAILED:
                 return Taken(line, self._answer(line, payload, recv_ns))
         except WireError as error:
@@ -156,10 +159,12 @@ class FeedEngine:
             return Taken(line, (), None, [(one, step) for one, step in missed if step is not None])
         return Taken(line, ())
 
-    def _data(self, line: Line, payload: bytes, recv_ns: int) -> Sequence[Said]:
+    def _data(self, line: Line, flags: int, payload: bytes, recv_ns: int) -> Sequence[Said]:
         """A message received."""
         if line.decode is None:
             return ()
+        if not payload.isascii() and not flags & _BINARY:
+            _check_text(payload)
         messages = line.decode(payload)
         rule, book = line.rule, line.book
         if rule is None:
@@ -211,6 +216,8 @@ class FeedEngine:
             wanted = name == SNAPSHOT_STREAM or not self._book_only
             is_other_book = self.venue.is_book(name)  # it is told twice, and shown once
             decode = self.venue.decoder(name) if wanted and not is_other_book else None
+            if decode is not None and name == OTHER_STREAM:
+                decode = _of_json(decode)
             line = Line(name, decode, self.venue.rule(name) if decode is not None else None, None)
         if line.decode is None:
             self.unwanted.add(number)
@@ -226,6 +233,27 @@ class FeedEngine:
             for update, recv_ns in self._early:
                 book.on_message(update, recv_ns)
         return line
+
+
+def _check_text(payload: bytes) -> None:
+    """A text frame is UTF-8, whatever else is in it. Raises WireError."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError as error:
+        raise WireError(f"no text: not UTF-8 at byte {error.start}") from error
+
+
+def _of_json(decode: Decoder) -> Decoder:
+    """The decoder of what no venue's adapter knows a place for: that it is JSON is the least that can be asked."""
+
+    def checked(payload: bytes) -> Sequence[Message]:
+        try:
+            msgspec.json.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise WireError(f"not JSON: {error}") from error
+        return decode(payload)
+
+    return checked
 
 
 def _is_of_loss(note: bytes) -> bool:

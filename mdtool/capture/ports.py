@@ -15,14 +15,13 @@ from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordS
 from mdtool.capture.protocol import text
 from mdtool.clock import Clock
 from mdtool.errors import MdtoolError, StoreError
-from mdtool.model import SESSION_STREAM, SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind
+from mdtool.model import OTHER_STREAM, SESSION_STREAM, SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind
 from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection, HttpRequest, Place
 
 PING_STREAM = "ping"
 BOOTSTRAP_STREAM = "bootstrap"
-OTHER_STREAM = "other"
 # Route keys come from the wire: a hostile or broken venue must not grow the table without end. Beyond this a new key
 # is resolved each time it comes, which is only slower.
 MAX_ROUTES = 100_000

@@ -21,13 +21,13 @@ from mdtool.books.wire import texts
 from mdtool.errors import WireError
 from mdtool.exchange.source import BookView, Instrument, OrdersView
 from mdtool.history.wholes import whole_books
-from mdtool.model import SESSION_STREAM, SNAPSHOT_STREAM, BookUpdate, Flag, Kind, Scale, Side
+from mdtool.model import OTHER_STREAM, SESSION_STREAM, SNAPSHOT_STREAM, BookUpdate, Flag, Kind, Scale, Side
 from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
 
 NOT_PUBLISHED = frozenset(
-    {SNAPSHOT_STREAM, SESSION_STREAM, "ping", "other"}
+    {SNAPSHOT_STREAM, SESSION_STREAM, "ping", OTHER_STREAM}
 )  # streams of the recorder's, not of the venue's
 SAMPLE = 4096  # records looked at for the digits of the wire where no snapshot shows them
 PLAIN_DIGITS = Scale(-8, -8)  # of a feed in which no price was ever seen

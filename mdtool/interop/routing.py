@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mdtool.errors import UnknownSymbol, WireError
 from mdtool.interop.item import Item
-from mdtool.model import SNAPSHOT_STREAM, Kind, Update
+from mdtool.model import OTHER_STREAM, SNAPSHOT_STREAM, Kind, Update
 from mdtool.venues.venue import Place, Venue
 
 SESSION = "session"
-OTHER = "other"
-_NOWHERE = Place(None, OTHER)
+
+_NOWHERE = Place(None, OTHER_STREAM)
 _SESSION = Place(None, SESSION)
 
 
@@ -44,7 +44,7 @@ class LineRouter:
             if place.symbol is not None:
                 if self.symbol is None:
                     self.symbol = place.symbol
-            elif place.stream == OTHER and self._is_whole_book(item.payload):
+            elif place.stream == OTHER_STREAM and self._is_whole_book(item.payload):
                 return None if self.symbol is None else (Kind.RESPONSE, Place(self.symbol, SNAPSHOT_STREAM))
             return kind, place
         if kind == Kind.OPEN:  # what the last connection said of itself does not hold for this one

@@ -20,10 +20,10 @@ from mdtool.interop.held import APART, Held, Twins
 from mdtool.interop.item import Item
 from mdtool.interop.lines import Stop
 from mdtool.interop.report import FeedImport, ImportReport
-from mdtool.interop.routing import OTHER, SESSION, LineRouter
+from mdtool.interop.routing import SESSION, LineRouter
 from mdtool.interop.source import ImportFile
 from mdtool.interop.understanding import Understanding
-from mdtool.model import SESSION_SYMBOL, Flag, Kind
+from mdtool.model import OTHER_STREAM, SESSION_SYMBOL, Flag, Kind
 from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
@@ -179,7 +179,7 @@ class Import(contextlib.ExitStack):
         ]
         self._sinks: dict[str | None, Sink] = {}
         self._kinds: Counter[Kind] = Counter()
-        self._understood = Understanding(venue, OTHER)
+        self._understood = Understanding(venue, OTHER_STREAM)
         self._reaching = reaching(store, venue, start_ns)
         self._start_ns = start_ns
 

@@ -70,7 +70,7 @@ def audit_summary(reports: Sequence[Report]) -> RenderableType:
         if verdict == "log" and verdicts[verdict]:
             line.append(f", {count(verdicts[verdict], 'log')} of connections")
         elif verdict != "clean" and verdicts[verdict]:
-            line.append(f", {verdicts[verdict]} {words}")
+            line.append(f", {verdicts[verdict]} {words.removeprefix('no finding, ')}")
     if found:
         line.append(f", {_counts(found)}", style="bold red")
     if failed:

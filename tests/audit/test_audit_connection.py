@@ -97,3 +97,31 @@ def test_a_stretch_of_time(store: Store) -> None:
     filled(store, interleaved(list(range(1, 31))))
     (report,) = audit_store(store, catalog.get, [f"{VENUE}/_session"], from_ns=10**17 + 10, to_ns=10**17 + 20)
     assert verdicts(report) == {"apply": 10}
+
+
+def test_a_missing_frame_breaks_every_book_of_its_connection_to_its_next_whole_one(store: Store) -> None:
+    """Two books on one connection; the frame that is missing is nobody knows whose."""
+    whole, change = b"[1,[[4000,1,1],[4060,1,-1]],%d]", b"[1,[4010,2,1],%d]"
+    frames = [
+        ("BTC_USD", whole), ("ETH_USD", whole), ("BTC_USD", change), ("ETH_USD", change),
+        None, ("BTC_USD", change), ("ETH_USD", change), ("BTC_USD", whole), ("BTC_USD", change),
+    ]  # fmt: skip
+    for symbol in ("BTC_USD", "ETH_USD", "_session"):
+        with store.writer(f"{VENUE}/{symbol}", sync="none") as writer:
+            for at, frame in enumerate(frames):
+                if frame is not None and frame[0] == symbol:
+                    number = writer.stream("book-P0")
+                    writer.append(10**17 + at, int(Kind.DATA), number, 1, frame[1] % (at + 1), 0)
+            writer.end(10**18, "done")
+    reports = {report.feed: report for report in audit_store(store, catalog.get, [f.name for f in store.feeds()])}
+    why = "a frame of its connection is missing between 4 and 6"
+    told = {
+        name: [(i.state.value, i.from_ns - 10**17, i.to_ns - 10**17) for i in report.intervals if i.why == why]
+        for name, report in reports.items()
+    }
+    assert told == {
+        f"{VENUE}/BTC_USD": [("broken", 2, 7)],  # to the whole one
+        f"{VENUE}/ETH_USD": [("broken", 3, 6)],  # to the end: none came
+        f"{VENUE}/_session": [],
+    }
+    assert reports[f"{VENUE}/_session"].finding_counts == {"gap": 1}

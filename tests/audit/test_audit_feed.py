@@ -616,3 +616,17 @@ def test_a_planned_book_of_which_nothing_came_is_a_finding(feed: Feed) -> None:
     reason = "it was to be recorded, and no message of it is there"
     assert report.findings == (Absent(stream=DEPTH, at_ns=T0 + 3, reason=reason),)
     assert [(note.kind, note.stream) for note in report.notes] == [("silent", "trade")]
+
+
+def test_a_frame_that_is_no_text_and_one_that_is_no_json(feed: Feed) -> None:
+    """Where nobody looks at a field, its bytes count all the same; and what no adapter knows is at least JSON."""
+    feed.add("trade", trade(1), trade(2).replace(b'"MARKET"', b'"MARK\xff\xfe"'), trade(3))
+    feed.end()
+    report = feed.audit()
+    assert [(f.kind, f.stream) for f in report.findings] == [("undecodable", "trade"), ("gap", "trade")]
+    assert "not UTF-8 at byte" in report.findings[0].text
+    log = Feed(feed.store, name="binance-usdm/_session")
+    log.add("other", b'{"a":1}', b"<<<<<<< HEAD", b'{"cut":', b"[1]")
+    log.end()
+    report = log.audit()
+    assert [(f.kind, f.stream) for f in report.findings] == [("undecodable", "other")] * 2
