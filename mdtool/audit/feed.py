@@ -177,7 +177,7 @@ class _FeedAudit:
         streams = sorted(self._streams.values(), key=lambda stream: stream.name)
         reports = tuple(report for report in (stream.finish(self._refusals) for stream in streams) if report.records)
         for stream in streams:
-            if stream.anchors is not None and stream.messages:
+            if stream.anchors is not None and stream.tally.messages:
                 self._notes.extend(stream.anchors.notes)
         self._judge_evidence(streams)
         if self._counts.total() > len(self._findings):
@@ -322,7 +322,7 @@ class _FeedAudit:
     def _answered(self, stream: StreamAudit, record: Record, taken: Taken) -> None:
         """A whole book, to each book it went to; or none."""
         books = {id(said.message): said.message for said in taken.said if isinstance(said.message, Update)}
-        stream.named["snapshot"] += len(books)
+        stream.tally.named["snapshot"] += len(books)
         for book in books.values():
             if book.venue_ns != NO_TIME:
                 self._meter.values.append(record.recv_ns - book.venue_ns)
@@ -352,8 +352,8 @@ class _FeedAudit:
             if not self._records:
                 self.found(Empty(stream="", at_ns=at_ns, reason="no record in this stretch of time"))
             return
-        messages = sum(stream.messages for stream in streams)
-        books = sum(stream.named["snapshot"] for stream in streams)
+        messages = sum(stream.tally.messages for stream in streams)
+        books = sum(stream.tally.named["snapshot"] for stream in streams)
         if not self._records:
             self.found(Empty(stream="", at_ns=at_ns, reason="no record in this stretch of time"))
         elif not (messages or books) and self._whole and self._reached_end:
@@ -362,14 +362,14 @@ class _FeedAudit:
             )
         elif not (messages or books):
             self.found(Empty(stream="", at_ns=at_ns, reason="no message in this stretch of time"))
-        understood = sum(stream.understood for stream in streams)
-        what = Counter({stream.name: stream.unknown for stream in streams if stream.unknown})
+        understood = sum(stream.tally.understood for stream in streams)
+        what = Counter({stream.name: stream.tally.unknown for stream in streams if stream.tally.unknown})
         if unreadable := sum(stream.unreadable for stream in streams):
             what["undecodable"] = unreadable
         if what.total() > understood:
             named = dict(what.most_common(MAX_NAMES))
             self.found(NotUnderstood(stream="", at_ns=at_ns, count=what.total(), of=messages, what=named))
-        there = {stream.name for stream in streams if stream.messages}
+        there = {stream.name for stream in streams if stream.tally.messages}
         for name in self._planned if self._whole and self._reached_end else ():
             if name not in there and self._venue.is_book(name):
                 reason = "it was to be recorded, and no message of it is there"

@@ -6,7 +6,7 @@ and the book are the engine's; here is only what follows from them.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from mdtool.audit.findings import Crossed, Duplicate, Finding, Gap, OutOfOrder, 
 from mdtool.audit.ledger import Ledger, Validity
 from mdtool.audit.report import StreamReport
 from mdtool.audit.seams import BETWEEN, Change
+from mdtool.audit.tally import Tally
 from mdtool.audit.times import Times
 from mdtool.audit.unreadable import Unreadable
 from mdtool.books.checks import crossed
@@ -24,15 +25,10 @@ from mdtool.books.sync import BookState, Step
 from mdtool.model import (
     SESSION_SYMBOL,
     UNKNOWN,
-    BookUpdate,
-    Funding,
     Kind,
-    Liquidation,
     Message,
-    OrderUpdate,
     Other,
     Quote,
-    Status,
     Trade,
     Update,
 )
@@ -44,15 +40,6 @@ WHOLE = "every message follows the one before"
 UNSEEN = "the venue's numbers do not show a loss here"
 ELSEWHERE = f"a loss shows in the connection's numbers, in the audit of {SESSION_SYMBOL}"
 BEFORE_WHOLE = "a whole book follows: it proves nothing of the time before it"
-_NAMES: dict[type, str] = {
-    BookUpdate: "book_update",
-    OrderUpdate: "order_update",
-    Trade: "trade",
-    Quote: "quote",
-    Funding: "funding",
-    Liquidation: "liquidation",
-    Status: "status",
-}
 
 
 class StreamObserver(Protocol):
@@ -92,7 +79,7 @@ class StreamAudit:
         self.line = line
         self.session = -1  # of the last message; -1 before the first
         self.last_ns = 0  # of the last message
-        self.messages = 0  # DATA records
+        self.tally = Tally(line.name)
         self.anchors = Anchors(line.name, asked=asked) if line.book is not None else None
         self._breaks = {session: deque(some) for session, some in breaks.items()} if line.book is not None else {}
         self._observer = observer
@@ -103,12 +90,6 @@ class StreamAudit:
         self._wrong_since: tuple[int, str] | None = None  # when and how the book became wrong, till the next whole one
         self._crossed = False
         self._first_ns: int | None = None  # of the first message
-        self._others: Counter[int] = Counter()  # records of other kinds
-        self._others_ns: tuple[int, int] | None = None  # first and last of them
-        self._decoded: Counter[type] = Counter()
-        self.named: Counter[str] = Counter()  # what has a word of its own
-        self._judged_count = 0
-        self._odd: Counter[Verdict] = Counter()  # verdicts other than APPLY, which is the rest
         self._bad = Unreadable()
         self._times = Times(add_offset)
         self._complete = line.rule is not None and line.rule.complete
@@ -119,23 +100,14 @@ class StreamAudit:
         )
 
     @property
-    def understood(self) -> int:
-        """Messages that the venue's adapter knows."""
-        return self._decoded.total() + self.named.total() - self.unknown
-
-    @property
-    def unknown(self) -> int:
-        """Messages of a stream that it does not know: they are named by nothing but the stream."""
-        return self.named[self.name] if self.messages else 0
-
-    @property
     def unreadable(self) -> int:
         """Messages that are not what the venue documents."""
-        return self._bad.count if self.messages else 0
+        return self._bad.count if self.tally.messages else 0
 
     def data(self, record: Record, taken: Taken) -> None:
         """A message received, and what it came to."""
-        self.messages += 1
+        tally = self.tally
+        tally.messages += 1
         recv_ns = record.recv_ns
         if taken.fault is not None:
             self._unreadable(record, taken.fault)
@@ -148,12 +120,12 @@ class StreamAudit:
             message, verdict, _, step, _ = said
             kind = type(message)
             if kind is Other:
-                self.named[message.what] += 1  # type: ignore[union-attr]
+                tally.named[message.what] += 1  # type: ignore[union-attr]
                 continue
             if step is not None and step.error is not None:
                 self._unreadable(record, step.error)
             else:
-                self._decoded[kind] += 1
+                tally.decoded[kind] += 1
             self._times.take(message, recv_ns)
             if kind is Quote:
                 self._observer.quoted(message, recv_ns)  # type: ignore[arg-type]
@@ -161,7 +133,7 @@ class StreamAudit:
                 if self._change is not None:
                     self._parted(recv_ns)
                 continue
-            self._judged_count += 1
+            tally.judged += 1
             if verdict is not Verdict.APPLY or self._change is not None or record.session != self._advanced:
                 self._judged(said, record)
             if step is not None:
@@ -176,9 +148,7 @@ class StreamAudit:
 
     def other(self, record: Record, taken: Taken) -> None:
         """A record that is no message received."""
-        recv_ns = record.recv_ns
-        self._others[record.kind] += 1
-        self._others_ns = (self._others_ns[0] if self._others_ns else recv_ns, recv_ns)
+        self.tally.other(record)
         if taken.fault is not None:
             self._unreadable(record, taken.fault)
 
@@ -208,16 +178,16 @@ class StreamAudit:
         if self._wrong_since is not None:
             self._ledger.hole(self._wrong_since[0], self.last_ns, Validity.BROKEN, self._wrong_since[1])
         self._ledger.close(self.last_ns)
-        bounds = [*(self._others_ns or ()), *self._bad.times]
+        bounds = [*self.tally.times(), *self._bad.times]
         if self._first_ns is not None:
             bounds += (self._first_ns, self.last_ns)
-        kinds = {Kind.DATA: self.messages, **self._others}
+        kinds = self.tally.kinds()
         return StreamReport(
             stream=self.name,
             records=sum(kinds.values()),
-            kinds={Kind(kind).name.lower(): count for kind, count in sorted(kinds.items()) if count},
-            decoded={_NAMES[kind]: count for kind, count in self._decoded.items() if count} | dict(self.named),
-            verdicts=self._verdicts(),
+            kinds=kinds,
+            decoded=self.tally.words(),
+            verdicts={} if self.line.rule is None else self.tally.verdicts(),
             first_ns=min(bounds, default=0),
             last_ns=max(bounds, default=0),
             intervals=tuple(self._ledger.intervals),
@@ -229,12 +199,6 @@ class StreamAudit:
     def _checksums(self) -> dict[str, int]:
         check = self.line.book.check if self.line.book is not None else None
         return {} if check is None else {"match": check.matched, "mismatch": check.mismatched}
-
-    def _verdicts(self) -> dict[str, int]:
-        if self.line.rule is None:
-            return {}
-        counts = {verdict.name.lower(): count for verdict, count in sorted(self._odd.items())}
-        return {"apply": self._judged_count - self._odd.total()} | counts
 
     # -- the book -----------------------------------------------------------------------------------------------
 
@@ -316,7 +280,7 @@ class StreamAudit:
         message, verdict, before, _, _ = said
         assert verdict is not None
         if verdict is not Verdict.APPLY:
-            self._odd[verdict] += 1
+            self.tally.odd[verdict] += 1
         first, last, prev = _ids(message)
         recv_ns = record.recv_ns
         seam = self._change
