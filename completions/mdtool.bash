@@ -112,7 +112,7 @@ _mdtool() {
             return
             ;;
         "mdtool book --live")
-            COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word"))
+            COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word"))
             return
             ;;
         "mdtool book --url")
@@ -236,14 +236,14 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); :
+                COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); :
             fi
             ;;
         "mdtool import")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--symbol --format --allow-overlap --json -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$word"))
+                COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$word"))
             fi
             ;;
         "mdtool registry")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mdtool.errors import UnknownVenue
 from mdtool.exchange.binance import DIALECTS, BinanceProtocol
 from mdtool.exchange.bitfinex import BitfinexProtocol
+from mdtool.exchange.bitget import BitgetProtocol
 from mdtool.exchange.bitstamp import BitstampProtocol
 from mdtool.exchange.bybit import BybitProtocol
 from mdtool.exchange.coinbase import CoinbaseProtocol
@@ -22,6 +23,7 @@ from mdtool.exchange.protocol import WireProtocol
 PROTOCOLS: dict[str, Callable[[], WireProtocol]] = {
     **{name: lambda dialect=dialect: BinanceProtocol(dialect) for name, dialect in DIALECTS.items()},  # type: ignore[misc]
     "bitfinex": BitfinexProtocol,
+    "bitget": BitgetProtocol,
     "bitstamp": BitstampProtocol,
     "bybit": lambda: BybitProtocol("bybit", "spot"),
     "bybit-inverse": lambda: BybitProtocol("bybit-inverse", "inverse"),

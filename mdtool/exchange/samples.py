@@ -42,6 +42,11 @@ SAMPLES: dict[str, Sample] = {
     "binance-coinm": _FUTURES,
     "binance-usdm": _FUTURES,
     "bitfinex": Sample("book-P0", "[225206,[{bids},{asks}],{last}]", "[{p},1,{s}]", "[{p},1,-{s}]"),
+    "bitget": Sample(
+        "books",
+        '{{"action":"update","arg":{{"instType":"SPOT","channel":"books","instId":"ETHUSDT"}},"data":[{{"asks":[{asks}],'
+        '"bids":[{bids}],"ts":"{ms}","seq":{last},"pseq":{prev}}}],"ts":{ms}}}',
+    ),
     "bitstamp": Sample(
         "diff_order_book",
         '{{"data":{{"timestamp":"{ms}","microtimestamp":"{us}","bids":[{bids}],"asks":[{asks}]}},'

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from mdtool.errors import UnknownVenue
 from mdtool.venues.binance.adapter import COINM, SIM, SPOT, USDM, Binance
 from mdtool.venues.bitfinex.adapter import Bitfinex
+from mdtool.venues.bitget.adapter import Bitget
 from mdtool.venues.bitstamp.adapter import Bitstamp
 from mdtool.venues.bybit.adapter import INVERSE, LINEAR, Bybit
 from mdtool.venues.bybit.adapter import SPOT as BYBIT_SPOT
@@ -27,6 +28,7 @@ _ALL: tuple[Venue, ...] = (
     Binance(COINM),
     Binance(SIM),
     Bitfinex(),
+    Bitget(),
     Bitstamp(),
     Bybit(BYBIT_SPOT),
     Bybit(LINEAR),

@@ -19,6 +19,7 @@ STREAMS = {
     "binance-coinm": ("depth@100ms", "trade"),
     "binance-usdm": ("depth@0ms", "trade"),
     "bitfinex": ("book-P0", "trades"),
+    "bitget": ("books",),
     "bitstamp": ("diff_order_book",),
     "bybit": ("orderbook.50",),
     "bybit-inverse": ("orderbook.50",),
@@ -69,10 +70,15 @@ def asked(venue, path, request, first=b"{}"):
 
 
 BINANCE_NO = {"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": 7}
+BITGET_NO = "instType:SPOT,channel:{},instId:{},precision:null doesn't exist"
 OKX_NO = (
     "Wrong URL or channel:{},instId:{} doesn't exist. Please use the correct URL, channel and parameters referring to "
     "API document."
 )
+
+
+def bitget_arg(channel, native="BTCUSDT"):
+    return {"instType": "SPOT", "channel": channel, "instId": native}
 
 
 def binance(venue, native):
@@ -126,6 +132,15 @@ CASES = [
     ("bitfinex", "/ws/2", {"event": "subscribe", "channel": "nonsense", "symbol": "tBTCUST"},
      [{"channel": "nonsense", "symbol": "tBTCUST", "event": "error", "msg": "channel: unknown", "code": 10302}],
      [("nonsense", True)]),
+    ("bitget", "/v2/ws/public", {"op": "subscribe", "args": [bitget_arg("books"), bitget_arg("trade"),
+                                                             bitget_arg("books", "NOSUCH"), bitget_arg("trades")]},
+     [{"event": "subscribe", "arg": bitget_arg("books")},
+      {"event": "error", "arg": bitget_arg("trade"), "code": 30001, "msg": BITGET_NO.format("trade", "BTCUSDT"),
+       "op": "subscribe"},
+      {"event": "error", "arg": bitget_arg("books", "NOSUCH"), "code": 30001,
+       "msg": BITGET_NO.format("books", "NOSUCH"), "op": "subscribe"},
+      {"event": "error", "arg": bitget_arg("trades"), "code": 30016, "msg": "Param error", "op": "subscribe"}],
+     [("trade:BTCUSDT", True), ("books:NOSUCH", False), ("trades:BTCUSDT", True)]),
     ("bitstamp", "/", {"event": "bts:subscribe", "data": {"channel": "live_trades_btcusdt"}},
      [{"event": "bts:error", "channel": "", "data": {"code": 4009, "message": "Bad subscription string."}}],
      [("live_trades_btcusdt", True)]),

@@ -40,6 +40,14 @@ ANSWERS = {  # venue, path asked for, the answer, and what a feed of each name i
         [["BTCUST", "NEWUSD", "LONGER:USD", "BTCF0:USTF0"], [["UST", "USDt"], ["NEW", "NEWER"], ["USTF0", "USDt0"]]],
         {"tBTCUST": "BTC_USDT", "tNEWUSD": "NEWER_USD", "tLONGER:USD": "LONGER_USD", "tBTCF0:USTF0": "BTC_USDT_PERP"},
     ),
+    "bitget": (
+        "/api/v2/spot/public/symbols",
+        {"code": "00000", "data": [
+            {"symbol": "ADANEW", "baseCoin": "ADA", "quoteCoin": "NEW", "status": "online"},
+            {"symbol": "牛来USDT", "baseCoin": "牛来", "quoteCoin": "USDT", "status": "online"},
+        ]},
+        {"ADANEW": "ADA_NEW", "牛来USDT": "牛来_USDT", "BTCUSDT": "BTC_USDT"},
+    ),
     "bitstamp": (
         "/api/v2/trading-pairs-info/",
         [{"name": "OM/GUSD", "url_symbol": "omgusd", "trading": "Enabled"}],

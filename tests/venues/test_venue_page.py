@@ -19,6 +19,7 @@ import mdtool.venues
 from mdtool.books.ladders import LevelParser
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.exchange import samples
+from mdtool.exchange.protocol import Refusal
 from mdtool.exchange.source import Instrument
 from mdtool.model import BookUpdate, Scale
 from mdtool.venues import catalog
@@ -155,7 +156,7 @@ class Serves:
     instruments = (Instrument("ETH_USDT", "ETH/USDT", Scale(-2, -2)),)
 
     def streams(self, symbol):
-        return ()
+        return ("book", "trade")
 
 
 def test_the_emulator_takes_the_adapters_own_frames(venue, protocol):
@@ -170,7 +171,9 @@ def test_the_emulator_takes_the_adapters_own_frames(venue, protocol):
         assert venue.place(venue.route(answer)) == Place(None, "session")
     unsubscribe, again = venue.resubscribe("ETH_USDT", "book")
     assert session.on_text(unsubscribe, 1).unsubscribed == session.on_text(again, 1).subscribed == ["book.ETH/USDT"]
-    assert session.on_text('{"op":"subscribe","args":["book.NO/SUCH"]}', 1).subscribed == []
+    no = session.on_text('{"op":"subscribe","args":["book.NO/SUCH","candle.ETH/USDT",7]}', 1)
+    assert no.subscribed == [] and len(no.replies) == 3
+    assert no.refused == [Refusal("book.NO/SUCH", None), Refusal("candle.ETH/USDT", Serves.instruments[0])]
     assert session.on_text("[", 1).replies
 
 

@@ -104,6 +104,21 @@ COINBASE = [
     b'{"type":"subscriptions","channels":[{"name":"full","product_ids":["BTC-USD"]}]}',
     b'{"sequence":3,"bids":[["295.96","4.39088265","da863862"]],"asks":[["295.97","25.23542881","f2a3b7c1"]]}',
 ]
+BITGET = [
+    b'{"action":"snapshot","arg":{"instType":"SPOT","channel":"books","instId":"BTCUSDT"},"data":[{"asks":[["26274.9",'
+    b'"0.0009"]],"bids":[["26274.8","0.0009"]],"checksum":0,"seq":123,"ts":"1695710946294"}],"ts":1695710946294}',
+    b'{"action":"update","arg":{"instType":"SPOT","channel":"books","instId":"BTCUSDT"},"data":[{"asks":[["26274.9","0"]],'
+    b'"bids":[],"checksum":-1367582038,"seq":125,"ts":"1695710946494"}],"ts":1695710946495}',
+    b'{"action":"update","arg":{"instType":"SPOT","channel":"books","instId":"BTCUSDT"},"data":[{"asks":[],"bids":[["1.5",'
+    b'"2"]],"ts":"1790358811400","seq":850169288983,"pseq":850169286126}],"ts":1790358811401}',
+    b'{"action":"snapshot","arg":{"instType":"SPOT","channel":"books1","instId":"BTCUSDT"},"data":[{"asks":[["26274.9",'
+    b'"0.0009"]],"bids":[],"ts":"1790358811400","seq":850169288983,"pseq":0}],"ts":1790358811401}',
+    b'{"action":"snapshot","arg":{"instType":"SPOT","channel":"trade","instId":"BTCUSDT"},"data":[{"ts":"1695709835822",'
+    b'"price":"26293.4","size":"0.0013","side":"buy","tradeId":"1000000000"}],"ts":1695711090682}',
+    b'{"action":"snapshot","arg":{"instType":"SPOT","channel":"ticker","instId":"ETHUSDT"},"data":[{"instId":"ETHUSDT",'
+    b'"bidPr":"1792","askPr":"2200.1","bidSz":"0.0084","askSz":"19740.8811","ts":"1695702438018"}],"ts":1695702438029}',
+    b'{"event":"error","arg":{"instType":"SPOT","channel":"books","instId":"X"},"code":30001,"msg":"","op":"subscribe"}',
+]
 BITSTAMP = [
     b'{"data":{"id":1443875774971904,"id_str":"1443875774971904","order_type":0,"datetime":"1641343709",'
     b'"microtimestamp":"1641343709599000","amount":0.5,"amount_str":"0.50000000","price":3802.93,"price_str":"3802.93"},'
@@ -147,6 +162,7 @@ DOCUMENTED = {
     "deribit": DERIBIT,
     "hyperliquid": HYPERLIQUID,
     "coinbase": COINBASE,
+    "bitget": BITGET,
     "bitstamp": BITSTAMP,
     "gate": GATE,
     "gate-futures": GATE_FUTURES,

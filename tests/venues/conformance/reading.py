@@ -157,8 +157,8 @@ def ten_of_each(book: PlainBook) -> int:
 
 
 def twenty_five_in_turn(book: PlainBook) -> int:
-    """www.okx.com/docs-v5, "Checksum": bid:ask:bid:ask of the best 25, each price:size; where one side is shorter the
-    other goes on alone; CRC-32 as a signed number."""
+    """www.okx.com/docs-v5, "Checksum"; www.bitget.com/api-doc, "Depth Channel": bid:ask:bid:ask of the best 25, each
+    price:size; where one side is shorter the other goes on alone; CRC-32 as a signed number."""
     parts: list[str] = []
     for pair in zip_longest(book.top("bids", 25), book.top("asks", 25)):
         for level in pair:
@@ -186,4 +186,9 @@ def _signed(value: int) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
-CHECKSUMS = {"kraken": ten_of_each, "okx": twenty_five_in_turn, "bitfinex": twenty_five_amounts}
+CHECKSUMS = {
+    "bitfinex": twenty_five_amounts,
+    "bitget": twenty_five_in_turn,
+    "kraken": ten_of_each,
+    "okx": twenty_five_in_turn,
+}
