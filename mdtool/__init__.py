@@ -15,11 +15,12 @@ and after. This makes a feed of two records, which `mdtool record` would do for 
     ...     writer.append(1760000000250000000, mdtool.Kind.DATA, trade, 1, b'{"p":"64.3","q":"2"}')
     ...     writer.end(1760000001000000000, "done")
 
-Read it, record by record or as numpy views of the row index, from a time on:
+Read it, record by record or as numpy views of the row index, from a time on. A feed is named as on the command line,
+and a time is ns, a datetime with its zone, or text:
 
     >>> store = mdtool.open_store(path)
-    >>> with store.reader("sim/ALPHA_USDT") as reader:
-    ...     reader.seek(1760000000100000000)
+    >>> with store.reader("ALPHA_USDT") as reader:
+    ...     reader.seek("first+100ms")
     ...     for record in reader.records():
     ...         print(record.recv_ns, reader.stream_name(record.stream), record.payload)
     1760000000250000000 trade b'{"p":"64.3","q":"2"}'
@@ -50,6 +51,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import os
 
+    from mdtool.api import Store
     from mdtool.books.book import Book
     from mdtool.books.events import events
     from mdtool.books.l2 import L2Book
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from mdtool.storage.reading.cursor import Cursor
     from mdtool.storage.reading.fanin import FanIn
     from mdtool.storage.reading.reader import Reader
-    from mdtool.storage.store import FeedInfo, Store
+    from mdtool.storage.store import FeedInfo
 
 __version__ = "0.1.0"
 
@@ -118,7 +120,7 @@ _HOMES = {
     "Record": "mdtool.kernel.journal",
     "Scale": "mdtool.model",
     "Side": "mdtool.model",
-    "Store": "mdtool.storage.store",
+    "Store": "mdtool.api",
     "Tops": "mdtool.books.tops",
     "Writer": "mdtool.storage.journal.writer",
     "WriterStatus": "mdtool.storage.journal.presence",
@@ -132,8 +134,8 @@ def open_store(path: str | os.PathLike[str] | None = None) -> Store:
     directory). Raises NotAStore where there is none."""
     from pathlib import Path
 
+    from mdtool.api import Store
     from mdtool.config import store_path
-    from mdtool.storage.store import Store
 
     return Store.open(store_path() if path is None else Path(path).expanduser())
 

@@ -44,6 +44,18 @@ class Flag(IntFlag):
     IMPORTED = 4  # received by another tool, whose receive time this is
 
 
+class Verdict(IntEnum):
+    """What the venue's sequence rule says of one update."""
+
+    APPLY = 1  # follows the last one
+    STALE = 2  # already contained in what came before: drop
+    GAP = 3  # something between is missing
+    RESET = 4  # the venue legally restarted its numbers: continue from here
+    KEEPALIVE = 5  # no change, only a sign of life
+    OUT_OF_ORDER = 6  # older than the last one and not a repeat of it
+    UNVERIFIABLE = 7  # the venue gives nothing to check
+
+
 class Side(IntEnum):
     """Of the book, or of a trade's aggressor: BID bought, ASK sold."""
 

@@ -7,7 +7,8 @@ text that would need rounding is refused. Whatever the text, the only exception 
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from operator import index
 
 from mdtool.errors import UsageError
 
@@ -15,6 +16,8 @@ _LIMIT = 2**63  # times and durations are int64
 _MAX_TEXT = 80  # longer than any form below; also keeps int() away from hostile megabytes
 # Days are counted here: datetime would lose everything below a microsecond.
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_EPOCH_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _SECOND = 10**9
 _DAY = 86_400 * _SECOND
 
@@ -87,6 +90,29 @@ def parse_time(text: str, *, now_ns: int, first_ns: int | None = None, last_ns: 
         distance = _duration(offset, "time", text, _TIME_FORMS)
         return _bounded(base + distance if sign == "+" else base - distance, "time", text)
     raise _no("time", text, _TIME_FORMS)
+
+
+def time_ns(when: int | datetime | str, *, now_ns: int, first_ns: int | None = None, last_ns: int | None = None) -> int:
+    """A time as Python code gives it: nanoseconds since the epoch as they are, a datetime that says its zone, or text
+    as `parse_time` reads it. Raises UsageError."""
+    if isinstance(when, str):
+        return parse_time(when, now_ns=now_ns, first_ns=first_ns, last_ns=last_ns)
+    if isinstance(when, datetime):
+        if when.utcoffset() is None:
+            raise UsageError(f"time {when!r} does not say its zone; expected one that does, as in {_zoned(when)}")
+        below = int(getattr(when, "nanosecond", 0))  # pandas' own has three digits more
+        return _bounded((when - _EPOCH_TIME) // _MICROSECOND * 1000 + below, "time", str(when))
+    try:
+        return _bounded(index(when), "time", str(when))
+    except TypeError:
+        raise UsageError(
+            f"no time: {when!r} ({type(when).__name__}); expected int ns since the epoch, a datetime with its zone, or "
+            f"text: {_TIME_FORMS}"
+        ) from None
+
+
+def _zoned(when: datetime) -> str:
+    return f"datetime({when.year}, {when.month}, {when.day}, tzinfo=UTC)"
 
 
 def parse_duration(text: str) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import doctest
 import inspect
+from datetime import UTC, datetime
 
 import pytest
 
 import mdtool
 from mdtool.model import Kind, Scale
 from mdtool.storage.reading.contents import Contents
-from mdtool.storage.store import Store
 
 START = 1_760_000_000_000_000_000
 WITH_EXAMPLES = {
@@ -31,7 +31,7 @@ WITH_EXAMPLES = {
 @pytest.fixture
 def store(tmp_path):
     """What the examples call `store`: two feeds, ended."""
-    with Store.create(tmp_path / "md") as made:
+    with mdtool.Store.create(tmp_path / "md") as made:
         with made.writer("sim/ALPHA_USDT") as writer:
             trade, session = writer.stream("trade"), writer.stream("session")
             writer.append(START, Kind.DATA, trade, 1, b'{"p":"64.2","q":"1"}')
@@ -65,7 +65,9 @@ def test_examples_run(store, name):
     if name in ("Book", "events"):
         add_book(store)
     text = inspect.getdoc(WITH_EXAMPLES[name])
-    test = doctest.DocTestParser().get_doctest(text, {"mdtool": mdtool, "store": store}, name, None, None)
+    test = doctest.DocTestParser().get_doctest(
+        text, {"mdtool": mdtool, "store": store, "datetime": datetime, "UTC": UTC}, name, None, None
+    )
     assert test.examples
     said: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.REPORT_NDIFF)

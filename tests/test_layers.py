@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "units": {"errors"},
     "clock": {"errors"},
     "config": {"errors", "units"},
+    "arrow": set(),
     "kernel": set(),
-    "storage": {"kernel", "model", "units"} | BASE,  # in wings, see below
+    "storage": {"kernel", "model", "units", "arrow"} | BASE,  # in wings, see below
     "venues": {"kernel", "model", "errors"},
-    "books": {"kernel", "model", "errors", "venues"},
+    "books": {"kernel", "model", "errors", "venues", "arrow"},
     "history": {"storage", "venues", "books", "model"} | BASE,
     "capture": {"history", "storage", "venues", "books", "model", "config"} | BASE,
     "replay": {"storage", "model"} | BASE,
@@ -37,10 +38,11 @@ MAY_IMPORT = {
     "audit": {"history", "storage", "venues", "books", "model", "errors"},
     "interop": {"storage", "venues", "model", "errors"},
     "view": {"model", "units", "books"},
+    "api": {"storage", "venues", "errors"},
 }
 EVERYTHING = {*MAY_IMPORT, "bench", "torture", "commands", ""}
 for above_the_tasks in ("bench", "torture"):  # they exercise whatever there is
-    MAY_IMPORT[above_the_tasks] = EVERYTHING - {"commands", "view", "bench", "torture", ""}
+    MAY_IMPORT[above_the_tasks] = EVERYTHING - {"commands", "view", "bench", "torture", "api", ""}
 MAY_IMPORT["commands"] = EVERYTHING
 MAY_IMPORT["__main__"] = EVERYTHING
 MAY_IMPORT[""] = EVERYTHING - {"commands", "view", "bench", "torture"}  # the API's face: mdtool/__init__.py
@@ -56,7 +58,7 @@ WINGS = {
     "reading": DISK | {"journal", "parts"},
     "upkeep": DISK | {"journal", "parts", "reading"},
     "doctor": DISK | {"journal", "parts", "reading"},
-    "settings": DISK | {"journal"},
+    "settings": DISK | {"journal", "parts"},
     "store": DISK | {"journal", "parts", "reading", "settings"},
     "discovery": {"reading", "store"},
     "": set(),

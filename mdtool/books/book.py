@@ -18,6 +18,7 @@ import numpy as np
 from mdtool.books.engine import FeedEngine, RecordLike, RecordSource
 from mdtool.books.stats import Figures, LiveStats
 from mdtool.books.sync import BookState, BookSync, Step, open_book
+from mdtool.books.tables import Form, Numbers, Times
 from mdtool.books.tops import Grid, Tops, TopsBuilder, join
 from mdtool.errors import UsageError
 from mdtool.model import UNKNOWN, Message, Scale, Side, Trade
@@ -81,6 +82,14 @@ class Book:
         >>> table.select(["state", "seq", "bid_price_1", "ask_price_1"]).to_pylist()[2:]
         [{'state': 'SYNCED', 'seq': 12, 'bid_price_1': 645, 'ask_price_1': 647}, {'state': 'SYNCED', 'seq': 14, \
 'bid_price_1': 645, 'ask_price_1': 646}]
+
+    Prices and sizes may be exact decimals or floats, and times timestamps, of both:
+
+        >>> row = tops.to_arrow(numbers="decimal", times="timestamp").slice(2).to_pylist()[0]
+        >>> print(row["bid_price_1"], row["ask_price_2"], row["ask_size_2"], row["recv_ns"])
+        64.5 64.7 2.0 2025-10-09 08:53:20.600000+00:00
+        >>> tops.to_arrow(numbers="float")["ask_price_1"].to_pylist()
+        [64.7, 64.7, 64.6]
 
     `events(reader.follow())` goes on with what is recorded; `advance_to(ns)` stops at a moment.
     """
@@ -218,11 +227,22 @@ class Book:
         for _, done in self._build(depth, until_ns):
             yield from done
 
-    def grid(self, every_ns: int, depth: int = 10, *, start_ns: int, stop_ns: int) -> pa.Table:
+    def grid(
+        self,
+        every_ns: int,
+        depth: int = 10,
+        *,
+        start_ns: int,
+        stop_ns: int,
+        numbers: Numbers = "mantissa",
+        times: Times = "ns",
+    ) -> pa.Table:
         """The best `depth` levels as of `start_ns`, `start_ns + every_ns` ... before `stop_ns`, as an Arrow table:
         time_ns, recv_ns and seq of the last update before it, state, bid_price_1 ...; null where the book was not
         SYNCED, and the state null too after the last record there is. Reads the source from where it stands, which is
-        to be before `start_ns`, as a book begins with a whole one. Does not move this book."""
+        to be before `start_ns`, as a book begins with a whole one. Does not move this book. `numbers` and `times` as in
+        `Tops.to_arrow`."""
+        form = Form(numbers, times)
         if every_ns < 1 or (stop_ns - start_ns) // every_ns > MOST_TIMES:
             raise UsageError(
                 f"a grid of every {every_ns} ns from {start_ns} to {stop_ns}: expected at most {MOST_TIMES:,}"
@@ -233,7 +253,7 @@ class Book:
             for tops in done:
                 grid.add(tops)
             states = builder.states
-        return grid.table(states, stop_ns if self._ahead is not None else self._read_ns)
+        return grid.table(states, stop_ns if self._ahead is not None else self._read_ns, form)
 
     def _build(
         self, depth: int, until_ns: int | None, *, forward: bool = False

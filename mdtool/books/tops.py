@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import SHORTEST_LEVEL, LevelParser
 from mdtool.books.sync import BookState, BookSync, open_book
+from mdtool.books.tables import COLUMNS, Form, Int64, Numbers, Times
 from mdtool.errors import UsageError, WireError
 from mdtool.kernel.book import ASK, BID, Levels
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Scale, Update
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 4_096  # updates applied at once; their rows of ten levels a side are 1.3 MB
 BATCH_LEVELS = 1 << 17  # levels gathered before they are applied
-COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")  # the second axis of Tops.levels
-
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +59,24 @@ class Tops:
             scale, self.recv_ns, self.venue_ns, self.seq, self.whole, _finer(self.levels, self.scale, scale)
         )  # fmt: skip
 
-    def to_arrow(self) -> pa.Table:
+    def to_arrow(self, *, numbers: Numbers = "mantissa", times: Times = "ns") -> pa.Table:
         """Columns recv_ns, venue_ns, seq, whole, and bid_price_1, bid_size_1, ask_price_1, ask_size_1, bid_price_2
-        ...: int64 mantissas, null where there is no level. The schema's metadata has price_exp and size_exp."""
+        ..., null where there is no level. The schema's metadata has price_exp and size_exp.
+
+        `numbers`: "mantissa" (int64), "decimal" (decimal128, exact) or "float" (the nearest float64). `times`: "ns"
+        (int64) or "timestamp" (ns, UTC)."""
         import pyarrow as pa
 
+        from mdtool import arrow
+
+        form = Form(numbers, times)
         columns: dict[str, Any] = {
-            "recv_ns": pa.array(self.recv_ns),
-            "venue_ns": pa.array(self.venue_ns, mask=self.venue_ns == NO_TIME),
-            "seq": pa.array(self.seq, mask=self.seq == UNKNOWN),
-            "whole": pa.array(self.whole),
+            "recv_ns": form.times(self.recv_ns),
+            "venue_ns": form.times(self.venue_ns, self.venue_ns == NO_TIME),
+            "seq": arrow.array(self.seq, pa.int64(), self.seq == UNKNOWN),
+            "whole": arrow.array(self.whole, pa.bool_()),
         }
-        return _table({**columns, **_level_columns(self.levels)}, self.scale)
+        return form.table(columns, self.levels, self.scale)
 
 
 def join(parts: Iterable[Tops], depth: int, scale: Scale | None = None) -> Tops:
@@ -250,26 +254,28 @@ class Grid:
         self._next = max(self._next, stop)
         self._last = tops.last()
 
-    def table(self, states: list[tuple[int, BookState]], until_ns: int) -> pa.Table:
+    def table(self, states: list[tuple[int, BookState]], until_ns: int, form: Form) -> pa.Table:
         """Columns time_ns, recv_ns (of the last update before), seq, state, and levels as in Tops.to_arrow; null where
         the book was not SYNCED. `states`: as a TopsBuilder's. Of times after `until_ns` nothing is known: the state is
         null too."""
         import pyarrow as pa
 
+        from mdtool import arrow
+
         self._carry(len(self.times_ns))
         changed = np.array([ns for ns, _ in states], np.int64)
-        names = np.array([BookState.WAITING.name, *(state.name for _, state in states)])
-        state = names[np.searchsorted(changed, self.times_ns, "right")]
+        names = [BookState.WAITING.name, *(state.name for _, state in states)]
+        at = np.searchsorted(changed, self.times_ns, "right")
         told = self.times_ns <= until_ns
-        known = self._rows & told & (state == BookState.SYNCED.name)
+        known = self._rows & told & (np.array(names) == BookState.SYNCED.name)[at]
         levels = np.where(known[:, None, None], self._levels, 0)
         columns: dict[str, Any] = {
-            "time_ns": pa.array(self.times_ns),
-            "recv_ns": pa.array(self._recv_ns, mask=~known),
-            "seq": pa.array(self._seq, mask=~known | (self._seq == UNKNOWN)),
-            "state": pa.array(state.astype(object), pa.string(), mask=~told),
+            "time_ns": form.times(self.times_ns),
+            "recv_ns": form.times(self._recv_ns, ~known),
+            "seq": arrow.array(self._seq, pa.int64(), ~known | (self._seq == UNKNOWN)),
+            "state": arrow.picked(at, names, ~told).cast(pa.string()),
         }
-        return _table({**columns, **_level_columns(levels)}, self.scale or Scale(0, 0))
+        return form.table(columns, levels, self.scale or Scale(0, 0))
 
     def _carry(self, stop: int) -> None:
         """Times up to `stop` come after the last row and before the next."""
@@ -300,22 +306,3 @@ def _finer(levels: Int64, old: Scale, new: Scale) -> Int64:
             raise WireError(f"a level beyond 64 bits at {new}")
         part *= 10**digits if part.any() else 1
     return finer
-
-
-def _level_columns(levels: Int64) -> dict[str, Any]:
-    import pyarrow as pa
-
-    return {
-        f"{name}_{number + 1}": pa.array(
-            np.ascontiguousarray(levels[:, at, number]), mask=levels[:, at | 1, number] == 0
-        )
-        for number in range(levels.shape[2])
-        for at, name in enumerate(COLUMNS)
-    }
-
-
-def _table(columns: dict[str, Any], scale: Scale) -> pa.Table:
-    import pyarrow as pa
-
-    table = pa.table(columns)
-    return table.replace_schema_metadata({"price_exp": str(scale.price_exp), "size_exp": str(scale.size_exp)})

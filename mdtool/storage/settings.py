@@ -15,6 +15,7 @@ from mdtool.storage.journal.chunk import chunk_directory
 from mdtool.storage.journal.live import discard_next
 from mdtool.storage.journal.locks import lock_writer, maintaining, unlock_writer
 from mdtool.storage.journal.registry import FeedInfo
+from mdtool.storage.parts.archive import own_place
 from mdtool.units import format_time
 
 Live = Literal["disk", "shm"]
@@ -72,7 +73,7 @@ def fields(
 
 
 def to_trash(feed: FeedInfo, store: Path, now_ns: int) -> Path | None:
-    """Move a feed's directory to the store's trash; None where it has none."""
+    """Move a feed's directory to the store's trash, its parts in it; None where it has none."""
     if not feed.directory.is_dir():
         return None
     with ExitStack() as held:
@@ -84,6 +85,7 @@ def to_trash(feed: FeedInfo, store: Path, now_ns: int) -> Path | None:
             raise StoreError(
                 f"{feed.name} has records in {shm} that are not on disk yet; run: mdtool repair {feed.name}"
             )
+        own_place(feed).gather()
         trash = store / TRASH
         files.make_directory(trash)
         stamp = format_time(now_ns).replace(":", "").replace("-", "")

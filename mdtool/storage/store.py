@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import FeedNotFound, NotAStore, StoreError
@@ -29,12 +31,7 @@ DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 class Store:
     """Open one with `Store.open` (it must exist) or `Store.create` (made if missing). Closes as a context manager.
 
-    >>> for feed in store.feeds():
-    ...     with store.reader(feed.name) as reader:
-    ...         print(feed.name, feed.scale, reader.count(), reader.first_ns, reader.last_ns)
-    sim/ALPHA_USDT Scale(price_exp=-1, size_exp=0) 4 1760000000000000000 1760000001000000000
-    sim/BRAVO_USDT None 2 1760000000100000000 1760000000900000000
-    """
+    It knows its feeds by their names `venue/SYMBOL` alone."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
@@ -43,7 +40,7 @@ class Store:
         self.id = self._registry.store_id
 
     @classmethod
-    def open(cls, path: Path | str, *, writable: bool = False) -> Store:
+    def open(cls, path: Path | str, *, writable: bool = False) -> Self:
         """An existing store, for reading or to change settings too. Raises NotAStore, and StoreError where it may not
         be written."""
         path = Path(path).absolute()
@@ -52,7 +49,7 @@ class Store:
         return cls(path, writable=writable)
 
     @classmethod
-    def create(cls, path: Path | str, clock: Clock | None = None) -> Store:
+    def create(cls, path: Path | str, clock: Clock | None = None) -> Self:
         """The store at `path` for writing, made if the directory is missing or empty. Raises NotAStore where the
         directory holds something else."""
         path = Path(path).absolute()
@@ -76,6 +73,16 @@ class Store:
     def feeds(self) -> list[FeedInfo]:
         """Every feed, by name."""
         return sorted(self._registry.feeds(), key=lambda feed: feed.name)
+
+    def __iter__(self) -> Iterator[FeedInfo]:
+        """As `feeds`."""
+        return iter(self.feeds())
+
+    def __contains__(self, feed: object) -> bool:
+        """Whether a feed, or the feed of a name, is in this store."""
+        name = feed.name if isinstance(feed, FeedInfo) else feed
+        found = self._registry.find(name) if isinstance(name, str) else None
+        return found is not None and (not isinstance(feed, FeedInfo) or feed.store_id == self.id)
 
     def feed(self, name: str) -> FeedInfo:
         """The feed called `venue/SYMBOL`. Raises FeedNotFound."""
@@ -173,7 +180,7 @@ class Store:
         """Let the registry go; readers and writers that were opened from here go on."""
         self._registry.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

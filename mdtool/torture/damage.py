@@ -11,6 +11,7 @@ from mdtool.storage.format import layout
 from mdtool.storage.format.layout import Location
 from mdtool.storage.journal.chunk import chunk_paths
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo
+from mdtool.storage.parts.archive import own_place
 
 PAGE = mmap.PAGESIZE
 Damage = Callable[[FeedInfo, list[ChunkInfo], Random], str]  # what it did; "" where there was nothing to do it to
@@ -82,7 +83,8 @@ def of_feed_registry(feed: FeedInfo, chunks: list[ChunkInfo], random: Random) ->
 
 def of_part(feed: FeedInfo, chunks: list[ChunkInfo], random: Random) -> str:
     """A bit somewhere in a sealed part."""
-    parts = sorted(feed.directory.glob("date=*/*.parquet"))
+    place = own_place(feed)
+    parts = [place.path(name) for name in place.names()]
     if not parts:
         return ""
     part = random.choice(parts)

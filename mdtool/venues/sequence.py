@@ -19,26 +19,14 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import ClassVar, Protocol, Self
 
 from mdtool.model import NO_TIME, UNKNOWN, Message, Quote, Trade, Update
+from mdtool.model import Verdict as Verdict  # what is said here, and kept in parts
 
 MAX_HOLES = 64  # holes remembered to tell a late message from a repeat; late ones come within a message or two
 MAX_RECENT = 1_024  # trades remembered to tell a repeat: venues send up to some dozens again when asked anew
 FAR = 24 * 3600 * 10**9  # ns between two times of a stream that are hardly both meant
-
-
-class Verdict(IntEnum):
-    """What the venue's sequence rule says of one update."""
-
-    APPLY = 1  # follows the last one
-    STALE = 2  # already contained in what came before: drop
-    GAP = 3  # something between is missing
-    RESET = 4  # the venue legally restarted its numbers: continue from here
-    KEEPALIVE = 5  # no change, only a sign of life
-    OUT_OF_ORDER = 6  # older than the last one and not a repeat of it
-    UNVERIFIABLE = 7  # the venue gives nothing to check
 
 
 class Rule(Protocol):

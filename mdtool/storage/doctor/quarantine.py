@@ -39,9 +39,9 @@ class Quarantine:
         files.write_durably(self.directory / "note.json", [text.encode()])
         files.sync_directory(self.directory.parent)
 
-    def keep(self, path: Path, *, changing: bool = False) -> None:
+    def keep(self, path: Path, name: str | None = None, *, changing: bool = False) -> None:
         """Have the file as it is now, in the folder too. `changing`: its bytes are about to change in place."""
-        target = self._target(path)
+        target = self._target(path) if name is None else self.directory / name
         if target.exists():
             return
         files.make_directory(target.parent)
@@ -53,9 +53,9 @@ class Quarantine:
         copy(path, target)
         self.kept.append(str(target))
 
-    def take(self, path: Path) -> None:
-        """Have the file here and no longer there."""
-        self.keep(path)
+    def take(self, path: Path, name: str | None = None) -> None:
+        """Have the file here and no longer there; under `name`, which else is where it was below the root."""
+        self.keep(path, name)
         path.unlink()
         files.sync_directory(path.parent)
 

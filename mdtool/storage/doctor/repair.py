@@ -47,7 +47,7 @@ from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock_writer
 from mdtool.storage.journal.registry import FeedInfo, denied_of
-from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.archive import own_place, place_of
 from mdtool.storage.reading import cursor
 
 Step = Callable[[Quarantine], None]
@@ -243,9 +243,9 @@ def _part_aside(feed: FeedInfo, seen: PartEvidence) -> Step:
     """After the registry has stopped naming it."""
 
     def step(quarantine: Quarantine) -> None:
-        own = feed.directory / seen.name
+        own = own_place(feed).path(seen.name)
         if str(own) == seen.where:
-            quarantine.take(own)
+            quarantine.take(own, seen.name)
         else:
             quarantine.kept.append(place_of(feed).set_aside(seen.name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mdtool.storage.doctor.untrusted import Bytes, TableEvidence, head_of, load,
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, FeedState, Location
 from mdtool.storage.journal.registry import FeedInfo, feed_info
+from mdtool.storage.parts.archive import PARTS, own_place
 
 
 class StoreEvidence:
@@ -82,6 +84,17 @@ def feed_directories(path: Path) -> list[Path]:
         if directory.is_dir() and not directory.is_symlink():
             found.append(directory)
     return found
+
+
+def parts_of_nobody(store: StoreEvidence) -> Iterator[Path]:
+    """What lies in the store's folder of parts where no feed has any."""
+    known = {own_place(feed).root for feed in store.feeds}
+    venues = {folder.parent for folder in known}
+    top = store.path / PARTS
+    for entry in sorted([*top.glob("*"), *top.glob("*/*")]):
+        nobodys = entry not in known | venues and entry.parent in {top, *venues}
+        if nobodys and any(not path.is_dir() for path in [entry, *entry.rglob("*")]):
+            yield entry
 
 
 def guess(directory: Path, store_id: str) -> FeedInfo:

@@ -29,18 +29,18 @@ from mdtool.storage.doctor.feed_evidence import FeedEvidence, examine_feed
 from mdtool.storage.doctor.flaws import Checked, Flaw, FlawKind
 from mdtool.storage.doctor.part_evidence import examine_part, is_anothers, part_findings, parts_of, unnamed_parts
 from mdtool.storage.doctor.slot import Slot
-from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
+from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store, parts_of_nobody
 from mdtool.storage.doctor.untrusted import load
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import can_be_undisturbed, is_written, undisturbed, wait_for_changes
 from mdtool.storage.journal.registry import FeedInfo, denied_of, feed_info
-from mdtool.storage.parts.archive import place_of
+from mdtool.storage.parts.archive import PARTS, place_of
 from mdtool.storage.reading import cursor
 
 REBUILD = "run: mdtool registry verify --rebuild"
-STORE_NAMES = {REGISTRY, "feeds", "trash", "repaired", "lost+found"}
+STORE_NAMES = {REGISTRY, "feeds", PARTS, "trash", "repaired", "lost+found"}
 FEED_NAMES = {"feed.bin", "writer.lock", "maintenance.lock", "live", "cursors", "trash", "repaired"}
 DAY_FOLDER = re.compile(r"date=\d{4}-\d{2}-\d{2}")
 CHUNK_FILE = re.compile(r"(\d{8,12})\.(idx|dat)")
@@ -151,6 +151,8 @@ def store_findings(store: StoreEvidence) -> Iterator[Flaw]:
     for entry in sorted(store.path.iterdir()) if store.path.is_dir() else []:
         if entry.name not in STORE_NAMES and not being_written(entry) and os.path.lexists(entry):
             yield foreign("", entry)
+    for entry in parts_of_nobody(store):
+        yield finding(FlawKind.FOREIGN, "parts of no feed", "none", str(entry), "look at it, then move it away")
 
 
 def foreign(feed: str, path: Path) -> Flaw:

@@ -1,4 +1,5 @@
-"""Where a feed's parts are: its own directory, or an archive, below a path that begins with the store's own id.
+"""Where a feed's parts are: the store's own folder of them, or an archive, below a path that begins with the store's
+own id.
 
 Rule: what another store put into a shared archive is left alone. Its parts are never moved, nor taken for this feed's.
 """
@@ -14,17 +15,25 @@ from urllib.parse import urlsplit
 from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
 from mdtool.storage.format.layout import folder_name
 from mdtool.storage.journal.registry import FeedInfo
-from mdtool.storage.parts.place import LocalPlace, PartPlace
+from mdtool.storage.parts.place import LocalPlace, OwnPlace, PartPlace
+
+PARTS = "parts"  # of a store: a folder that holds parts and nothing else, for any tool to read
 
 
 def place_of(feed: FeedInfo) -> PartPlace:
     """Where the feed's parts are. Raises StoreError for an archive nothing can be kept in."""
-    own = LocalPlace(feed.directory)
+    own = own_place(feed)
     if not feed.archive:
         return own
     symbol = folder_name(feed.symbol)
     below = f"recorder={feed.store_id}/venue={feed.venue}/symbol={symbol}"
     return ArchivePlace(_archive(feed, below), OlderPlace(feed, _archive(feed, f"{feed.venue}/{symbol}")), own)
+
+
+def own_place(feed: FeedInfo) -> OwnPlace:
+    """The feed's place in the store itself."""
+    store, symbol = feed.directory.parents[2], feed.directory.name
+    return OwnPlace(store / PARTS / f"venue={feed.venue}" / f"symbol={symbol}", feed.directory)
 
 
 def places_of(feed: FeedInfo) -> list[PartPlace]:
@@ -86,10 +95,10 @@ def is_ours(feed: FeedInfo, place: PartPlace, name: str) -> bool | None:
 
 
 class ArchivePlace:
-    """An archive, what it held when its paths did not begin with the store's id yet, and what the feed's own directory
-    held before it was given one."""
+    """An archive, what it held when its paths did not begin with the store's id yet, and what the store itself held
+    before the feed was given one."""
 
-    def __init__(self, archive: PartPlace, older: OlderPlace, own: LocalPlace) -> None:
+    def __init__(self, archive: PartPlace, older: OlderPlace, own: OwnPlace) -> None:
         self._archive = archive
         self._older = older
         self._own = own

@@ -2,7 +2,8 @@
 
 One row a record, in order of arrival. What a chunk's index and heap hold is there to the bit: rows number through the
 part's chunks in order, a payload's offset in its chunk's heap is the sum of the lengths before it, and the CRC of a row
-follows from these. The key-value metadata "mdtool" (JSON, see `Manifest`) says which chunks they are.
+follows from these. The key-value metadata "mdtool" (JSON, see `Manifest`) says which chunks they are, "mdtool.legend"
+what numbers stand for.
 
 Parquet's own page checksums are written, and checked where the reader verifies.
 """
@@ -10,9 +11,10 @@ Parquet's own page checksums are written, and checked where the reader verifies.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from enum import IntEnum, IntFlag
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +23,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mdtool import arrow
 from mdtool.errors import CorruptStore
 from mdtool.kernel.journal import Journal, crc32c, fill_crcs
+from mdtool.model import Flag, Kind, Verdict
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.chunk import Heap, Rows, Run
@@ -33,16 +37,18 @@ from mdtool.storage.parts.place import PartPlace, part_name
 VERSION = 1
 KEY = b"mdtool"
 KEY_CRC = b"mdtool.crc32c"  # of what stands under KEY, 8 hex digits
+KEY_LEGEND = b"mdtool.legend"  # JSON: what the numbers of kind, flags (bits) and verdict stand for
 READ_BYTES = 8 * 1024 * 1024
 RAW = ("recv_ns", "kind", "stream", "session", "flags", "payload")
+TIME = pa.timestamp("ns", tz="UTC")  # int64 ns in parts of before, which are the same bits
 SCHEMA = pa.schema(
     [
-        pa.field("recv_ns", pa.int64(), nullable=False),
+        pa.field("recv_ns", TIME, nullable=False),
         pa.field("kind", pa.uint8(), nullable=False),
         pa.field("stream", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("session", pa.uint32(), nullable=False),
         pa.field("flags", pa.uint8(), nullable=False),
-        pa.field("venue_ns", pa.int64()),
+        pa.field("venue_ns", TIME),
         pa.field("first_seq", pa.int64()),
         pa.field("last_seq", pa.int64()),
         pa.field("prev_seq", pa.int64()),
@@ -97,9 +103,9 @@ class Manifest:
     groups: tuple[GroupProof, ...]
 
     def metadata(self) -> dict[bytes, bytes]:
-        """As the file's key-value metadata."""
+        """As the file's key-value metadata, with the legend of its columns."""
         said = json.dumps(asdict(self), separators=(",", ":")).encode()
-        return {KEY: said, KEY_CRC: b"%08x" % crc32c(said)}
+        return {KEY: said, KEY_CRC: b"%08x" % crc32c(said), KEY_LEGEND: _legend()}
 
     @classmethod
     def of(cls, metadata: dict[bytes, bytes] | None, where: str) -> Manifest:
@@ -120,6 +126,12 @@ class Manifest:
             return cls(**fields | {"chunks": chunks, "groups": groups, "streams": tuple(fields["streams"])})
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptStore(f"{where}: its metadata does not parse ({error}); run: mdtool verify") from None
+
+
+def _legend() -> bytes:
+    meant: dict[str, Iterable[IntEnum | IntFlag]] = {"kind": Kind, "flags": Flag, "verdict": Verdict}
+    named = {column: {int(one): one.name for one in words} for column, words in meant.items()}
+    return json.dumps(named, separators=(",", ":")).encode()
 
 
 class Part:
@@ -181,13 +193,13 @@ class Part:
         bounds = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
         rows = np.zeros(len(payload), layout.ROW)
         for name in ("recv_ns", "kind", "session", "flags"):
-            rows[name] = table[name].to_numpy()
+            rows[name] = arrow.numbers(table[name], layout.ROW[name])
         column = table["stream"].combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
         names = {name: number for number, name in enumerate(self.manifest.streams)}
         ids = np.array([names[name] for name in column.dictionary.to_pylist()] or [0], np.uint16)
-        rows["stream"] = ids[column.indices.to_numpy(zero_copy_only=False)]
+        rows["stream"] = ids[arrow.numbers(column.indices, np.int32)]
         rows["offset"], rows["length"] = bounds[:-1], np.diff(bounds)
         heap: Heap = memoryview(data) if data is not None else b""
         fill_crcs(rows, heap)
@@ -213,7 +225,7 @@ class Part:
             if base < end and stop > start:
                 read = self._read(number, ["recv_ns"])
                 with self._telling():
-                    times = np.ascontiguousarray(read["recv_ns"].to_numpy(), np.int64)
+                    times: Numbers = arrow.numbers(read["recv_ns"], np.int64)
                 said = self.manifest.groups[number]
                 proven = len(times) == said.rows and (not self._verify or crc32c(times) == said.times_crc32c)
                 self._proven(number, proven)
@@ -255,7 +267,8 @@ class Part:
 
     def highest_session(self) -> int:
         """The highest session number of its records."""
-        found = (self._read(number, ["session"])["session"].to_numpy() for number in range(len(self._starts) - 1))
+        read = (self._read(number, ["session"])["session"] for number in range(len(self._starts) - 1))
+        found = (arrow.numbers(sessions, np.uint32) for sessions in read)
         return max((int(sessions.max()) for sessions in found if len(sessions)), default=0)
 
     def check_decoded(self) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mdtool import arrow
 from mdtool.errors import CorruptStore, StoreError
 from mdtool.kernel.journal import Journal, crc32c, fill_crcs
 from mdtool.model import NO_TIME, UNKNOWN
@@ -170,8 +171,10 @@ def _groups(sources: Sequence[ClosedChunk]) -> Iterator[list[Piece]]:
 
 def _table(group: Sequence[Piece], streams: list[str], decode: Decode | None) -> Any:
     rows = _rows(group)
-    columns: dict[str, Any] = {name: pa.array(rows[name]) for name in ("recv_ns", "kind", "session", "flags")}
-    columns["stream"] = pa.DictionaryArray.from_arrays(pa.array(rows["stream"].astype(np.int32)), pa.array(streams))
+    columns: dict[str, Any] = {
+        name: arrow.array(rows[name], SCHEMA.field(name).type) for name in ("recv_ns", "kind", "session", "flags")
+    }
+    columns["stream"] = arrow.picked(rows["stream"], streams)
     columns["payload"] = pa.chunked_array([_payloads(*piece) for piece in group])
     if decode is None:
         for name in ("venue_ns", "first_seq", "last_seq", "prev_seq", "verdict"):
@@ -181,7 +184,7 @@ def _table(group: Sequence[Piece], streams: list[str], decode: Decode | None) ->
         for name, missing in (("venue_ns", NO_TIME), ("first_seq", UNKNOWN), ("last_seq", UNKNOWN),
                               ("prev_seq", UNKNOWN), ("verdict", 0)):  # fmt: skip
             values = np.concatenate([getattr(one, name) for one in said])
-            columns[name] = pa.array(values, mask=values == missing)
+            columns[name] = arrow.array(values, SCHEMA.field(name).type, values == missing)
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 

@@ -1,4 +1,4 @@
-"""A place that parts are kept in, and the plainest of them: a directory.
+"""A place that parts are kept in, and the plainest of them: a directory, and the store's own.
 
 Rule: what stands under a part's name is whole, and is never overwritten. A part is written beside its place (where
 `draft` says) and published under its name in one step.
@@ -97,17 +97,22 @@ class PartPlace(Protocol):
 
 
 class LocalPlace:
-    """A directory."""
+    """A directory. `beside`: another of the same file system, for what no reader of the parts should come across."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, beside: Path | None = None) -> None:
         self.root = root
+        self._beside = beside or root
+
+    def path(self, name: str) -> Path:
+        """Where a part stands, or would."""
+        return self.root / name
 
     def where(self, name: str) -> str:
-        return str(self.root / name)
+        return str(self.path(name))
 
     def size(self, name: str) -> int | None:
         try:
-            return (self.root / name).lstat().st_size
+            return self.path(name).lstat().st_size
         except FileNotFoundError:
             return None
 
@@ -118,7 +123,7 @@ class LocalPlace:
     def open(self, name: str) -> Any:
         import pyarrow as pa
 
-        path = self.root / name
+        path = self.path(name)
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 raise ChunkUnavailable(gone_text(str(path), "no plain file"))
@@ -127,11 +132,11 @@ class LocalPlace:
             raise ChunkUnavailable(gone_text(str(path), error.strerror or one_line(error))) from None
 
     def draft(self, number: int) -> Path:
-        files.make_directory(self.root)
-        return self.root / DRAFT.format(number=number)
+        files.make_directory(self._beside)
+        return self._beside / DRAFT.format(number=number)
 
     def drafts(self) -> list[Path]:
-        return drafts_in(self.root)
+        return drafts_in(self._beside)
 
     def publish(self, draft: Path, name: str) -> None:
         final = self.root / name
@@ -141,12 +146,12 @@ class LocalPlace:
         draft.unlink()
 
     def settle(self, name: str) -> None:
-        path = self.root / name
+        path = self.path(name)
         fd = files.open_existing(path)
         try:
             files.sync(fd, path)
             files.sync_name(path)
-            files.sync_directory(self.root)
+            files.sync_directory(path.parent.parent)
         except SyncFailed:
             path.unlink(missing_ok=True)
             raise
@@ -154,7 +159,7 @@ class LocalPlace:
             os.close(fd)
 
     def set_aside(self, name: str) -> str:
-        taken = self.root / name
+        taken = self.path(name)
         for number in range(1, 10_000):
             aside = taken.with_name(f"{taken.name}.foreign-{number}")
             try:
@@ -167,7 +172,7 @@ class LocalPlace:
         raise StoreError(f"{taken}: foreign, and so are all the names to set it aside under; clear that directory")
 
     def remove(self, name: str) -> None:
-        (self.root / name).unlink(missing_ok=True)
+        self.path(name).unlink(missing_ok=True)
 
     def like(self, name: str) -> list[str]:
         folder, _, part = name.partition("/")
@@ -175,14 +180,49 @@ class LocalPlace:
 
     @property
     def trashes(self) -> list[Path]:
-        return [self.root / "trash"]
+        return [self._beside / "trash"]
 
     def discard(self, name: str) -> None:
-        path = self.root / name
+        path = self.path(name)
         if path.exists():
-            files.move_into(path, self.root / "trash")
+            files.move_into(path, self._beside / "trash")
         with suppress(OSError):
             path.parent.rmdir()  # its day, once that is empty
+
+
+class OwnPlace(LocalPlace):
+    """The store's own folder of parts, in which other tools find nothing but parts; and the feed's directory, where
+    they were before there was one, and where a feed that comes back from the trash has them."""
+
+    def __init__(self, root: Path, directory: Path) -> None:
+        super().__init__(root, directory)
+        self._older = LocalPlace(directory)
+
+    def path(self, name: str) -> Path:
+        older = self._older.path(name)
+        return older if os.path.lexists(older) else super().path(name)
+
+    def names(self) -> list[str]:
+        return sorted({*super().names(), *self._older.names()})
+
+    def like(self, name: str) -> list[str]:
+        return sorted({*super().like(name), *self._older.like(name)})
+
+    def gather(self) -> None:
+        """Have what is in the store's folder in the feed's directory, for both to go together."""
+        for path in [path for path in sorted(self.root.glob("*/*")) if path.is_file()]:
+            target = self._older.root / path.parent.name / path.name
+            files.make_directory(target.parent)
+            try:
+                os.link(path, target)  # and not rename, which would replace what is there
+            except FileExistsError:
+                if not target.samefile(path):  # as a run that died has left it
+                    raise StoreError(f"{target}: stands where {path} is to go; move it away") from None
+            files.sync_directory(target.parent)
+            path.unlink()
+        for folder in [*self.root.glob("*"), self.root]:
+            with suppress(OSError):
+                folder.rmdir()  # which has nothing in it any more
 
 
 def drafts_in(directory: Path) -> list[Path]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from mdtool.clock import SystemClock
 from mdtool.errors import ChunkUnavailable, StoreError
 from mdtool.kernel.journal import Record
 from mdtool.storage import files
@@ -22,6 +24,7 @@ from mdtool.storage.journal.locks import holder
 from mdtool.storage.journal.presence import Disconnect, Signs, WriterStatus
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry, denied_of
 from mdtool.storage.reading.hole import Hole, hole
+from mdtool.units import time_ns
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import PartChunk, PartShelf
@@ -61,8 +64,9 @@ class Contents:
         latest = self._current_figures(self._chunk_count - 1) if self._chunk_count else None
         return latest if latest is not None and latest.state != ChunkState.TRASHED else None
 
-    def has_data_since(self, ns: int) -> bool:
-        """Whether a record was received at or after `ns`, from the mapping alone."""
+    def has_data_since(self, when: int | datetime | str) -> bool:
+        """Whether a record was received at or after a time (given as to `Reader.seek`), from the mapping alone."""
+        ns = self._ns(when)
         return any(
             figures.rows and figures.max_ns >= ns
             for figures in map(self._current_figures, reversed(self._entries_until(ns).tolist()))
@@ -105,6 +109,11 @@ class Contents:
         return presence.disconnect(self._signs(), ttl_ns, now_ns)
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _ns(self, when: int | datetime | str) -> int:
+        if not isinstance(when, str):
+            return time_ns(when, now_ns=0)  # which it is not asked of
+        return time_ns(when, now_ns=SystemClock().now_ns(), first_ns=self.first_ns, last_ns=self.last_ns)
 
     @property
     def _chunk_count(self) -> int:

@@ -4,6 +4,7 @@ write, repair or truncate, and no reader is ever waited for."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,12 @@ class Reader(Contents):
     >>> reader.seek(1760000000000000001)
     >>> next(reader.records()).payload
     b'{"p":"64.3","q":"2"}'
+    >>> for when in ("first+250ms", "2025-10-09T08:53:20.25Z", datetime(2025, 10, 9, 8, 53, 20, 250_000, tzinfo=UTC)):
+    ...     reader.seek(when)
+    ...     print(next(reader.records()).recv_ns)
+    1760000000250000000
+    1760000000250000000
+    1760000000250000000
     >>> reader.has_data_since(1760000001000000001), reader.latest_chunk().rows
     (False, 4)
     """
@@ -111,8 +118,11 @@ class Reader(Contents):
         else:
             self._stand(count - 1, last.rows)
 
-    def seek(self, ns: int) -> None:
-        """Stand at the first record received at or after `ns` (the end, where there is none)."""
+    def seek(self, when: int | datetime | str) -> None:
+        """Stand at the first record received at or after a time (the end, where there is none): ns since the epoch, a
+        datetime that says its zone, or text as the command line takes it, as in "2025-10-09T08:53:20Z", "-15m" or
+        "first+10s". Raises UsageError where it is none of these."""
+        ns = self._ns(when)
         for entry in self._entries_until(ns).tolist():
             figures = self._current_figures(entry)
             if not figures.rows or figures.max_ns < ns:

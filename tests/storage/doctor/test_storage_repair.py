@@ -27,6 +27,7 @@ from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import chunk
 from mdtool.storage.journal.registry import FeedRegistry
+from mdtool.storage.parts.archive import own_place
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep.sealing import seal_feed
 
@@ -90,7 +91,7 @@ def used_bytes(path: Path) -> list[tuple[Path, int]]:
         if info.location == Location.DISK:
             index, heap = chunk.chunk_paths(feed, info.chunk_id, Location.DISK)
             sizes += [(index, layout.PAGE + info.rows * layout.ROW.itemsize), (heap, info.heap_bytes)]
-    parts = sorted(feed.directory.glob("date=*/*.parquet"))
+    parts = sorted(own_place(feed).root.glob("date=*/*.parquet"))
     assert parts
     return sizes + [(part, part.stat().st_size) for part in parts]
 

@@ -21,6 +21,7 @@ from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal import table
 from mdtool.storage.journal.table import MappedFile
+from mdtool.storage.parts.archive import own_place
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep.removal import execute, finish
 from mdtool.storage.upkeep.retention import RetentionLimits, plan
@@ -218,7 +219,7 @@ def test_shared_memory_is_not_given_up_for_a_copy_that_the_disk_refused(store, d
     assert verify(store.path).findings == []
 
 
-@pytest.mark.parametrize("which", [".000001.sealing", "000001.parquet", "date=", "ALPHA_USDT", "feed.bin"])
+@pytest.mark.parametrize("which", [".000001.sealing", "000001.parquet", "date=", "symbol=ALPHA_USDT", "feed.bin"])
 def test_no_chunk_goes_for_a_part_that_the_disk_refused(store, disk, which, rewritten):
     with store.writer(FEED, clock=ManualClock(NOON)) as writer:
         fill(writer, 3)
@@ -236,7 +237,7 @@ def test_no_chunk_goes_for_a_part_that_the_disk_refused(store, disk, which, rewr
         assert rewritten == [("feed.bin", 0), ("feed.bin", 4096), ("feed.bin", 4096 + 64 * 1024)]
     else:
         assert [one.part for one in report.parts] == [1]
-        assert {"000001.parquet", "date=2023-11-15", "ALPHA_USDT", "feed.bin"} <= set(disk.synced)
+        assert {"000001.parquet", "date=2023-11-15", "symbol=ALPHA_USDT", "feed.bin"} <= set(disk.synced)
     assert list((feed.directory / "live").iterdir()) == []
     assert sum(1 for _ in store.reader(FEED).records()) == 3
     assert verify(store.path).findings == []
@@ -257,7 +258,7 @@ def test_a_part_published_by_a_run_that_died_is_brought_to_disk_before_it_is_rel
         seal_feed(store.feed(FEED), NOON + 9 * DAY, step=step)
     disk.synced.clear()
     assert [one.adopted for one in seal_feed(store.feed(FEED), NOON + 9 * DAY).parts] == [True]
-    assert disk.synced == ["000001.parquet", "date=2023-11-15", "ALPHA_USDT", "feed.bin", "live"]
+    assert disk.synced == ["000001.parquet", "date=2023-11-15", "symbol=ALPHA_USDT", "feed.bin", "live"]
 
 
 def test_no_file_goes_whose_removal_the_disk_refused_to_note(store, disk, rewritten):
@@ -269,10 +270,10 @@ def test_no_file_goes_whose_removal_the_disk_refused_to_note(store, disk, rewrit
     rewritten.clear()
     with pytest.raises(SyncFailed):
         list(execute(plan([feed], RetentionLimits(older_than_ns=DAY), NOON + 9 * DAY)))
-    assert len(list(feed.directory.glob("date=*/*.parquet"))) == 1
+    assert len(list(own_place(feed).root.glob("date=*/*.parquet"))) == 1
     assert finish(feed) == 1
     assert rewritten == [("feed.bin", 0), ("feed.bin", 4096), ("feed.bin", 4096 + 64 * 1024)]
-    assert list(feed.directory.glob("date=*/*.parquet")) == []
+    assert list(own_place(feed).root.glob("date=*/*.parquet")) == []
 
 
 def test_a_durable_commit_that_the_disk_refused_is_written_anew_by_the_next(store, disk):

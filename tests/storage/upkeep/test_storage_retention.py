@@ -19,6 +19,7 @@ from mdtool.model import Kind
 from mdtool.storage.format.layout import ROW_BITS, ChunkFlag, ChunkState
 from mdtool.storage.journal.locks import maintaining
 from mdtool.storage.journal.registry import FeedRegistry
+from mdtool.storage.parts.archive import own_place
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep import removal
 from mdtool.storage.upkeep.removal import apply_policies, execute, finish
@@ -61,9 +62,14 @@ def payloads(store, name=FEED):
 
 
 def files_of(feed):
-    """Every file below the feed that holds records."""
-    kept = (path for path in feed.directory.rglob("*") if path.suffix in {".idx", ".dat", ".parquet"})
-    return sorted(str(path.relative_to(feed.directory)) for path in kept)
+    """Every file of the feed that holds records, parts by their names."""
+    roots = (feed.directory, own_place(feed).root)
+    kept = ((root, path) for root in roots for path in root.rglob("*") if path.suffix in {".idx", ".dat", ".parquet"})
+    return sorted(str(path.relative_to(root)) for root, path in kept)
+
+
+def path_of(feed, name):
+    return own_place(feed).path(name) if name.startswith("date=") else feed.directory / name
 
 
 def run(store, limits, names=(FEED,), now=NOW, needs=None):
@@ -90,7 +96,7 @@ def test_age_takes_whole_parts_that_are_all_older(store):
     assert (effect.skipped, effect.freed_bytes) == ((), made.feeds[0].freed_bytes)
     assert payloads(store) == sent[3 * PER_DAY :]
     assert files_of(store.feed(FEED)) == before[3:]
-    assert not any((store.feed(FEED).directory / f"date=2023-11-{day}").exists() for day in (15, 16, 17))
+    assert not any((own_place(store.feed(FEED)).root / f"date=2023-11-{day}").exists() for day in (15, 16, 17))
     assert list((store.feed(FEED).directory / "trash").iterdir()) == []
     assert plan([store.feed(FEED)], RetentionLimits(older_than_ns=3 * DAY), NOW).removals == ()
     # The third day's last record came 14 h 15 min after its midnight: one nanosecond more and its part stays.
@@ -456,10 +462,14 @@ def test_what_is_removed_is_what_was_planned_and_never_what_is_needed(tmp_path_f
                 cursor.commit(positions[case["lease"]])
                 cursor.lease(10**18)
         limits = RetentionLimits(case["age"], case["bytes"], case["keep"], case["closed"])
-        before = {name: (feed.directory / name).read_bytes() for name in files_of(feed)}
+
+        def contents():
+            return {name: path_of(feed, name).read_bytes() for name in files_of(feed)}
+
+        before = contents()
         now = NOW + DAY
         made = plan([feed], limits, now, needs)
-        assert {name: (feed.directory / name).read_bytes() for name in files_of(feed)} == before
+        assert contents() == before
         assert plan([feed], limits, now, needs) == made
         effects = list(execute(made))
         # The effect is the plan, and the records that are gone are those of the plan's parts, no more and no less.
@@ -482,9 +492,9 @@ def test_what_is_removed_is_what_was_planned_and_never_what_is_needed(tmp_path_f
             assert len(set(parts)) >= min(limits.keep_last, sealed)
         if case["bytes"]:
             left = sum(
-                (feed.directory / name).stat().st_blocks * 512
+                path_of(feed, name).stat().st_blocks * 512
                 if "parquet" not in name
-                else (feed.directory / name).stat().st_size
+                else path_of(feed, name).stat().st_size
                 for name in files_of(feed)
             )
             assert made.over_bytes == max(0, left - case["bytes"])
