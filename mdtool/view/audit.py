@@ -45,7 +45,8 @@ def audit_page(report: Report) -> RenderableType:
     streams = table("stream", ">records", "messages", "proven")
     for name, stream in report["streams"].items():
         intervals = [interval for interval in report["intervals"] if interval["stream"] == name]
-        streams.add_row(Text(name), f"{stream['records']:,}", _messages(stream), _proven(intervals))
+        proven = _proven(intervals, anchored=stream["anchored"] is not False)
+        streams.add_row(Text(name), f"{stream['records']:,}", _messages(stream), proven)
     parts.append(Padding(streams, (0, 0, 0, 2)))
     parts += _findings(report)
     parts += [Text.assemble("  note: ", note["text"], style="dim") for note in report["notes"]]
@@ -117,8 +118,9 @@ def _messages(stream: Report) -> Text:
     return Text(", ".join(words))
 
 
-def _proven(intervals: Sequence[Report]) -> Text:
-    """The ledger of a stream in a few words."""
+def _proven(intervals: Sequence[Report], *, anchored: bool) -> Text:
+    """The ledger of a stream in a few words. Changes of a book that no whole one anchors are a whole row of changes,
+    and no whole book."""
     if not intervals:
         return Text("-", style="dim")
     states: dict[str, int] = {}
@@ -127,7 +129,8 @@ def _proven(intervals: Sequence[Report]) -> Text:
     line = Text()
     for state, ns in states.items():
         line.append(", " if line else "")
-        line.append(state.replace("_", " "), style=STATE_STYLES.get(state, ""))
+        word = "contiguous" if state == "whole" and not anchored else state.replace("_", " ")
+        line.append(word, style=STATE_STYLES.get(state, ""))
         if len(states) > 1:
             line.append(f" {format_duration(ns - ns % 1_000_000)}")
     if len(states) == 1 and state != "whole":
