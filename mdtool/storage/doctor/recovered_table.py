@@ -322,11 +322,15 @@ def _streams(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> list[s
     names |= {len(registry.streams) + n: name for n, name in enumerate(registry.streams_behind) if name is not None}
     highest = max(names, default=-1)
     from_chunks: dict[int, str] = dict(table.part_streams)
+    from_damaged: dict[int, str] = {}  # each name proves itself, though the head beside it does not say whose it is
     for seen in table.seen.values():
         if seen.identity:
             from_chunks = {**seen.names.by_id, **from_chunks}
+        elif seen.head is None:
+            from_damaged = {**seen.names.by_id, **from_damaged}
         if len(rows := seen.good):
             highest = max(highest, int(rows["stream"].max()))
+    from_chunks = {**from_damaged, **from_chunks}
     highest = min(max([highest, *from_chunks, len(registry.streams) - 1]), layout.MAX_STREAMS - 1)
     made = []
     for number in range(highest + 1):

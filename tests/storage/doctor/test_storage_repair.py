@@ -225,6 +225,23 @@ def test_stream_names_nobody_knows_are_numbers_and_said_so(tmp_path):
     assert {record[2] for record in everything(tmp_path / "s").values()} == {"stream-0", "stream-1", "stream-2"}
 
 
+def test_a_name_that_feed_bin_has_lost_is_read_beside_a_damaged_head(tmp_path):
+    """Each name in a chunk's header page proves itself: damage elsewhere in the page costs none."""
+    with Store.create(tmp_path / "s") as store:
+        fill(store, records=5)
+        feed = store.feed(FEED)
+    before = everything(tmp_path / "s")
+    index, _ = chunk.chunk_paths(feed, 1, Location.DISK)
+    for path, at in ((index, 3), (feed.directory / "feed.bin", layout.PAGE + 2)):
+        content = bytearray(path.read_bytes())
+        content[at] ^= 0x20
+        path.write_bytes(content)
+    with Store.open(tmp_path / "s", writable=True) as store:
+        said = [str(action) for action in repair(store.feed(FEED))]
+    assert any("stream 0: its name is lost" in text and text.endswith("as its chunks say") for text in said)
+    assert everything(tmp_path / "s") == before
+
+
 def test_a_running_writer_is_no_finding(tmp_path):
     for live in ("disk", "shm"):
         with Store.create(tmp_path / live) as store:
