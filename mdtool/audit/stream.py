@@ -89,6 +89,7 @@ class StreamAudit:
         self._change: Change | None = None  # what the last messages are parted by from those before, unproven so far
         self._wrong_since: tuple[int, str] | None = None  # when and how the book became wrong, till the next whole one
         self._crossed = False
+        self._unnumbered = False  # a message came whose numbers prove nothing, though the rule could
         self._first_ns: int | None = None  # of the first message
         self._bad = Unreadable()
         self._times = Times(add_offset)
@@ -262,7 +263,7 @@ class StreamAudit:
         book = self.line.book
         if book is None or self.anchors is None:
             return
-        if self._complete:
+        if self._complete and not self._unnumbered:
             why = WHOLE if self.anchors.anchored else f"{WHOLE}; no whole book anchors them"
             self._ledger.become(Validity.WHOLE, why)
         elif book.check is not None and book.check.matched:
@@ -307,6 +308,7 @@ class StreamAudit:
             self._end_run()
             self._change = None
         elif verdict is Verdict.UNVERIFIABLE and self._complete and not whole:
+            self._unnumbered = True
             self._ledger.become(Validity.UNPROVABLE, "a message carries no numbers to prove it by")
         elif verdict is Verdict.APPLY:
             self._change = None  # its numbers follow those before the seam: nothing is missing

@@ -89,6 +89,7 @@ class BookSync:
         self._partial = partial
         self._held: deque[Update] = deque(maxlen=MAX_HELD)
         self._base: Update | None = None  # the snapshot that is the book, while ANCHORED
+        self._unnumbered = False  # an update went in whose numbers prove nothing, though the rule could
 
     @property
     def needs_snapshot(self) -> bool:
@@ -98,7 +99,7 @@ class BookSync:
     @property
     def proven_depth(self) -> int | None:
         """Levels a side that the venue's checksum vouches for, where nothing vouches for those below; None: all."""
-        if self.check is None or self.rule.complete:
+        if self.check is None or (self.rule.complete and not self._unnumbered):
             return None
         return None if self._depth is not None and self._depth <= self.check.depth else self.check.depth
 
@@ -242,7 +243,9 @@ class BookSync:
             self.check.apply(update, self._parser.parse_update(update))
         self._settled(update, whole=False)
         self._base = None
-        self._signal(Signal.LINKED if self.rule.complete else Signal.FOLLOWED, recv_ns)
+        self._unnumbered |= verdict is Verdict.UNVERIFIABLE
+        proves = self.rule.complete and verdict is not Verdict.UNVERIFIABLE
+        self._signal(Signal.LINKED if proves else Signal.FOLLOWED, recv_ns)
         self._advance(update, recv_ns)
         if self.phase is Phase.KEPT:  # step 8
             self._held.append(update)

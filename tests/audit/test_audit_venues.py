@@ -87,6 +87,9 @@ def test_okx(audit: Callable[..., dict[str, FeedReport]]) -> None:
     assert totals(reports, "books", "checksums") == {"match": 290, "mismatch": 0}
     assert totals(reports, "trades", "verdicts") == {"apply": 74}
     assert totals(reports, "tickers", "decoded") == {"quote": 28}
+    # Of before there were numbers: a checksum of 25 levels of 400 proves those and no others.
+    books = [i for report in reports.values() for i in report.intervals if i.stream == "books"]
+    assert {(i.state.value, i.why.partition(" had ")[0]) for i in books} == {("top", "the best 25 levels")}
 
 
 def test_bitfinex(audit: Callable[..., dict[str, FeedReport]]) -> None:
