@@ -35,7 +35,7 @@ complete -c mdtool -n '__fish_seen_subcommand_from record' -l url -x -d 'Websock
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l rest -x -d 'REST base instead of the venue\'s own.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l for -x -d 'Stop after that long, as in 90s or 1h30m.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l streams -x -d 'In the venue\'s words, commas between.'
-complete -c mdtool -n '__fish_seen_subcommand_from record' -l fail-fast -d 'Fail where a connection cannot be made, rather than try again.'
+complete -c mdtool -n '__fish_seen_subcommand_from record' -l fail-fast -d 'Fail where a connection cannot be made or a stream is refused, rather than go on.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l live -x -a 'disk shm' -d 'Where chunks being written are kept.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l sync -x -a 'none 1s chunk' -d 'How often to flush to the device.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l chunk-size -x -d 'Bytes of payload a chunk holds, as in 64MiB.'

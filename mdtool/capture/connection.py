@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 from aiohttp import WSMsgType
@@ -26,7 +26,13 @@ LONGEST_REASON = 120  # bytes of a close frame's reason
 LONGEST_RETRY_AFTER = 3600.0  # a venue's ban is honoured up to this; a longer one is asked again each hour
 
 
-Act = Callable[[Reply | Reconnect], None]
+class Requests(NamedTuple):
+    """What an answer leads to: send these text frames, at the pace the venue allows."""
+
+    frames: tuple[str, ...]
+
+
+Act = Callable[[Reply | Reconnect | Requests], None]
 Socket = aiohttp.ClientWebSocketResponse[Any]
 
 
@@ -111,6 +117,8 @@ class Session:
         if not connection.greeted:
             self._greeting.set()
         self._subscribed = False
+        self._turn = asyncio.Lock()  # of whoever has something to say: the venue's pace is for all of them together
+        self._said_at = float("-inf")
         self._working: set[asyncio.Task[None]] = set()
         self.streaming = asyncio.Event()  # a frame has come since all was subscribed to, or it is over
         self.began = asyncio.get_running_loop().time()
@@ -153,11 +161,18 @@ class Session:
 
     async def say(self, frames: tuple[str, ...]) -> None:
         """Send these text frames; nothing where it is down."""
-        for number, frame in enumerate(frames):
-            if number:
-                await asyncio.sleep(self._connection.send_interval)
-            if self._socket.closed or not await self._send(frame):
-                return
+        clock, interval = asyncio.get_running_loop().time, self._connection.send_interval
+        for frame in frames:
+            async with self._turn:
+                if (wait := self._said_at + interval - clock()) > 0:
+                    await asyncio.sleep(wait)
+                if self._socket.closed or not await self._send(frame):
+                    return
+                self._said_at = clock()
+
+    async def _reply(self, frame: str) -> None:
+        """At once: the venue waits for it, and cuts who gives none."""
+        await self._send(frame)
 
     async def _subscribe(self) -> None:
         await self._greeting.wait()
@@ -179,10 +194,12 @@ class Session:
         self._sink.sent(self.number, frame.encode())
         return True
 
-    def _act(self, action: Reply | Reconnect) -> None:
+    def _act(self, action: Reply | Reconnect | Requests) -> None:
         """A frame asked for something. It is done beside the receiving, never before the frame is committed."""
         if isinstance(action, Reply):
-            self._do(self.say((action.frame,)))
+            self._do(self._reply(action.frame))
+        elif isinstance(action, Requests):
+            self._do(self.say(action.frames))
         else:
             self._renew(action.why)
 

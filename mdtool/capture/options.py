@@ -23,7 +23,7 @@ class RecordOptions:
     ws_url: str
     rest_url: str
     duration: float | None = None  # seconds; None: until stopped
-    fail_fast: bool = False  # give up at the first connection that cannot be made
+    fail_fast: bool = False  # give up at the first connection that cannot be made, or stream that is refused
     live: Live | None = None  # None: as the feed was set before, else disk
     chunk_bytes: int | None = None
     sync: Sync = "1s"
@@ -81,6 +81,9 @@ class RecorderEvent(Enum):
     CONNECTED = "connected"
     UNREACHABLE = "unreachable"
     DISCONNECTED = "disconnected"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+    SILENT = "silent"
     SNAPSHOT = "snapshot"
     SNAPSHOT_FAILED = "snapshot failed"
     GAP = "gap"
@@ -105,6 +108,9 @@ class RecordStatus:
     connections: int = 0  # open now
     sessions: int = 0  # opened in all
     failures: int = 0  # attempts to connect that failed
+    acknowledged: int = 0  # subscriptions, as often as they were
+    refused: int = 0
+    unanswered: int = 0
     snapshots: int = 0
     gaps: int = 0
     undecodable: int = 0  # records that a venue's own code could not route or decode; they are kept

@@ -6,14 +6,15 @@ Rule: only this file appends to the store while recording.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from mdtool.capture.connection import Act
 from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import text
-from mdtool.clock import Clock
+from mdtool.capture.subscriptions import Subscriptions
+from mdtool.clock import SECOND, Clock
 from mdtool.errors import MdtoolError, StoreError
 from mdtool.model import OTHER_STREAM, SESSION_STREAM, SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind
 from mdtool.storage.journal.writer import Writer
@@ -30,13 +31,17 @@ MAX_ROUTES = 100_000
 MOST_STREAMS = 1_000
 
 Append = Callable[[int, int, int, int, bytes, int], None]
+_SESSION = Place(None, SESSION_STREAM)  # of answers
 _NO_KEY = object()  # `route` has failed
 
 
 class Ports:
     """The feeds of one run, opened for writing: a FrameSink for connections, and a door for REST answers."""
 
-    def __init__(self, store: Store, options: RecordOptions, clock: Clock, notify: Notify) -> None:
+    def __init__(
+        self, store: Store, options: RecordOptions, clock: Clock, notify: Notify,
+        refused: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
         self.status = RecordStatus()
         self._store = store
         self._options = options
@@ -47,6 +52,9 @@ class Ports:
         self._writers: dict[str, Writer] = {}
         self._routes: dict[Hashable, tuple[Append, int]] = {}
         self._named: set[tuple[str, type[BaseException]]] = set()  # what has been told of
+        self._subscriptions = Subscriptions(
+            options, self.status, self.note, notify, self.odd, lambda: clock.monotonic_ns() / SECOND, refused
+        )
         try:
             for symbol in (SESSION_SYMBOL, *options.symbols):
                 self._open(symbol)
@@ -70,6 +78,7 @@ class Ports:
 
     def receiver(self, session: int, act: Act) -> Callable[[bytes, int], None]:
         """The hot path of one connection, with everything it touches at hand."""
+        self._subscriptions.attach(session, act)
         now_ns, routes, status = self._now_ns, self._routes, self.status
         route = self._venue.router().route
         data = int(Kind.DATA)
@@ -101,10 +110,14 @@ class Ports:
             # A symbol nobody asked for is kept all the same, with what belongs to none.
             writer = self._writers.get(place.symbol or SESSION_SYMBOL) or self._writers[SESSION_SYMBOL]
             name = place.stream if writer.takes(place.stream, MOST_STREAMS) else OTHER_STREAM
+            target: tuple[Append, int]
             try:
                 target = (writer.append, writer.stream(name))
             except StoreError:
                 target = (writer.append, writer.stream(OTHER_STREAM))  # a name too long
+            self._subscriptions.placed(place.symbol, name)
+            if place == _SESSION:
+                target = (self._answered, target[1])
             if place.action is not None:
                 act(place.action)  # its route is never kept, so that each such frame comes through here
             elif len(self._routes) < MAX_ROUTES:
@@ -116,6 +129,11 @@ class Ports:
             writer = self._writers[SESSION_SYMBOL]
             return writer.append, writer.stream(OTHER_STREAM)
         return target
+
+    def _answered(self, recv_ns: int, kind: int, stream: int, session: int, payload: bytes, flags: int) -> None:
+        """Append a frame of the session's stream, which may answer what was asked."""
+        self._writers[SESSION_SYMBOL].append(recv_ns, kind, stream, session, payload, flags)
+        self._subscriptions.heard(session, payload)
 
     def odd(self, what: str, error: BaseException) -> None:
         """A frame, or what was to be done about one, that a venue's code failed at: counted, and named the first time.
@@ -133,12 +151,18 @@ class Ports:
 
     def sent(self, session: int, payload: bytes) -> None:
         self._put(SESSION_SYMBOL, Kind.SENT, SESSION_STREAM, session, payload)
+        self._subscriptions.sent(session, payload)
+
+    def begin(self, plan: Sequence[Connection]) -> None:
+        """The plan goes on record before anything that comes of it."""
+        self._subscriptions.begin(plan)
 
     # -- the life of connections --------------------------------------------------------------------------------------
 
     def opened(self, connection: Connection, url: str) -> int:
         session = self._store.next_session()
         self._tell(connection, Kind.OPEN, session, {"url": url})
+        self._subscriptions.opened(connection, session)
         self.status.connections += 1
         self.status.sessions += 1
         many = "" if len(connection.symbols) == 1 else "s"
@@ -148,6 +172,7 @@ class Ports:
         return session
 
     def closed(self, connection: Connection, session: int, code: int, reason: str) -> None:
+        self._subscriptions.closed(session)
         self._tell(connection, Kind.CLOSE, session, {"code": code, "reason": reason})
         self.status.connections -= 1
         what = f"code {code}" + (f", {reason}" if reason else "")
@@ -201,6 +226,7 @@ class Ports:
 
     def heartbeat(self) -> None:
         now_ns = self._now_ns()
+        self._subscriptions.look()
         for writer in self._writers.values():
             writer.heartbeat(now_ns)
         self.status.payload_bytes = sum(writer.appended_bytes for writer in self._writers.values())

@@ -27,7 +27,7 @@ from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.supervisor import Supervisor
 from mdtool.capture.tending import tended
 from mdtool.clock import SECOND, Clock, SystemClock
-from mdtool.errors import MdtoolError, UsageError
+from mdtool.errors import ConnectError, MdtoolError, UsageError
 from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection
@@ -51,7 +51,8 @@ class Recorder:
         self._stop = asyncio.Event()
         self._why = "stopped"
         self._plan = _plan(options)
-        self._ports = Ports(store, options, self._clock, notify)
+        self._refused = ""  # what the venue would not send, where that ends the run
+        self._ports = Ports(store, options, self._clock, notify, self._give_up if options.fail_fast else None)
         self.status = self._ports.status
 
     def stop(self, why: str = "stopped") -> None:
@@ -62,8 +63,8 @@ class Recorder:
         self._stop.set()
 
     async def run(self) -> RecordStatus:
-        """Record until stopped or the duration is over. Raises ConnectError (fail_fast) and StoreFull; whatever ends
-        it, what was committed stays and the feeds are closed."""
+        """Record until stopped or the duration is over. Raises ConnectError (fail_fast: also of a stream that is
+        refused) and StoreFull; whatever ends it, what was committed stays and the feeds are closed."""
         options = self._options
         seconds = 1e9 if options.duration is None else options.duration
         timer = asyncio.get_running_loop().call_later(seconds, self.stop, "the time asked for is over")
@@ -74,7 +75,10 @@ class Recorder:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=True,
             ) as http:
+                self._ports.begin(self._plan)
                 await self._record(http)
+            if self._refused:
+                raise ConnectError(f"{options.venue.name}: {self._refused}")
             graceful = True
         finally:
             timer.cancel()
@@ -125,6 +129,10 @@ class Recorder:
             self.status.behind = not await supervisor.finish()
             workers[0].cancel()
             await asyncio.gather(*receiving, *workers, return_exceptions=True)
+
+    def _give_up(self, refused: str) -> None:
+        self._refused = self._refused or refused
+        self._stop.set()
 
     def _link(self, http: aiohttp.ClientSession, connection: Connection) -> Link:
         lifetime = self._options.venue.reconnect_after

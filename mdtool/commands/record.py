@@ -42,7 +42,10 @@ def record(
         str | None, typer.Option("--streams", metavar="LIST", help="In the venue's words, commas between.")
     ] = None,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Fail where a connection cannot be made, rather than try again.")
+        bool,
+        typer.Option(
+            "--fail-fast", help="Fail where a connection cannot be made or a stream is refused, rather than go on."
+        ),
     ] = False,
     live: Annotated[
         Live | None, typer.Option("--live", metavar="disk|shm", help="Where chunks being written are kept.")
@@ -83,11 +86,12 @@ def record(
         done = recording.record(store, options, notify, _progress(run))
     status = done.status
     seen = " in what was watched" if status.behind else ""
+    no = f", {count(status.refused, 'subscription')} refused" if status.refused else ""
     odd = f", {count(status.undecodable, 'record')} not understood" if status.undecodable else ""
     out.talk(
         f"recorded {status.records:,} messages, {format_size(status.payload_bytes)}, "
         f"in {count(status.sessions, 'session')}; {count(status.snapshots, 'snapshot')}, "
-        f"{count(status.gaps, 'gap')}{seen}{odd}"
+        f"{count(status.gaps, 'gap')}{seen}{odd}{no}"
     )
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,7 +1,8 @@
 """What a venue adapter is. Sans-IO: bytes and names in, values out; no socket, no clock, no await.
 
-An adapter answers five questions: what to connect to and send (`plan`), where a frame belongs (`router`, `place`),
-what it says (`decoder`), what its sequence promises (`rule`), and how to ask for a whole book (`snapshot_request`).
+An adapter answers six questions: what to connect to and send (`plan`), what became of that (`asks`, `answer`), where a
+frame belongs (`router`, `place`), what it says (`decoder`), what its sequence promises (`rule`), and how to ask for a
+whole book (`snapshot_request`).
 `Adapter` answers what most venues answer alike.
 
 A format that changed by date is a table of eras. Which one a message is of, the message itself says where it can (its
@@ -58,6 +59,47 @@ class Reconnect(NamedTuple):
     """What a frame of the venue asks for: this connection is about to end; open another at once."""
 
     why: str
+
+
+class Wanted(NamedTuple):
+    """One subscription that a request asks for."""
+
+    symbol: str | None  # canonical; None: of no one symbol
+    stream: str  # in the words of `Venue.plan`
+    topic: str  # what an answer calls it, where it names any
+    recorded: str = ""  # the stream its messages are placed in, where that has another name
+
+    @property
+    def placed(self) -> str:
+        """The stream its messages are recorded in."""
+        return self.recorded or self.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A frame of a plan that asks for subscriptions."""
+
+    wanted: tuple[Wanted, ...]
+    number: str | None = None  # what its answer repeats of it
+
+
+class Acknowledged(NamedTuple):
+    """The venue says that it sends from now on what a request asked for."""
+
+    topics: tuple[str, ...] | None = None  # None: all of it
+    number: str | None = None  # of the request; None: the answer does not say
+    rest: str | None = None  # why the request's other topics are refused; None: of those it says nothing
+
+
+class Refused(NamedTuple):
+    """The venue says that it does not send what a request asked for."""
+
+    reason: str
+    topics: tuple[str, ...] | None = None  # None: the request as a whole, whatever else was right in it
+    number: str | None = None
+
+
+Answer = Acknowledged | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +208,15 @@ class Venue(Protocol):
         words without the symbol, e.g. "depth@100ms"."""
         ...
 
+    def asks(self, frame: str) -> Request | None:
+        """What a frame of its own asks to be sent; None of one that subscribes to nothing."""
+        ...
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """What a frame of the session's stream says of a request to subscribe; None where that is nothing. An answer
+        that names neither topics nor a number is to the oldest request that has none yet."""
+        ...
+
     def router(self) -> Router:
         """The routing of a fresh connection."""
         ...
@@ -259,6 +310,12 @@ class Adapter:
     def _feeds(self, symbols: Sequence[str]) -> tuple[str, ...]:
         """The feeds' symbols of what a plan is made for, each once. Raises UnknownSymbol."""
         return tuple(dict.fromkeys(self._symbols.feed(symbol) for symbol in symbols))
+
+    def asks(self, frame: str) -> Request | None:
+        return None
+
+    def answer(self, payload: bytes) -> Answer | None:
+        return None
 
     def router(self) -> Router:
         return cast(Router, self)

@@ -161,9 +161,12 @@ def test_the_life_of_a_session_is_on_record_in_its_feeds(store):
 
     url = asyncio.run(main())
     session = kinds(store, "sim/_session")
-    assert session[0] == (Kind.OPEN, json.dumps({"url": url + "/stream"}).encode())
-    sent = json.loads(session[1][1])
-    assert (session[1][0], sent["method"], sorted(sent["params"])) == (
+    streams = ["depth@100ms", "trade", "bookTicker"]
+    plan = {"note": "plan", "venue": "sim", "symbols": ["ALPHA_USDT", "BRAVO_USDT"], "streams": streams}
+    assert (session[0][0], json.loads(session[0][1])) == (Kind.NOTE, plan)
+    assert session[1] == (Kind.OPEN, json.dumps({"url": url + "/stream"}).encode())
+    sent = json.loads(session[2][1])
+    assert (session[2][0], sent["method"], sorted(sent["params"])) == (
         Kind.SENT,
         "SUBSCRIBE",
         sorted(f"{n}usdt@{s}" for n in ("alpha", "bravo") for s in ("depth@100ms", "trade", "bookTicker")),
@@ -173,7 +176,11 @@ def test_the_life_of_a_session_is_on_record_in_its_feeds(store):
     assert json.loads(session[-1][1]) == {"reason": "enough"}
     for symbol in symbol_names(2):
         feed = kinds(store, f"sim/{symbol}")
-        assert feed[0] == session[0]
+        assert (feed[0][0], json.loads(feed[0][1])) == (
+            Kind.NOTE,
+            {"note": "plan", "venue": "sim", "streams": streams},
+        )
+        assert feed[1] == session[1]
         assert [kind for kind, _ in feed[-2:]] == [Kind.CLOSE, Kind.END]
         counts = Counter(kind for kind, _ in feed)
         assert (counts[Kind.REQUEST], counts[Kind.RESPONSE], counts[Kind.OPEN]) == (1, 1, 1)
@@ -283,7 +290,8 @@ def test_what_cannot_be_reached_is_said_and_tried_again_or_fails_at_once(store):
     unreachable = f"cannot reach {url}/stream: Connection refused; trying again in 0.1 s"
     assert talk[0] == (RecorderEvent.UNREACHABLE, unreachable)
     notes = [json.loads(p) for kind, p in kinds(store, "sim/_session") if kind is Kind.NOTE]
-    assert notes[0] == {"note": "unreachable", "url": f"{url}/stream", "why": "Connection refused"}
+    assert [note["note"] for note in notes[:2]] == ["plan", "unreachable"]
+    assert notes[1] == {"note": "unreachable", "url": f"{url}/stream", "why": "Connection refused"}
 
 
 @pytest.mark.parametrize(("status", "words"), [(451, "HTTP 451, the venue refuses this region"), (503, "HTTP 503")])

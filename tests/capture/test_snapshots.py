@@ -212,7 +212,8 @@ def test_a_handshake_that_is_redirected_says_where_to(tmp_path):
         with Store.create(tmp_path / f"store-{number}") as store:
             run(store, Talkative(), peer, lambda peer=peer: peer.recorder.status.failures >= 1)
             port = peer.url.rpartition(":")[2].removesuffix("/ws")
-            assert notes(store)[0]["why"].startswith(said.format(port=port)), notes(store)[0]
+            found = next(note for note in notes(store) if note["note"] == "unreachable")
+            assert found["why"].startswith(said.format(port=port)), found
 
 
 # -- renewal -----------------------------------------------------------------------------------------------------------
@@ -231,11 +232,11 @@ def test_a_connection_is_replaced_without_a_gap(tmp_path, monkeypatch):
         await until(lambda: (number, "subscribe") in peer.heard)
         await socket.send_str(f"book [{at[0]}, true]")
         while True:
-            if number == 1:
+            if number == 1 and at[0] < 15:  # and no more once it may be closing: what it says then may be lost
                 at[0] += 1
                 if at[0] == 10:
                     await socket.send_str("bye now")
-            elif len(peer.closed) == 1:
+            elif number == 2 and len(peer.closed) == 1:
                 at[0] += 1
                 heard.set()
             await socket.send_str(f"book [{at[0]}, false]")

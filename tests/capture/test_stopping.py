@@ -50,7 +50,10 @@ async def stopped(store, url, venue, reached):
 
 
 def records(store, symbol="_session"):
-    return [(kind, json.loads(payload)) for kind, _, payload in told(store, symbol) if kind is not Kind.DATA]
+    """What is behind the plan, but for data."""
+    found = [(kind, json.loads(payload)) for kind, _, payload in told(store, symbol) if kind is not Kind.DATA]
+    assert (found[0][0], found[0][1]["note"], found[0][1]["streams"]) == (Kind.NOTE, "plan", ["book"])
+    return found[1:]
 
 
 END = (Kind.END, {"reason": "stopped"})

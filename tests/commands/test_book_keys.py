@@ -188,6 +188,13 @@ def test_a_recorder_that_fails_says_why(tmp_path: Path) -> None:
     assert screen.terminal.end() == 0
 
 
+def test_what_the_venue_refuses_is_said_and_not_waited_for(exchange: str, tmp_path: Path) -> None:
+    screen = Screen(Terminal(["--store", tmp_path / "new", "book", "NOPEUSDT", "--live", "sim", "--url", exchange]))
+    assert screen.shows("WAITING", "recording has ended: mdtool: sim: NOPE_USDT depth@100ms: refused")
+    screen.terminal.press("q")
+    assert screen.terminal.end() == 0
+
+
 def test_live_once_prints_what_there_is(mdtool, tmp_path: Path, store: Path) -> None:
     several = json.loads(mdtool("--store", store, "book", "ALPHA_USDT", "--venues", "sim", "--json").out)
     assert several["feed"] == "sim/ALPHA_USDT"

@@ -86,15 +86,16 @@ def test_frames():
     assert connection.symbols == ("BTC_USDT", "BTC_USDC")
     assert [json.loads(frame) for frame in connection.send] == [
         {
+            "req_id": "1",
             "op": "subscribe",
             "args": ["orderbook.50.BTCUSDT", "publicTrade.BTCUSDT", "orderbook.50.BTCPERP", "publicTrade.BTCPERP"],
         }
     ]
     again = [json.loads(frame) for frame in SPOT.resubscribe("BTC_USDT", "orderbook.50")]
-    assert again == [{"op": op, "args": ["orderbook.50.BTCUSDT"]} for op in ("unsubscribe", "subscribe")]
+    assert again == [{"req_id": "1", "op": op, "args": ["orderbook.50.BTCUSDT"]} for op in ("unsubscribe", "subscribe")]
     book_only, status = SPOT.plan(["BTC_USDT"], ["orderbook.1", "system.status"])
     assert (status.path, status.symbols) == ("/v5/public/misc/status", ())
-    assert json.loads(status.send[0]) == {"op": "subscribe", "args": ["system.status"]}
+    assert json.loads(status.send[0]) == {"req_id": "1", "op": "subscribe", "args": ["system.status"]}
     assert json.loads(book_only.send[0])["args"] == ["orderbook.1.BTCUSDT"]
     for wrong in ('orderbook.1","x', "a.b.c.d", ""):
         with pytest.raises(UsageError):

@@ -68,19 +68,23 @@ def test_frames_of_both_apis():
     assert (new.path, new.symbols, new.heartbeat.frame) == ("/v2", ("BTC_USD", "BTC_EUR"), '{"method":"ping"}')
     symbols = ["BTC/USD", "BTC/EUR"]
     assert [json.loads(frame) for frame in new.send] == [
-        {"method": "subscribe", "params": {"channel": "book", "symbol": symbols, "depth": 1000}},
-        {"method": "subscribe", "params": {"channel": "trade", "symbol": symbols, "snapshot": False}},
-        {"method": "subscribe", "params": {"channel": "ticker", "symbol": symbols, "event_trigger": "bbo"}},
+        {"method": "subscribe", "params": {"channel": "book", "symbol": symbols, "depth": 1000}, "req_id": 1},
+        {"method": "subscribe", "params": {"channel": "trade", "symbol": symbols, "snapshot": False}, "req_id": 2},
+        {
+            "method": "subscribe",
+            "params": {"channel": "ticker", "symbol": symbols, "event_trigger": "bbo"},
+            "req_id": 3,
+        },
     ]
     (old,) = KRAKEN.plan(["BTC_USD"], ["v1:book-1000", "v1:spread"])
     assert old.path == ""
     assert [json.loads(frame) for frame in old.send] == [
-        {"event": "subscribe", "pair": ["XBT/USD"], "subscription": {"name": "book", "depth": 1000}},
-        {"event": "subscribe", "pair": ["XBT/USD"], "subscription": {"name": "spread"}},
+        {"event": "subscribe", "reqid": 1, "pair": ["XBT/USD"], "subscription": {"name": "book", "depth": 1000}},
+        {"event": "subscribe", "reqid": 2, "pair": ["XBT/USD"], "subscription": {"name": "spread"}},
     ]
     assert [json.loads(frame) for frame in KRAKEN.resubscribe("BTC_USD", "book-100")] == [
-        {"method": "unsubscribe", "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 100}},
-        {"method": "subscribe", "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 100}},
+        {"method": "unsubscribe", "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 100}, "req_id": 0},
+        {"method": "subscribe", "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 100}, "req_id": 0},
     ]
     with pytest.raises(UsageError):
         KRAKEN.plan(["BTC_USD"], ["book-7"])

@@ -23,6 +23,7 @@ from mdtool.exchange.protocol import Refusal
 from mdtool.exchange.source import Instrument
 from mdtool.model import BookUpdate, Scale
 from mdtool.venues import catalog
+from mdtool.venues.subscribing import Conversation, State
 from mdtool.venues.venue import Place
 
 TOP = Path(__file__).parents[2]
@@ -175,6 +176,17 @@ def test_the_emulator_takes_the_adapters_own_frames(venue, protocol):
     assert no.subscribed == [] and len(no.replies) == 3
     assert no.refused == [Refusal("book.NO/SUCH", None), Refusal("candle.ETH/USDT", Serves.instruments[0])]
     assert session.on_text("[", 1).replies
+    talk = Conversation(venue)
+    for symbols, served in ((["ETH_USDT", "NO_SUCH"], 2), (["NO_SUCH"], 0)):
+        (frame,) = venue.plan(symbols, venue.default_streams)[0].send
+        talk.sent(frame, 1.0)
+        found = [one for answer in session.on_text(frame, 1).replies for one in talk.heard(answer).outcomes]
+        assert [one.state for one in found] == [State.ACKNOWLEDGED] * served + [State.REFUSED] * 2
+        assert [one.wanted[:2] for one in found[served:]] == [("NO_SUCH", stream) for stream in venue.default_streams]
+    talk.sent(frame, 1.0)
+    (no,) = session.on_text("[", 1).replies
+    heard = talk.heard(no)
+    assert heard.outcomes == () and len(heard.again) == 2  # it named two, and one of them may be there
 
 
 def test_its_line_of_the_page_says_what_the_table_of_venues_would(venue):

@@ -280,7 +280,9 @@ class BookFollower:
 
     def _take(self, record: Record) -> None:
         self.records += 1
-        recv_ns = self.as_of_ns = record.recv_ns
+        recv_ns = record.recv_ns
+        if record.kind != Kind.NOTE:  # the recorder's own words are no news of the book
+            self.as_of_ns = recv_ns
         self.ended_ns = recv_ns if record.kind == Kind.END else None
         applied = 0
         for event in self.book.on_record(record):

@@ -18,8 +18,21 @@ from mdtool.venues.binance.wire import decoder
 from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import inner, listed, number_of, said
 from mdtool.venues.symbols import JoinedSymbols
-from mdtool.venues.venue import Adapter, Connection, Decoder, HttpRequest, Place, Reconnect
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    Connection,
+    Decoder,
+    HttpRequest,
+    Place,
+    Reconnect,
+    Refused,
+    Request,
+    Wanted,
+)
 
 STREAMS_PER_FRAME = 100  # a SUBSCRIBE of about 3 KB; the venue publishes no limit and drops frames far larger
 MAX_KEY = 128  # bytes of a stream name; the longest real ones are below 50
@@ -227,6 +240,28 @@ class Binance(Adapter):
             params = ",".join(f'"{name}"' for name in names[start : start + STREAMS_PER_FRAME])
             frames.append(f'{{"method":"SUBSCRIBE","params":[{params}],"id":{len(frames) + 1}}}')
         return Connection(path, tuple(frames), symbols, self.spec.send_interval)
+
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("method") != "SUBSCRIBE":
+            return None
+        return Request(tuple(map(self._wanted, listed(told.get("params")))), number_of(told.get("id")))
+
+    def _wanted(self, name: str) -> Wanted:
+        native, at, stream = name.partition("@")
+        if native.startswith("!"):
+            return Wanted(None, name, name, native[1:] + at + stream)
+        return Wanted(self.named(native), stream, name)
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """A refusal is printed bare in the documentation, and came in an object "error" as well. It costs the whole
+        request. Doubt: a name of the right form that no market has is acknowledged, and silent."""
+        told = said(payload)
+        number = number_of(told.get("id"))
+        error = inner(told.get("error")) or told
+        if "code" in error:
+            return Refused(str(error.get("msg", error["code"])), number=number)
+        return Acknowledged(number=number) if "result" in told and number is not None else None
 
     def route(self, payload: bytes) -> Hashable | None:
         """The stream name of a combined message (bytes); (event, symbol) of a bare one; True of an answer,

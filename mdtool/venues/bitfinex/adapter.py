@@ -11,7 +11,7 @@ Doubt: heartbeats of a channel are seen before its announcement; they are kept w
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
@@ -22,13 +22,28 @@ from mdtool.venues.checksum import Checksum, interleaved_amounts
 from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import ConnectionRule, RisingRule, Rule
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, HttpRequest, Place, Reconnect
+from mdtool.venues.subscribing import said
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    HttpRequest,
+    Place,
+    Reconnect,
+    Refused,
+    Request,
+    Wanted,
+)
 
 FLAGS = 65536 | 131072  # SEQ_ALL, OB_CHECKSUM
 CHECKSUM = Checksum(25, interleaved_amounts)
 LENGTH = 250  # levels a side (or orders) asked for, the most there is
 LIMITS = ConnectionLimits(subscriptions=25, args=1, frame_bytes=4_096, send_interval=0.1)
 MAX_CHANNELS = 1_000  # remembered of a connection; a hostile peer must not grow the table without end
+DUPLICATE = 10301  # code of an error: the channel is subscribed already
 
 _SESSION = Place(None, "session")
 _OTHER = Place(None, "other")
@@ -54,6 +69,14 @@ class _Unsubscribed(msgspec.Struct, gc=False):
 
 _SUBSCRIBED = msgspec.json.Decoder(_Subscribed)
 _UNSUBSCRIBED = msgspec.json.Decoder(_Unsubscribed)
+
+
+def _stream_of(told: Mapping[str, object]) -> str:
+    """The stream that a request for a channel, or the answer to one, speaks of."""
+    channel, freq = str(told.get("channel")), told.get("freq", "F0")
+    if channel != "book":
+        return channel
+    return f"book-{told.get('prec', 'P0')}" + ("" if freq == "F0" else f"-{freq}")
 
 
 class _Router:
@@ -133,6 +156,25 @@ class Bitfinex(Adapter):
         if channel == "status":
             return f'{{"event":"subscribe","channel":"status","key":"deriv:{native}"}}'
         return f'{{"event":"subscribe","channel":"{channel}","symbol":"{native}"}}'
+
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("event") != "subscribe":
+            return None
+        stream = _stream_of(told)
+        native = str(told.get("symbol") or str(told.get("key")).partition(":")[2])
+        return Request((Wanted(self.named(native), stream, f"{stream}:{native}"),))
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """Either says again what was asked for."""
+        told = said(payload)
+        native = told.get("symbol") or str(told.get("key", "")).partition(":")[2]
+        topics = (f"{_stream_of(told)}:{native}",) if native else None
+        if told.get("event") == "subscribed" or (told.get("event") == "error" and told.get("code") == DUPLICATE):
+            return Acknowledged(topics)
+        if told.get("event") != "error":
+            return None
+        return Refused(str(told.get("msg", told.get("code", ""))), topics)
 
     def router(self) -> _Router:
         return _Router()

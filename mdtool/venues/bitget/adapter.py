@@ -24,7 +24,7 @@ older pages, for two minutes by newer ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
@@ -36,8 +36,22 @@ from mdtool.venues.checksum import Checksum, interleaved
 from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, LinkedRule, RecentRule, RisingRule, Rule, Verdict
+from mdtool.venues.subscribing import inner, said
 from mdtool.venues.symbols import JoinedSymbols
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 CHECKSUM = Checksum(25, interleaved)
 # Of 1,000 channels a connection the venue advises to use fewer than 50; a request's channels take at most 4,096 bytes;
@@ -139,6 +153,23 @@ class Bitget(Adapter):
     def _arg(self, stream: str, symbol: str) -> str:
         return f'{{"instType":"{MARKET}","channel":"{stream}","instId":"{self.native(symbol)}"}}'
 
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("op") != "subscribe":
+            return None
+        args = [inner(arg) for arg in told.get("args", ())]
+        return Request(tuple(Wanted(self.named(arg["instId"]), arg["channel"], _topic(arg)) for arg in args))
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """Each argument has its own, which says it again."""
+        told = said(payload)
+        arg = inner(told.get("arg"))
+        if told.get("event") == "subscribe":
+            return Acknowledged((_topic(arg),))
+        if told.get("event") != "error" or told.get("op", "subscribe") != "subscribe":
+            return None
+        return Refused(str(told.get("msg", told.get("code", ""))), (_topic(arg),) if arg else None)
+
     def route(self, payload: bytes) -> Hashable | None:
         """The subscription's argument (bytes); True of an answer, False of a pong."""
         begin = payload.find(b'"arg":{', 0, 40) + 6
@@ -189,6 +220,10 @@ class Bitget(Adapter):
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         args = [self._arg(stream, symbol)]
         return _frame("unsubscribe", args), _frame("subscribe", args)
+
+
+def _topic(arg: Mapping[str, object]) -> str:
+    return f"{arg.get('channel')}:{arg.get('instId')}"
 
 
 def _frame(op: str, args: Sequence[str]) -> str:

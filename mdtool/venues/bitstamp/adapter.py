@@ -26,8 +26,23 @@ from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RisingRule, Rule, TimeRule
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import inner, said
 from mdtool.venues.symbols import JoinedSymbols
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place, Reconnect
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Reconnect,
+    Refused,
+    Request,
+    Wanted,
+)
 
 LIVE_ORDERS = "live_orders"
 WHOLE = ("order_book", "detail_order_book")  # each message is all of it, 100 levels
@@ -80,6 +95,24 @@ class Bitstamp(Adapter):
         chosen = tuple(dict.fromkeys(streams))
         wanted = [(symbol, [f"{stream}_{self.native(symbol)}" for stream in chosen]) for symbol in canonical]
         return connections(wanted, lambda args, _: _frame("subscribe", args[0]), LIMITS, path="/", heartbeat=BEAT)
+
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("event") != "bts:subscribe":
+            return None
+        channel = str(inner(told.get("data")).get("channel"))
+        stream, _, native = channel.rpartition("_")
+        return Request((Wanted(self.named(native), stream, channel),))
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """A refusal names no channel: it is to the oldest request."""
+        told = said(payload)
+        if told.get("event") == "bts:subscription_succeeded":
+            return Acknowledged((str(told.get("channel")),))
+        if told.get("event") != "bts:error":
+            return None
+        data, channel = inner(told.get("data")), told.get("channel")
+        return Refused(str(data.get("message", data.get("code", ""))), (str(channel),) if channel else None)
 
     def route(self, payload: bytes) -> Hashable | None:
         """The channel (bytes); True of an answer, False of a heartbeat's, () of the request to reconnect."""

@@ -25,8 +25,22 @@ from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, RecentRule, RestartRule, RisingRule, Rule, Verdict
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import listed, number_of, said
 from mdtool.venues.symbols import JoinedSymbols
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 BEAT = Heartbeat(20.0, '{"op":"ping"}')
 MAX_TOPIC = 48  # characters; with quotes and comma, 400 of them stay below the 21,000 a connection may subscribe to
@@ -177,12 +191,32 @@ class Bybit(Adapter):
             wanted.append((symbol, [f'"{arg}"' for arg in args]))
         limits = ConnectionLimits(SUBSCRIPTIONS, self.spec.args, 16_000, 0.25)
         made = connections(
-            wanted if topics else [], lambda args, _: _frame("subscribe", args), limits,
+            wanted if topics else [], lambda args, number: _frame("subscribe", args, number), limits,
             path=self.spec.path, heartbeat=BEAT,
         )  # fmt: skip
         if STATUS in streams:
             made += (Connection(STATUS_PATH, (_frame("subscribe", [f'"{STATUS}"']),), (), heartbeat=BEAT),)
         return made
+
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("op") != "subscribe":
+            return None
+        return Request(tuple(map(self._wanted, listed(told.get("args")))), number_of(told.get("req_id")))
+
+    def _wanted(self, topic: str) -> Wanted:
+        stream, _, native = topic.rpartition(".")
+        return Wanted(None, STATUS, STATUS) if topic == STATUS else Wanted(self.named(native), stream, topic)
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """One topic that is not there costs the whole request; of several the first is named."""
+        told = said(payload)
+        if told.get("op") != "subscribe":
+            return None
+        number, why = number_of(told.get("req_id")), str(told.get("ret_msg", ""))
+        if told.get("success") is True or "already subscribed" in why:
+            return Acknowledged(number=number)
+        return Refused(why, number=number)
 
     def route(self, payload: bytes) -> Hashable | None:
         """The topic (bytes); True of an answer, False of a pong."""
@@ -244,5 +278,5 @@ class Bybit(Adapter):
         return _frame("unsubscribe", args), _frame("subscribe", args)
 
 
-def _frame(op: str, args: Sequence[str]) -> str:
-    return f'{{"op":"{op}","args":[{",".join(args)}]}}'
+def _frame(op: str, args: Sequence[str], number: int = 1) -> str:
+    return f'{{"req_id":"{number}","op":"{op}","args":[{",".join(args)}]}}'

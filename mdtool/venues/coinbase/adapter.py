@@ -26,8 +26,21 @@ from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule, TimeRule, Verdict
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import listed, said
 from mdtool.venues.symbols import SplitSymbols
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, HttpRequest, Place
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 FULL = "full"
 BATCH = "level2_batch"  # as level2 every 50 ms, without a key
@@ -167,6 +180,36 @@ class Coinbase(Adapter):
             path="",
         )
 
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("type") != "subscribe":
+            return None
+        return Request(
+            tuple(
+                Wanted(self.named(native), channel, _topic(channel, native), _wire_name(channel))
+                for native in listed(told.get("product_ids"))
+                for channel in listed(told.get("channels"))
+            )
+        )
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """An acknowledgement lists all that is subscribed on the connection. One product or channel that is not there
+        costs the whole request."""
+        told = said(payload)
+        if told.get("type") == "error":
+            return Refused(": ".join(str(told[key]) for key in ("message", "reason") if told.get(key)))
+        if told.get("type") != "subscriptions":
+            return None
+        channels = told.get("channels")
+        return Acknowledged(
+            tuple(
+                _topic(str(channel.get("name")), native)
+                for channel in (channels if isinstance(channels, list) else ())
+                if isinstance(channel, dict)
+                for native in listed(channel.get("product_ids"))
+            )
+        )
+
     def router(self) -> _Router:
         return _Router()
 
@@ -212,6 +255,11 @@ class Coinbase(Adapter):
         if stream is None or _wire_name(stream) == LEVEL2:
             return None
         return HttpRequest("GET", f"/products/{self._in_url(symbol)}/book?level=3")
+
+
+def _topic(channel: str, native: str) -> str:
+    """Both books by level answer to one name: level2_batch has been acknowledged as level2_50 too."""
+    return f"{LEVEL2 if channel.startswith(LEVEL2) else channel}:{native}"
 
 
 def _wire_name(stream: str) -> str:

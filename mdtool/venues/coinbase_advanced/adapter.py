@@ -27,8 +27,20 @@ from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import ConnectionRule, IdRule, RisingRule, Rule, Verdict
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import inner, listed, said
 from mdtool.venues.symbols import SplitSymbols
-from mdtool.venues.venue import Adapter, Connection, Decoder, HttpRequest, Place
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    Connection,
+    Decoder,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 LEVEL2 = "level2"
 HEARTBEATS = "heartbeats"
@@ -106,6 +118,33 @@ class CoinbaseAdvanced(Adapter):
             if frames:
                 made.append(Connection("", tuple(frames), some, LIMITS.send_interval))
         return tuple(made)
+
+    def asks(self, frame: str) -> Request | None:
+        """Of products. That of the connection's heartbeats is not among them: its answer may not list it."""
+        told = said(frame)
+        channel = str(told.get("channel"))
+        if told.get("type") != "subscribe" or "product_ids" not in told:
+            return None
+        natives = listed(told["product_ids"])
+        return Request(tuple(Wanted(self.named(native), channel, f"{channel}:{native}") for native in natives))
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """An acknowledgement lists all that is subscribed on the connection. One product that is not there costs the
+        whole request."""
+        told = said(payload)
+        if told.get("type") == "error":
+            return Refused(str(told.get("message", "")))
+        if told.get("channel") != "subscriptions":
+            return None
+        events = told.get("events")
+        return Acknowledged(
+            tuple(
+                f"{channel}:{native}"
+                for event in (events if isinstance(events, list) else ())
+                for channel, natives in inner(inner(event).get("subscriptions")).items()
+                for native in listed(natives)
+            )
+        )
 
     def route(self, payload: bytes) -> Hashable | None:
         """(channel, product), (channel,) of what has none or several; True of an answer."""

@@ -22,7 +22,19 @@ from mdtool.venues.deribit.wire import DECODERS, SPARE
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, Rule, TimeRule, Verdict
 from mdtool.venues.spelling import wire_text
-from mdtool.venues.venue import Adapter, Connection, Decoder, Place, Reply
+from mdtool.venues.subscribing import inner, listed, number_of, said
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    Connection,
+    Decoder,
+    Place,
+    Refused,
+    Reply,
+    Request,
+    Wanted,
+)
 
 CONNECTIONS = 32  # of an address, REST requests under way among them
 # 500 channels a request were accepted in practice; how many a connection may have is not published. A subscription
@@ -31,6 +43,9 @@ LIMITS = ConnectionLimits(subscriptions=400, args=100, frame_bytes=16_000, send_
 HEARTBEAT = 30  # seconds; the venue takes none below 10
 MAX_CHANNEL = 120  # bytes
 KINDS = frozenset({"any", "combo", "future", "future_combo", "option", "option_combo", "spot"})
+
+UNSUBSCRIBING = 9998  # the number of such requests, whose answers are no answers to others
+NOT_LISTED = "the answer leaves it out: there is no such channel"
 
 _SET_HEARTBEAT = f'{{"jsonrpc":"2.0","id":0,"method":"public/set_heartbeat","params":{{"interval":{HEARTBEAT}}}}}'
 _TEST = '{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}'
@@ -107,6 +122,27 @@ class Deribit(Adapter):
         assert word is not None
         return f"{word}.{self.native(symbol)}{stream[len(word) :]}"
 
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("method") != "public/subscribe":
+            return None
+        channels = listed(inner(told.get("params")).get("channels"))
+        places = [(self._of_channel(channel), channel) for channel in channels]
+        return Request(
+            tuple(Wanted(place.symbol, place.stream, channel) for place, channel in places), number_of(told.get("id"))
+        )
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """An acknowledgement lists the channels of the request that there are, and says nothing of the others."""
+        told = said(payload)
+        number = number_of(told.get("id"))
+        if number is None:
+            return None
+        if error := inner(told.get("error")):
+            return Refused(str(error.get("message", error.get("code", ""))), number=number)
+        channels = told.get("result")
+        return Acknowledged(tuple(listed(channels)), number, NOT_LISTED) if isinstance(channels, list) else None
+
     def route(self, payload: bytes) -> Hashable | None:
         """The channel (bytes), with the instrument beside it where the channel is of many; True of an answer, False of
         a heartbeat, () of one that wants an answer."""
@@ -173,7 +209,7 @@ class Deribit(Adapter):
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         args = [f'"{self._channel(stream, symbol)}"']
-        return _frame("unsubscribe", args, 0), _frame("subscribe", args, 0)
+        return _frame("unsubscribe", args, UNSUBSCRIBING), _frame("subscribe", args, 0)
 
 
 _CHANNEL_NAME = re.compile(r"[a-z_]{1,40}(\.[A-Za-z0-9_-]{1,40}){0,4}", re.ASCII)

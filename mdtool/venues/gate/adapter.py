@@ -26,10 +26,24 @@ from mdtool.venues.gate.wire import decoder
 from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import inner, listed, said
 from mdtool.venues.symbols import SplitSymbols
-from mdtool.venues.venue import Adapter, Connection, Decoder, Heartbeat, HttpRequest, Place
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    Connection,
+    Decoder,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 UPDATES = "order_book_update"
+USUAL_PACE = "100ms"  # of updates, where a stream names none
 FULL_FIRST = "obu"  # order book, second version
 # Neither subscriptions nor arguments are limited in the documentation, only connections (300 an IP); public clients
 # stay below these.
@@ -139,7 +153,7 @@ class Gate(Adapter):
         channel, _, form = stream.partition("-")
         natives = [self.native(symbol) for symbol in symbols]
         if channel == UPDATES:
-            args = [natives[0], form or "100ms"]
+            args = [natives[0], form or USUAL_PACE]
         elif channel == "candlesticks":
             args = [form or "1m", natives[0]]
         elif channel == FULL_FIRST:
@@ -148,6 +162,35 @@ class Gate(Adapter):
             args = natives
         payload = ",".join(f'"{arg}"' for arg in args)
         return f'{{"time":0,"channel":"{self.spec.prefix}.{channel}","event":"{event}","payload":[{payload}]}}'
+
+    def asks(self, frame: str) -> Request | None:
+        """Requests are told apart by their channel: answers of one come in the order asked."""
+        told = said(frame)
+        if told.get("event") != "subscribe":
+            return None
+        word = str(told.get("channel"))
+        channel, args = word.partition(".")[2], listed(told.get("payload"))
+        if channel == UPDATES:
+            named = [(args[0], channel if args[1] == USUAL_PACE else f"{channel}-{args[1]}")]
+        elif channel == "candlesticks":
+            named = [(args[1], f"{channel}-{args[0]}")]
+        elif channel == FULL_FIRST:
+            parts = [arg.split(".") for arg in args]
+            named = [(native, f"{channel}-{form}") for _, native, form in parts]
+        else:
+            named = [(native, channel) for native in args]
+        recorded = channel if channel == UPDATES else ""
+        return Request(tuple(Wanted(self.named(native), stream, native, recorded) for native, stream in named), word)
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """One symbol that is not there costs the whole request."""
+        told = said(payload)
+        if told.get("event") != "subscribe":
+            return None
+        error, channel = inner(told.get("error")), str(told.get("channel"))
+        if error:
+            return Refused(str(error.get("message", error.get("code", ""))), number=channel)
+        return Acknowledged(number=channel)
 
     def route(self, payload: bytes) -> Hashable | None:
         """(channel, what names the symbol); True of an answer, False of a pong."""

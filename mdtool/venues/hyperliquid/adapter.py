@@ -13,7 +13,7 @@ apart and says nothing of their order; on subscribing the venue sends the latest
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import BookUpdate, Message
@@ -22,7 +22,19 @@ from mdtool.venues.hyperliquid.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RecentRule, Rule, TimeRule, Verdict
 from mdtool.venues.spelling import wire_text
-from mdtool.venues.venue import Adapter, Connection, Decoder, Heartbeat, Place
+from mdtool.venues.subscribing import inner, said
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    Connection,
+    Decoder,
+    Heartbeat,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 BEAT = Heartbeat(50.0, '{"method":"ping"}')  # the venue cuts a connection to which it sent nothing for 60 s
 SUBSCRIPTIONS = 1_000  # an address may have, over all of its connections
@@ -37,6 +49,7 @@ _CHANNEL = re.compile(rb'\{\s*"channel"\s*:\s*"([A-Za-z0-9]{1,32})"')
 _COIN = re.compile(rb'"coin"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _CANDLE = re.compile(rb'"s"\s*:\s*"([^"\x00-\x20]{1,96})"\s*,\s*"i"\s*:\s*"(\d{1,2}[mhdwM])"')
 _HELLO = b"Websocket connection established."  # plain text, before anything else
+_ALREADY = "Already subscribed"
 _CONTEXTS = {"activeAssetCtx", "activeSpotAssetCtx"}  # one subscription, named by the kind of coin in the answer
 _HEAD = 512  # bytes in which a message has named its coin; l2Book's begins with it
 
@@ -98,6 +111,31 @@ class Hyperliquid(Adapter):
         more = f',"interval":"{interval}"' if interval else ""
         return f'{{"type":"{kind}","coin":"{self.native(symbol)}"{more}}}'
 
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("method") != "subscribe":
+            return None
+        wanted = inner(told.get("subscription"))
+        stream = ".".join(str(wanted[key]) for key in ("type", "interval") if key in wanted)
+        return Request((Wanted(self.named(wanted["coin"]), stream, _topic(wanted)),))
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """A refusal says the subscription again, behind words for why."""
+        told = said(payload)
+        data = told.get("data")
+        if told.get("channel") == "subscriptionResponse":
+            answered = inner(data)
+            return (
+                Acknowledged((_topic(inner(answered.get("subscription"))),))
+                if (answered.get("method") == "subscribe")
+                else None
+            )
+        if told.get("channel") != "error" or not isinstance(data, str):
+            return None
+        named = inner(said(data[data.find("{") :]))
+        topics = (_topic(named),) if "coin" in named else None
+        return Acknowledged(topics) if topics and data.startswith(_ALREADY) else Refused(data, topics)
+
     def route(self, payload: bytes) -> Hashable | None:
         """(channel, coin) or (channel, coin, interval), all bytes; the channel alone where it has no coin."""
         found = _CHANNEL.match(payload)
@@ -145,6 +183,10 @@ class Hyperliquid(Adapter):
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         subscription = self._subscription(stream, symbol)
         return _frame("unsubscribe", subscription), _frame("subscribe", subscription)
+
+
+def _topic(subscription: Mapping[str, object]) -> str:
+    return ":".join(str(subscription[key]) for key in ("type", "coin", "interval") if key in subscription)
 
 
 def _frame(method: str, subscription: str) -> str:

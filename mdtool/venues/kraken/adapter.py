@@ -22,7 +22,21 @@ from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import IdRule, Rule, TimeRule
 from mdtool.venues.spelling import wire_text
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place
+from mdtool.venues.subscribing import inner, listed, number_of, said
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM = Checksum(10, joined_digits)
@@ -127,11 +141,47 @@ class Kraken(Adapter):
                 sent: list[str] = []
                 wanted = [(symbol, [f'"{spell(symbol)}"']) for symbol in run]
                 for stream in chosen:
-                    (made,) = connections(wanted, partial(frame, stream), LIMITS, path="")
+                    (made,) = connections(wanted, partial(frame, stream, len(sent)), LIMITS, path="")
                     sent += made.send
                 beat = Heartbeat(30.0, '{"event":"ping"}' if old else '{"method":"ping"}')
                 plan.append(Connection("" if old else "/v2", tuple(sent), run, LIMITS.send_interval, beat))
         return tuple(plan)
+
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        old = told.get("event") == "subscribe"
+        if not old and told.get("method") != "subscribe":
+            return None
+        form = inner(told.get("subscription" if old else "params"))
+        recorded = str(form.get("name" if old else "channel"))
+        depth, interval = form.get("depth"), form.get("interval")
+        stream = f"{recorded}-{depth or interval}" if depth or interval else recorded
+        if depth:
+            recorded = stream  # of candles no message says how long they are
+        return Request(
+            tuple(
+                Wanted(self.named(native), OLD + stream if old else stream, native, recorded)
+                for native in listed(told.get("pair") if old else form.get("symbol"))
+            ),
+            number_of(told.get("reqid" if old else "req_id")),
+        )
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """Each symbol of a request has its own."""
+        told = said(payload)
+        if told.get("event") == "subscriptionStatus":
+            topics, number = (str(told.get("pair")),), number_of(told.get("reqid"))
+            if told.get("status") == "error":
+                return Refused(str(told.get("errorMessage", "")), topics, number)
+            return Acknowledged(topics, number) if told.get("status") == "subscribed" else None
+        if told.get("method") != "subscribe":
+            return None
+        number = number_of(told.get("req_id"))
+        if told.get("success") is True:
+            return Acknowledged((str(inner(told.get("result")).get("symbol")),), number)
+        why = str(told.get("error", ""))
+        named = told.get("symbol") or why.rpartition(" ")[2]
+        return Refused(why, (str(named),) if "/" in str(named) else None, number)
 
     def router(self) -> _Router:
         return _Router()
@@ -175,20 +225,23 @@ class Kraken(Adapter):
         if stream.startswith(OLD):
             args = [f'"{self._symbols.old(symbol)}"']
             stream = stream.removeprefix(OLD)
-            return _old_frame(stream, args, 0, "unsubscribe"), _old_frame(stream, args)
+            return _old_frame(stream, 0, args, 0, "unsubscribe"), _old_frame(stream, 0, args, 0)
         args = [f'"{self.native(symbol)}"']
-        return _frame(stream, args, 0, "unsubscribe"), _frame(stream, args)
+        return _frame(stream, 0, args, 0, "unsubscribe"), _frame(stream, 0, args, 0)
 
 
-def _frame(stream: str, symbols: Sequence[str], number: int = 1, method: str = "subscribe") -> str:
+def _frame(stream: str, before: int, symbols: Sequence[str], number: int, method: str = "subscribe") -> str:
+    """A request behind so many others: an answer does not always name what it is of, but always its number."""
     name, _, word = stream.partition("-")
     more = {"book": f',"depth":{word}', "ohlc": f',"interval":{word or 1}', "trade": ',"snapshot":false'}.get(name, "")
     if name == "ticker":
         more = ',"event_trigger":"bbo"'
-    return f'{{"method":"{method}","params":{{"channel":"{name}","symbol":[{",".join(symbols)}]{more}}}}}'
+    params = f'{{"channel":"{name}","symbol":[{",".join(symbols)}]{more}}}'
+    return f'{{"method":"{method}","params":{params},"req_id":{before + number}}}'
 
 
-def _old_frame(stream: str, pairs: Sequence[str], number: int = 1, event: str = "subscribe") -> str:
+def _old_frame(stream: str, before: int, pairs: Sequence[str], number: int, event: str = "subscribe") -> str:
     name, _, word = stream.partition("-")
     more = {"book": f',"depth":{word}', "ohlc": f',"interval":{word or 1}'}.get(name, "")
-    return f'{{"event":"{event}","pair":[{",".join(pairs)}],"subscription":{{"name":"{name}"{more}}}}}'
+    subscription = f'{{"name":"{name}"{more}}}'
+    return f'{{"event":"{event}","reqid":{before + number},"pair":[{",".join(pairs)}],"subscription":{subscription}}}'

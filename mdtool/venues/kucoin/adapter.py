@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -27,8 +28,22 @@ from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
+from mdtool.venues.subscribing import number_of, said
 from mdtool.venues.symbols import SplitSymbols
-from mdtool.venues.venue import Adapter, Connection, Decoder, Endpoint, Heartbeat, HttpRequest, Place
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    Connection,
+    Decoder,
+    Endpoint,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Refused,
+    Request,
+    Wanted,
+)
 
 BULLET = HttpRequest("POST", "/api/v1/bullet-public")
 PING = '{"id":"1","type":"ping"}'
@@ -98,13 +113,31 @@ class Kucoin(Adapter):
             for stream in dict.fromkeys(streams):
                 (made,) = connections(
                     [(symbol, [f"{self.native(symbol)}{_behind(stream)}"]) for symbol in some],
-                    lambda args, number, stream=stream: _frame("subscribe", stream, args, number),  # type: ignore[misc]
+                    partial(_numbered, stream, len(frames)),
                     LIMITS,
                     path="",
                 )
                 frames += made.send
             plan.append(Connection("", tuple(frames), some, LIMITS.send_interval, bootstrap=BULLET, greeted=True))
         return tuple(plan)
+
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("type") != "subscribe":
+            return None
+        head, _, tail = str(told.get("topic")).partition(":")
+        places = [self.place(f"{head}:{word}".encode()) for word in tail.split(",")]
+        return Request(
+            tuple(Wanted(place.symbol, place.stream, f"{place.symbol}") for place in places), number_of(told.get("id"))
+        )
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """One symbol that is not there costs the whole request."""
+        told = said(payload)
+        number = number_of(told.get("id"))
+        if told.get("type") == "error":
+            return Refused(str(told.get("data", told.get("code", ""))), number=number)
+        return Acknowledged(number=number) if told.get("type") == "ack" else None
 
     def endpoint(self, connection: Connection, body: bytes) -> Endpoint:
         try:
@@ -175,6 +208,11 @@ def _behind(stream: str) -> str:
     """What a topic has behind the symbol: "candles_1min" -> "_1min"."""
     _, line, form = stream.partition("_")
     return line + form
+
+
+def _numbered(stream: str, before: int, natives: Sequence[str], number: int) -> str:
+    """A request behind those of other streams: an answer names it by its number alone."""
+    return _frame("subscribe", stream, natives, before + number)
 
 
 def _frame(kind: str, stream: str, natives: Sequence[str], number: int) -> str:

@@ -11,7 +11,7 @@ than BASE-QUOTE[-SWAP|-YYMMDD[-STRIKE-C|P]] are not read as symbols.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
@@ -23,8 +23,23 @@ from mdtool.venues.okx.symbols import instruments
 from mdtool.venues.okx.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, IdRule, LinkedRule, RisingRule, Rule, TimeRule, Verdict
+from mdtool.venues.subscribing import inner, said
 from mdtool.venues.symbols import SplitSymbols
-from mdtool.venues.venue import Adapter, BookTraits, Connection, Decoder, Heartbeat, HttpRequest, Place, Reconnect
+from mdtool.venues.venue import (
+    Acknowledged,
+    Adapter,
+    Answer,
+    BookTraits,
+    Connection,
+    Decoder,
+    Heartbeat,
+    HttpRequest,
+    Place,
+    Reconnect,
+    Refused,
+    Request,
+    Wanted,
+)
 
 BOOKS = frozenset({"books", "books-l2-tbt", "books50-l2-tbt"})
 CHECKSUM = Checksum(25, interleaved)
@@ -42,6 +57,7 @@ _ENDING = Place(None, "session", Reconnect("the venue says it will upgrade"))
 _STREAM = re.compile(r"[a-z][a-z0-9-]{0,40}", re.ASCII)
 _USUAL = b'{"arg":{"channel":"'
 _ARG = re.compile(rb'"arg"\s*:\s*(\{[^{}]{1,200}\})')
+_REFUSED = re.compile(r"channel:([a-zA-Z0-9-]{1,40}),instId:([^ ,]{1,60})", re.ASCII)
 _EVENT = re.compile(rb'\{\s*"event"\s*:')
 _UPGRADE = re.compile(rb'"code"\s*:\s*"?64008"?[,}\s]')
 
@@ -110,6 +126,24 @@ class Okx(Adapter):
     def _arg(self, stream: str, symbol: str) -> str:
         return f'{{"channel":"{stream}","instId":"{self.native(symbol)}"}}'
 
+    def asks(self, frame: str) -> Request | None:
+        told = said(frame)
+        if told.get("op") != "subscribe":
+            return None
+        args = [inner(arg) for arg in told.get("args", ())]
+        return Request(tuple(Wanted(self.named(arg["instId"]), arg["channel"], _topic(arg)) for arg in args))
+
+    def answer(self, payload: bytes) -> Answer | None:
+        """Each argument has its own; a refusal names it in words."""
+        told = said(payload)
+        if told.get("event") == "subscribe":
+            return Acknowledged((_topic(inner(told.get("arg"))),))
+        if told.get("event") != "error":
+            return None
+        why = str(told.get("msg", told.get("code", "")))
+        named = _REFUSED.search(why)
+        return Refused(why, (f"{named[1]}:{named[2]}",) if named else None)
+
     def route(self, payload: bytes) -> Hashable | None:
         """The subscription's argument (bytes); True of an answer, False of a pong, () of a notice of an upgrade."""
         if payload.startswith(_USUAL):
@@ -159,6 +193,10 @@ class Okx(Adapter):
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         args = [self._arg(stream, symbol)]
         return _frame("unsubscribe", args), _frame("subscribe", args)
+
+
+def _topic(arg: Mapping[str, object]) -> str:
+    return f"{arg.get('channel')}:{arg.get('instId')}"
 
 
 def _frame(op: str, args: Sequence[str]) -> str:
