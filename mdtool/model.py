@@ -17,10 +17,21 @@ import numpy as np
 RATE_EXP = -18  # of a funding rate: not the feed's scale, as a rate is neither a price nor a size
 UNKNOWN = -1  # a sequence number the venue does not give
 NO_TIME = 0  # a venue time the message does not carry
-SESSION_SYMBOL = "_session"  # the feed of what belongs to no symbol
+SESSION_SYMBOL = "_session"  # the feed of what belongs to no symbol; of a second recorder beside the first `_session-2`
 SESSION_STREAM = "session"  # of a feed: OPEN, CLOSE, SENT, NOTE and END records
 OTHER_STREAM = "other"  # of the session feed: frames that no adapter knows a place for
 SNAPSHOT_STREAM = "snapshot"  # of a feed: REST requests for whole books, and the answers
+
+
+def session_symbol(number: int) -> str:
+    """The session feed of a venue's recorder, counted from 1: each has one of its own, as a feed has one writer."""
+    return SESSION_SYMBOL if number == 1 else f"{SESSION_SYMBOL}-{number}"
+
+
+def is_session(symbol: str) -> bool:
+    """Whether a feed is one of what belongs to no symbol."""
+    head, _, number = symbol.partition("-")
+    return head == SESSION_SYMBOL and (symbol == head or number.isdigit())
 
 
 class Kind(IntEnum):

@@ -29,7 +29,7 @@ from mdtool.books.checks import top
 from mdtool.books.engine import FeedEngine, Line, Taken
 from mdtool.books.sync import BookState
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
-from mdtool.model import NO_TIME, SESSION_SYMBOL, UNKNOWN, Flag, Kind, Quote, Update
+from mdtool.model import NO_TIME, SESSION_SYMBOL, UNKNOWN, Flag, Kind, Quote, Update, is_session
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, Record, WriterStatus
@@ -89,6 +89,7 @@ def audit_store(
                 report = audit_feed(
                     reader, venue, from_ns=from_ns, to_ns=to_ns, now_ns=now_ns, breaks=connections.breaks
                 )
+            # Of all connections of the venue, whichever recorder had them: told once, beside the first one's log.
             yield connections.beside(report) if reader.feed.symbol == SESSION_SYMBOL else report
         except MdtoolError as error:
             yield failed(name, str(error))
@@ -278,7 +279,7 @@ class _FeedAudit:
             self._first_ns = recv_ns
         else:
             same = epoch == self._epoch
-            if recv_ns < self._last_ns and (same or self._reader.feed.symbol != SESSION_SYMBOL):
+            if recv_ns < self._last_ns and (same or not is_session(self._reader.feed.symbol)):
                 # The session feed is a log of unrelated connections: imports may lie beside each other there.
                 self._step(recv_ns, self._last_ns, writer_changed=not same)
             if same or _resumes(record):
@@ -348,7 +349,7 @@ class _FeedAudit:
     def _judge_evidence(self, streams: Sequence[StreamAudit]) -> None:
         """A verdict needs evidence: nothing, and what nobody understood, are none."""
         at_ns = self._last_ns if self._records else 0
-        if self._reader.feed.symbol == SESSION_SYMBOL:
+        if is_session(self._reader.feed.symbol):
             if not self._records:
                 self.found(Empty(stream="", at_ns=at_ns, reason="no record in this stretch of time"))
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 from mdtool.audit.findings import Finding
 from mdtool.audit.ledger import Interval, Validity
-from mdtool.model import SESSION_SYMBOL
+from mdtool.model import is_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class FeedReport:
         proven = any(interval.state in (Validity.WHOLE, Validity.TOP) for interval in self.intervals)
         if proven:
             return Verdict.CLEAN
-        return Verdict.LOG if self.feed.endswith(f"/{SESSION_SYMBOL}") else Verdict.UNPROVEN
+        return Verdict.LOG if is_session(self.feed.rpartition("/")[2]) else Verdict.UNPROVEN
 
     @property
     def intervals(self) -> tuple[Interval, ...]:

@@ -19,7 +19,7 @@ from mdtool.clock import DAY, Clock, SystemClock
 from mdtool.errors import MdtoolError
 from mdtool.history.columns import decoding_of
 from mdtool.history.needs import needs
-from mdtool.model import SESSION_SYMBOL
+from mdtool.model import is_session
 from mdtool.storage.store import FeedInfo, Store
 from mdtool.storage.upkeep.removal import Effect, apply_policies
 from mdtool.storage.upkeep.retention import FeedPlan, Needs, RetentionLimits
@@ -73,7 +73,7 @@ class Keeper:
 
     def _can_ask(self, symbol: str) -> bool:
         """Not where it would take a new connection: those bring a book of their own, and come often enough."""
-        if symbol == SESSION_SYMBOL or not self._streams:
+        if is_session(symbol) or not self._streams:
             return False
         if self._venue.snapshot_request(symbol, self._streams[0]) is not None:
             return True

@@ -15,8 +15,18 @@ from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordS
 from mdtool.capture.protocol import text
 from mdtool.capture.subscriptions import Subscriptions
 from mdtool.clock import SECOND, Clock
-from mdtool.errors import MdtoolError, StoreError
-from mdtool.model import OTHER_STREAM, SESSION_STREAM, SESSION_SYMBOL, SNAPSHOT_STREAM, Flag, Kind
+from mdtool.errors import FeedLocked, MdtoolError, StoreError
+from mdtool.model import (
+    OTHER_STREAM,
+    SESSION_STREAM,
+    SESSION_SYMBOL,
+    SNAPSHOT_STREAM,
+    Flag,
+    Kind,
+    is_session,
+    session_symbol,
+)
+from mdtool.storage.journal.locks import is_written
 from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection, HttpRequest, Place
@@ -29,6 +39,8 @@ MAX_ROUTES = 100_000
 
 # Nor may the names it makes up take the room of those the recorder needs itself, of the 1,024 that a feed has.
 MOST_STREAMS = 1_000
+
+MOST_RECORDERS = 1_000  # of one venue into one store
 
 Append = Callable[[int, int, int, int, bytes, int], None]
 _SESSION = Place(None, SESSION_STREAM)  # of answers
@@ -49,30 +61,46 @@ class Ports:
         self._notify = notify
         self._now_ns = clock.now_ns
         self._clock = clock
-        self._writers: dict[str, Writer] = {}
+        self._writers: dict[str, Writer] = {}  # by symbol; SESSION_SYMBOL: the run's own session feed
         self._routes: dict[Hashable, tuple[Append, int]] = {}
         self._named: set[tuple[str, type[BaseException]]] = set()  # what has been told of
         self._subscriptions = Subscriptions(
             options, self.status, self.note, notify, self.odd, lambda: clock.monotonic_ns() / SECOND, refused
         )
         try:
-            for symbol in (SESSION_SYMBOL, *options.symbols):
-                self._open(symbol)
+            for symbol in options.symbols:  # first: a run that cannot have them leaves no session feed behind
+                self._writers[symbol] = self._open(symbol)
+            self._writers = {SESSION_SYMBOL: self._open_session(), **self._writers}
         except BaseException:
             self.close()
             raise
 
     def _open(self, symbol: str) -> Writer:
         options = self._options
-        writer = self._store.writer(
+        return self._store.writer(
             f"{self._venue.name}/{symbol}",
             live=options.live,
             chunk_bytes=options.chunk_bytes,
             clock=self._clock,
             sync=options.sync,
         )
-        self._writers[symbol] = writer
-        return writer
+
+    def _open_session(self) -> Writer:
+        """The first session feed of the venue that no other recorder has: a feed has one writer."""
+        taken = {feed.name for feed in self._store.feeds() if is_session(feed.symbol) and is_written(feed.directory)}
+        for number in range(1, MOST_RECORDERS):
+            if f"{self._venue.name}/{session_symbol(number)}" in taken:
+                continue  # and what this run wants of its feeds is not wanted of that
+            try:
+                return self._open(session_symbol(number))
+            except FeedLocked:
+                continue  # taken in the meantime
+        return self._open(session_symbol(MOST_RECORDERS))
+
+    @property
+    def session_feed(self) -> str:
+        """The symbol of the run's own session feed."""
+        return self._writers[SESSION_SYMBOL].feed.symbol
 
     # -- frames -------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,6 @@ from mdtool.capture.supervisor import Supervisor
 from mdtool.capture.tending import tended
 from mdtool.clock import SECOND, Clock, SystemClock
 from mdtool.errors import ConnectError, MdtoolError, UsageError
-from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection
 
@@ -100,7 +99,7 @@ class Recorder:
             self._store, options, self.status, mender, self._notify, self._ports.note, self._backoff()
         )
         keeper = Keeper(
-            self._store, options.venue, (SESSION_SYMBOL, *options.symbols), options.streams, mender.request,
+            self._store, options.venue, (self._ports.session_feed, *options.symbols), options.streams, mender.request,
             self._retained, self._clock,
         )  # fmt: skip
         beside = {

@@ -151,10 +151,10 @@ def _moment(run: Invocation, store: Store, names: tuple[str, ...], at: str | Non
 
 def _groups(store: Store, names: tuple[str, ...], *, several: bool) -> tuple[list[tuple[str, ...]], int]:
     """What the keys for the next and previous symbol go through, and where that begins."""
-    from mdtool.model import SESSION_SYMBOL
+    from mdtool.model import is_session
     from mdtool.venues.catalog import VENUES
 
-    feeds = [info for info in store.feeds() if info.symbol != SESSION_SYMBOL and info.venue in VENUES]
+    feeds = [info for info in store.feeds() if not is_session(info.symbol) and info.venue in VENUES]
     if several:
         symbols = sorted({info.symbol for info in feeds})
         groups = [tuple(info.name for info in feeds if info.symbol == symbol) for symbol in symbols]

@@ -14,7 +14,7 @@ from mdtool.clock import Clock, SystemClock
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.exchange.recorded import RecordedFeed
 from mdtool.exchange.source import BookView, Instrument, OrdersView, Outlet
-from mdtool.model import SESSION_SYMBOL, Kind
+from mdtool.model import Kind, is_session
 from mdtool.replay.merge import merge
 from mdtool.replay.pacing import Pacer
 from mdtool.storage.store import Store
@@ -50,7 +50,7 @@ class StoredSource:
         until_ns: int | None = None,
         clock: Clock | None = None,
     ) -> None:
-        names = [name for name in dict.fromkeys(names) if not name.endswith(f"/{SESSION_SYMBOL}")]
+        names = [name for name in dict.fromkeys(names) if not is_session(name.rpartition("/")[2])]
         venues = sorted({store.feed(name).venue for name in names})
         if len(venues) != 1:
             found = ", ".join(venues) or "no feed"

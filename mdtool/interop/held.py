@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from mdtool.model import SESSION_SYMBOL, Flag, Kind
+from mdtool.model import Flag, Kind, is_session
 from mdtool.storage.format.layout import ROW_BITS, ChunkFlag
 from mdtool.storage.journal.registry import ChunkInfo
 from mdtool.storage.reading.reader import Reader, Record
@@ -43,7 +43,7 @@ class Held:
         self.unfinished = False  # its last record was imported and is no END: an import was broken off there
         self._store = store
         self._name = feed.name
-        self._by_bytes = feed.symbol != SESSION_SYMBOL  # there, acks of unrelated connections are all alike
+        self._by_bytes = not is_session(feed.symbol)  # there, acks of unrelated connections are all alike
         self._known: dict[_Content, list[tuple[int, int]]] = {}  # (receive time, session) of what nobody has asked for
         self._occurrences: Counter[_Content] = Counter()  # in what is known, asked for or not
         with store.reader(feed.name, verify=False) as reader:

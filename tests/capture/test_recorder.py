@@ -13,6 +13,7 @@ from collections import Counter
 import pytest
 from recording import record_until
 
+from mdtool.audit import audit_store
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookState, BookSync
@@ -424,6 +425,44 @@ def test_two_recorders_of_one_feed(store):
         asyncio.run(main())
     writer.close()
     store.writer("sim/ALPHA_USDT").close()
+
+
+def test_recorders_of_one_venue_have_a_session_feed_each(store):
+    """Of different symbols, into one store. Which feeds are taken is the locks' to say: -2 is, by yet another."""
+
+    async def main():
+        async with Server(simulate(2), protocol_for("sim")) as server:
+            chosen = [
+                record_options(SIM, (symbol,), ws_url=server.url, sync="none", live=live)
+                for symbol, live in (("ALPHA_USDT", "disk"), ("BRAVO_USDT", "shm"))
+            ]
+            first, second = (Recorder(store, options, Talk()) for options in chosen)
+
+            def done():
+                return all(one.status.records > 20 and one.status.acknowledged == 3 for one in (first, second))
+
+            await asyncio.gather(record_until(first, done), record_until(second, done))
+
+    with store.writer("sim/_session-2"):
+        asyncio.run(main())
+    feeds = {feed.name: feed.live.name for feed in store.feeds()}
+    assert feeds == {
+        "sim/ALPHA_USDT": "DISK", "sim/BRAVO_USDT": "SHM",
+        "sim/_session": "DISK", "sim/_session-2": "DISK", "sim/_session-3": "SHM",
+    }  # fmt: skip
+    for name, native in (("sim/_session", "alpha"), ("sim/_session-3", "bravo")):
+        (sent,) = [json.loads(payload) for kind, payload in kinds(store, name) if kind is Kind.SENT]
+        assert sent["params"] == [f"{native}usdt@{stream}" for stream in SIM.default_streams]
+        assert kinds(store, name)[-1][0] is Kind.END
+        (report,) = audit_store(store, catalog.get, [name])
+        assert (report.verdict.name, report.findings) == ("LOG", ())
+
+
+def test_a_recorder_that_cannot_have_its_feeds_leaves_no_session_feed_behind(store):
+    options = record_options(SIM, ("ALPHA_USDT",), sync="none")
+    with store.writer("sim/_session"), store.writer("sim/ALPHA_USDT"), pytest.raises(FeedLocked, match="sim/ALPHA_USD"):
+        Ports(store, options, SystemClock(), Talk())
+    assert [feed.name for feed in store.feeds()] == ["sim/ALPHA_USDT", "sim/_session"]
 
 
 def test_options_fill_in_what_is_not_said_and_refuse_what_makes_no_sense():
