@@ -251,6 +251,23 @@ def _with_fraction(ns: int, unit: str) -> str:
     return f"{whole}" + (f".{rest:0{digits}}".rstrip("0") if rest else "") + unit
 
 
+def count(number: int, noun: str, many: str = "") -> str:
+    """A number and what is counted, in the form that goes with it. `many` where the plural is no plain one.
+
+    >>> count(1, "record"), count(1200, "loss"), count(0, "entry"), count(2, "record is", "records are")
+    ('1 record', '1,200 losses', '0 entries', '2 records are')
+    """
+    return f"{number:,} {noun if number == 1 else many or _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in ("a", "e", "o", "u"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
+
+
 def _bounded(value: int, what: str, text: str) -> int:
     if not -_LIMIT <= value < _LIMIT:
         kept = f"{format_time(-_LIMIT)[:4]} to {format_time(_LIMIT - 1)[:4]}" if what == "time" else "below 2^63"

@@ -29,14 +29,14 @@ MAY_IMPORT = {
     "arrow": set(),
     "kernel": set(),
     "storage": {"kernel", "model", "units", "arrow"} | BASE,  # in wings, see below
-    "venues": {"kernel", "model", "errors"},
+    "venues": {"kernel", "model", "errors", "units"},
     "books": {"kernel", "model", "errors", "venues", "arrow"},
     "history": {"storage", "venues", "books", "model"} | BASE,
-    "capture": {"history", "storage", "venues", "books", "model", "config"} | BASE,
+    "capture": {"history", "storage", "venues", "books", "model", "config", "units"} | BASE,
     "replay": {"storage", "model"} | BASE,
     "exchange": {"replay", "history", "storage", "venues", "books", "model"} | BASE,
-    "audit": {"history", "storage", "venues", "books", "model", "errors"},
-    "interop": {"storage", "venues", "model", "errors"},
+    "audit": {"history", "storage", "venues", "books", "model", "errors", "units"},
+    "interop": {"storage", "venues", "model", "errors", "units"},
     "view": {"model", "units", "books"},
     "api": {"storage", "venues", "errors"},
 }
@@ -192,6 +192,30 @@ def test_venues_names_stay_home(path: Path) -> None:
         if VENUE_WORDS.search(line)
     ]
     assert not found
+
+
+# A number put into words and a noun in the plural behind it: "1 records".
+NOUNS = (
+    "bytes|checksums|chunks|entries|feeds|files|findings|gaps|levels|lines|losses|messages|parts|records|requests|rows|"
+    "sessions|snapshots|streams|symbols|times|updates"
+)
+COUNTED = re.compile(rf"\{{(?!(\w+\.)?[A-Z_]+\}})[^{{}}]*\}} (more |whole |committed |closed )?({NOUNS})\b(?! of)")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_counted_words_have_one_place(path: Path) -> None:
+    """`units.count` knows that one record is no records."""
+    if package(path) == "bench":
+        return  # its figures are many, and seldom whole
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    wrong = [
+        f"{name(path)}:{node.lineno}: {text}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for text in [ast.unparse(node)]
+        if COUNTED.search(text)
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if package(p) in SANS_IO], ids=name)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mdtool.errors import UsageError
 from mdtool.units import (
+    count,
     format_duration,
     format_size,
     format_time,
@@ -279,3 +280,22 @@ def test_any_text_gives_an_integer_or_a_usage_error(text: str) -> None:
     except UsageError:
         return
     assert speed is None or speed > 0
+
+
+@pytest.mark.parametrize(
+    ("noun", "shown"),
+    [
+        ("gap", ["0 gaps", "1 gap", "2 gaps", "1,000 gaps"]),
+        ("loss", ["0 losses", "1 loss", "2 losses", "1,000 losses"]),
+        ("clock step", ["0 clock steps", "1 clock step", "2 clock steps", "1,000 clock steps"]),
+        ("entry", ["0 entries", "1 entry", "2 entries", "1,000 entries"]),
+        ("quote mismatch", ["0 quote mismatches", "1 quote mismatch", "2 quote mismatches", "1,000 quote mismatches"]),
+        ("day", ["0 days", "1 day", "2 days", "1,000 days"]),
+    ],
+)
+def test_counted_words(noun: str, shown: list[str]) -> None:
+    assert [count(number, noun) for number in (0, 1, 2, 1000)] == shown
+
+
+def test_a_counted_word_with_its_verb() -> None:
+    assert [count(number, "record is", "records are") for number in (1, 2)] == ["1 record is", "2 records are"]

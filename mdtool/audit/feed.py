@@ -34,6 +34,7 @@ from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, Record, WriterStatus
 from mdtool.storage.store import Store
+from mdtool.units import count
 from mdtool.venues.venue import Venue
 
 MAX_FINDINGS = 10_000  # listed; all are counted
@@ -182,7 +183,7 @@ class _FeedAudit:
                 self._notes.extend(stream.anchors.notes)
         self._judge_evidence(streams)
         if self._counts.total() > len(self._findings):
-            self._note("findings_cut", f"only the first {len(self._findings):,} findings are listed")
+            self._note("findings_cut", f"of the findings only the first {len(self._findings):,} are listed")
         return FeedReport(
             feed=self._reader.feed.name,
             from_ns=self._first_ns,
@@ -359,7 +360,7 @@ class _FeedAudit:
             self.found(Empty(stream="", at_ns=at_ns, reason="no record in this stretch of time"))
         elif not (messages or books) and self._whole and self._reached_end:
             self.found(
-                Empty(stream="", at_ns=at_ns, reason=f"{self._records:,} records, and none of them is a message")
+                Empty(stream="", at_ns=at_ns, reason=f"{count(self._records, 'record')}, and no message among them")
             )
         elif not (messages or books):
             self.found(Empty(stream="", at_ns=at_ns, reason="no message in this stretch of time"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from mdtool.units import count
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -120,7 +122,7 @@ class Undecodable(Finding):
 
     @property
     def text(self) -> str:
-        return f"{self.count:,} messages do not decode; the first: {self.reason}"
+        return f"{count(self.count, 'message does', 'messages do')} not decode; the first: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +164,9 @@ class NotAnchored(Finding):
     @property
     def text(self) -> str:
         return (
-            f"{self.updates:,} updates that no whole book anchors: {self.refusals:,} requests for one were answered "
-            "with none; contiguous, not anchored"
+            f"{count(self.updates, 'update')} that no whole book anchors: "
+            f"{count(self.refusals, 'request for one was', 'requests for one were')} answered with none; "
+            "contiguous, not anchored"
         )
 
 
@@ -217,8 +220,9 @@ class NotUnderstood(Finding):
 
     @property
     def text(self) -> str:
-        names = ", ".join(f"{count:,} {name}" for name, count in self.what.items())
-        return f"{self.count:,} of {self.of:,} messages are none that this venue is known to send ({names})"
+        verb = "is" if self.count == 1 else "are"
+        names = ", ".join(f"{number:,} {name}" for name, number in self.what.items())
+        return f"{self.count:,} of {count(self.of, 'message')} {verb} none that this venue is known to send ({names})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +261,7 @@ class Lost(Finding):
 
     @property
     def text(self) -> str:
-        what = "records are" if self.rows is None else "1 record is" if self.rows == 1 else f"{self.rows:,} records are"
+        what = "records are" if self.rows is None else count(self.rows, "record is", "records are")
         return f"{what} lost, as repair has noted: {self.reason}"
 
 

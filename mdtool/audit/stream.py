@@ -33,6 +33,7 @@ from mdtool.model import (
     Update,
 )
 from mdtool.storage.reading.reader import Record
+from mdtool.units import count
 from mdtool.venues.sequence import Verdict
 from mdtool.venues.venue import Venue
 
@@ -267,11 +268,11 @@ class StreamAudit:
             why = WHOLE if self.anchors.anchored else f"{WHOLE}; no whole book anchors them"
             self._ledger.become(Validity.WHOLE, why)
         elif book.check is not None and book.check.matched:
-            times = f"the venue's checksum {book.check.matched:,} times"
+            times = f"the venue's checksum {count(book.check.matched, 'time')}"
             if book.proven_depth is None:
                 self._ledger.become(Validity.WHOLE, f"the book had {times}")
             else:
-                why = f"the best {book.proven_depth} levels had {times}; below them nothing is proven"
+                why = f"the best {count(book.proven_depth, 'level')} had {times}; below them nothing is proven"
                 self._ledger.become(Validity.TOP, why)
 
     # -- the sequence -------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from mdtool.capture.tending import tended
 from mdtool.clock import SECOND, Clock, SystemClock
 from mdtool.errors import ConnectError, MdtoolError, UsageError
 from mdtool.storage.store import Store
+from mdtool.units import count
 from mdtool.venues.venue import Connection
 
 __all__ = ["RecordOptions", "RecordStatus", "Recorder", "RecorderEvent", "record", "record_options"]
@@ -180,7 +181,7 @@ class Recorder:
         """Put on record what was sealed and what retention removed, and tell what it held."""
         if "sealed" in said:
             self._ports.note({"note": "sealed", **said})
-            parts = ", ".join(f"part {part['part']} of {part['records']:,} records" for part in said["sealed"])
+            parts = ", ".join(f"part {part['part']} of {count(part['records'], 'record')}" for part in said["sealed"])
             self._notify(RecorderEvent.SEALED, f"sealed {said['feed']}: {parts}")
             return
         self._ports.note({"note": "retention", **said})
@@ -199,7 +200,7 @@ def _plan(options: RecordOptions) -> tuple[Connection, ...]:
     except MdtoolError:
         raise
     except Exception as error:
-        what = f"{', '.join(options.symbols)} with streams {', '.join(options.streams)}"
+        what = f"{', '.join(options.streams)} of {', '.join(options.symbols)}"
         raise UsageError(f"{options.venue.name}: cannot plan {what}: {type(error).__name__}: {error}") from error
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from mdtool.units import count
 from mdtool.venues.venue import HttpRequest
 
 
@@ -34,5 +35,5 @@ async def fetch(
             pieces.append(piece)
             length += len(piece)
             if length > max_body:
-                raise aiohttp.ClientPayloadError(f"more than {max_body:,} bytes")
+                raise aiohttp.ClientPayloadError(f"more than {count(max_body, 'byte')}")
         return Answered(response.status, response.headers.get("Retry-After", ""), b"".join(pieces))

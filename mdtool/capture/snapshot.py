@@ -19,6 +19,7 @@ from mdtool.capture.options import Notify, RecorderEvent
 from mdtool.capture.protocol import text
 from mdtool.capture.rest import fetch
 from mdtool.errors import StoreFull
+from mdtool.units import count
 from mdtool.venues.venue import HttpRequest, Venue
 
 TIMEOUT = 30.0
@@ -178,7 +179,7 @@ class Snapshots:
         self._sink.answered(symbol, answer.body, answer.failed)
         if not answer.failed:
             self._of(symbol).answered = self._clock()
-            self._notify(RecorderEvent.SNAPSHOT, f"snapshot of {symbol}: {len(answer.body):,} bytes")
+            self._notify(RecorderEvent.SNAPSHOT, f"snapshot of {symbol}: {count(len(answer.body), 'byte')}")
             return
         known = f", {KNOWN[answer.status]}" if answer.status in KNOWN else ""
         said = text(answer.body[:120].decode("utf-8", "replace"))

@@ -68,10 +68,10 @@ def _show(out: Output, store: Store, session: DemoSession) -> None:
     from mdtool.audit.feed import audit_store
     from mdtool.commands.tasks import demo as task
     from mdtool.commands.tasks.survey import feed_rows
-    from mdtool.units import format_size
+    from mdtool.units import count, format_size
     from mdtool.venues import catalog
     from mdtool.view.audit import audit_line, audit_page, audit_summary
-    from mdtool.view.reports import count, feed_table
+    from mdtool.view.reports import feed_table
     from mdtool.view.screen import BookScreen
 
     status = session.status

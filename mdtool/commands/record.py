@@ -65,8 +65,7 @@ def record(
     from mdtool.capture.options import RecorderEvent
     from mdtool.commands.tasks import recording
     from mdtool.storage.store import Store
-    from mdtool.units import format_size
-    from mdtool.view.reports import count
+    from mdtool.units import count, format_size
 
     run = current(ctx)
     out = run.out
@@ -89,7 +88,7 @@ def record(
     no = f", {count(status.refused, 'subscription')} refused" if status.refused else ""
     odd = f", {count(status.undecodable, 'record')} not understood" if status.undecodable else ""
     out.talk(
-        f"recorded {status.records:,} messages, {format_size(status.payload_bytes)}, "
+        f"recorded {count(status.records, 'message')}, {format_size(status.payload_bytes)}, "
         f"in {count(status.sessions, 'session')}; {count(status.snapshots, 'snapshot')}, "
         f"{count(status.gaps, 'gap')}{seen}{odd}{no}"
     )
@@ -101,7 +100,7 @@ def _progress(run: Invocation) -> Callable[[RecordStatus], None]:
     """What shows the counters of a run at a terminal."""
     import time
 
-    from mdtool.units import format_size
+    from mdtool.units import count, format_size
 
     began, before = time.monotonic(), (time.monotonic(), 0)
 
@@ -111,7 +110,7 @@ def _progress(run: Invocation) -> Callable[[RecordStatus], None]:
         rate = (status.records - before[1]) / max(now - before[0], 1e-3)
         before = (now, status.records)
         run.out.progress(
-            f"{now - began:6.0f} s  {status.connections} open  {status.records:,} messages  {rate:,.0f}/s  "
+            f"{now - began:6.0f} s  {status.connections} open  {count(status.records, 'message')}  {rate:,.0f}/s  "
             f"{format_size(status.payload_bytes)}"
         )
 

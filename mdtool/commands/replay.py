@@ -45,8 +45,7 @@ def replay(
     from mdtool.replay.replayer import Replay, play
     from mdtool.replay.sinks.ndjson import Ndjson
     from mdtool.replay.sinks.raw import raw
-    from mdtool.units import parse_speed
-    from mdtool.view.reports import count
+    from mdtool.units import count, parse_speed
 
     run = current(ctx)
     factor = parse_speed(speed)

@@ -52,13 +52,14 @@ def sim(
     speaks that venue's, checksums and sequences included, and is recorded as that venue.
     """
     from mdtool.commands.tasks.serving import Synthetic, serve
+    from mdtool.units import count
 
     out = current(ctx).out
     wanted = Synthetic(symbols, venue, host, port, seed, rate, speed, duration)
     names = wanted.names()
 
     def ready(server: Server) -> None:
-        shown = " ".join(names) if len(names) <= 6 else f"{len(names)} symbols, {names[0]} to {names[-1]}"
+        shown = " ".join(names) if len(names) <= 6 else f"{count(len(names), 'symbol')}, {names[0]} to {names[-1]}"
         out.talk(f"{venue}: {shown} at {server.url}; record with:")
         named = "" if symbols == "4" and venue == "sim" else " " + " ".join(names)
         out.talk(f"mdtool record {venue}{named} --url {server.url} --rest {server.rest}")

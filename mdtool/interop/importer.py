@@ -19,6 +19,7 @@ from mdtool.interop.source import ImportFile, format_named
 from mdtool.interop.writing import Import, reaching
 from mdtool.model import SESSION_SYMBOL
 from mdtool.storage.store import Store
+from mdtool.units import count
 from mdtool.venues.venue import Venue
 
 __all__ = ["FeedImport", "ImportReport", "Stop", "import_file", "import_files"]
@@ -95,7 +96,7 @@ def import_files(
 def _stopped(report: ImportReport, sources: Sequence[ImportFile], files: Sequence[Path]) -> str:
     done = sum(source.lines.offset for source in sources)
     total = _size(files)
-    share = f"{done:,} of {total:,} bytes" if total is not None else f"{done:,} bytes"
+    share = f"{done:,} of {count(total, 'byte')}" if total is not None else count(done, "byte")
     names = ", ".join(name_of(path) for path in files)
     return (
         f"{names}: import interrupted after {share}; {kept(report.records)} kept"

@@ -9,6 +9,7 @@ from typing import Any
 from mdtool.interop.lines import name_of
 from mdtool.interop.source import Damage
 from mdtool.interop.understanding import NOT_JSON, UNDECODABLE
+from mdtool.units import count
 
 UNREADABLE = (NOT_JSON, UNDECODABLE)
 
@@ -87,7 +88,7 @@ class ImportReport:
         said = []
         if self.already:
             said.append(
-                ("1 record was" if self.already == 1 else f"{self.already:,} records were")
+                count(self.already, "record was", "records were")
                 + " there already"
                 + (", and it went on behind them" * self.resumed)
             )
@@ -96,7 +97,7 @@ class ImportReport:
         return tuple(said)
 
     def _named(self) -> str:
-        return ", ".join(f"{name} {count:,}" for name, count in self.not_understood.items())
+        return ", ".join(f"{name} {number:,}" for name, number in self.not_understood.items())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -122,8 +123,8 @@ class ImportReport:
 
 def kept(records: int) -> str:
     """So many records were kept, without the last word."""
-    return "1 record is" if records == 1 else f"{records:,} records are"
+    return count(records, "record is", "records are")
 
 
-def _messages(count: int) -> str:
-    return "1 message is" if count == 1 else f"{count:,} messages are"
+def _messages(number: int) -> str:
+    return count(number, "message is", "messages are")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mdtool.errors import StoreError, StoreFull, SyncFailed
 from mdtool.kernel.mapping import FileMap
+from mdtool.units import count
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
@@ -120,7 +121,7 @@ def reserve(fd: int, start: int, stop: int, where: Path) -> None:
     try:
         os.posix_fallocate(fd, start, stop - start)
     except OSError as error:
-        raise refusal(where, error, f"cannot reserve {stop - start:,} more bytes") from None
+        raise refusal(where, error, f"cannot reserve {count(stop - start, 'more byte')}") from None
 
 
 def refusal(where: Path, error: OSError, what: str) -> StoreError:

@@ -22,6 +22,7 @@ from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Live, Store
 from mdtool.torture import child, damage, jobs, judge, workload
 from mdtool.torture.workload import FEED, Work
+from mdtool.units import count
 
 LONGEST_LIFE = 0.15  # seconds a process lives at most before it is killed: some thousand records, dozens of chunks
 NO_MOUNT = "skipped: a small file system needs root"
@@ -93,7 +94,7 @@ def expect(case: Case, verdict: judge.Judgement, promised: int) -> None:
     case.outcome.silent += [f"unexpected: {text}" for text in verdict.named]
     missing = verdict.missing(promised)
     if missing:
-        case.outcome.silent.append(f"{len(missing)} committed records are missing, the first is {missing[0]}")
+        case.outcome.silent.append(f"missing: {count(len(missing), 'committed record')}, the first {missing[0]}")
     case.outcome.records = max(case.outcome.records, len(verdict.numbers))
 
 
@@ -288,7 +289,7 @@ def _read_mend_read(case: Case, done: int, *, kill: bool) -> None:
     named = named_losses(case)
     missing = after.missing(done)
     if len(missing) > named:
-        case.outcome.silent.append(f"{len(missing)} records are gone and {named} were named as lost")
+        case.outcome.silent.append(f"gone: {count(len(missing), 'record')}, of which {named:,} named as lost")
     case.outcome.lost += len(missing)
     case.outcome.records = done
 

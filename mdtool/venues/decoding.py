@@ -14,6 +14,7 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, Message, Other, Side
+from mdtool.units import count
 from mdtool.venues.numbers import plain
 from mdtool.venues.venue import Decoder
 
@@ -42,7 +43,7 @@ def strict(stream: str, decode: Callable[[bytes], Sequence[Message]], spare: Ite
                 return decode_spared(payload, error, names, decode)
             except (WireError, msgspec.MsgspecError, RecursionError, ValueError, IndexError) as last:
                 shown = payload[:HEAD].decode("utf-8", "replace")
-                raise WireError(f"{stream}: {last}; in {len(payload)} bytes {shown!r}") from last
+                raise WireError(f"{stream}: {last}; in {count(len(payload), 'byte')} {shown!r}") from last
 
     return decoded
 

@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mdtool.units import format_duration
+from mdtool.units import count, format_duration
 from mdtool.view.moments import clock, moment, stretch
-from mdtool.view.reports import count, table
+from mdtool.view.reports import table
 
 VERDICTS = {
     "clean": ("clean", "bold green"),

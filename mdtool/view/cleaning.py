@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mdtool.units import format_size
+from mdtool.units import count, format_size
 from mdtool.view.moments import stretch
-from mdtool.view.reports import count, table
+from mdtool.view.reports import table
 
 
 def clean_page(report: Mapping[str, Any]) -> RenderableType:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from mdtool.books.rolling import TradeWindow
 from mdtool.model import UNKNOWN, Scale, Side, format_decimal
+from mdtool.units import count
 from mdtool.view.book import BookPicture, Mid, decimals, fixed
 from mdtool.view.line import Line, spread, words
 from mdtool.view.moments import clock, moment
@@ -153,7 +154,7 @@ def panel(picture: BookPicture) -> list[Line]:
     lines.append(_fact("gaps", f"{picture.gaps:,}", "bold red" if picture.gaps else ""))
     if picture.last_seq != UNKNOWN:
         lines.append(_fact("update id", str(picture.last_seq)))
-    lines.append(_fact("updates", f"{picture.updates:,} of {picture.records:,} records read"))
+    lines.append(_fact("updates", f"{picture.updates:,} of {count(picture.records, 'record')} read"))
     return [line.to(PANEL) for line in lines]
 
 
@@ -348,7 +349,7 @@ def status(picture: BookPicture, width: int, badges: Sequence[Line] = ()) -> Lin
         parts.append(Line(("at ", "dim"), (f"{moment(picture.at_ns)} UTC", "bold")))
     elif picture.as_of_ns:
         parts.append(Line((f"as of {moment(picture.as_of_ns)} UTC", "dim")))
-    gaps = f"{picture.gaps:,} gap{'' if picture.gaps == 1 else 's'}"
+    gaps = count(picture.gaps, "gap")
     parts.append(Line((gaps, "bold red" if picture.gaps else "dim")))
     if figures is not None:
         parts.append(Line((f"{decimals(figures.rate, 0)} msg/s", "dim")))
@@ -358,5 +359,5 @@ def status(picture: BookPicture, width: int, badges: Sequence[Line] = ()) -> Lin
             parts.append(Line((f"latency {span(figures.latency.median_ns)}", "dim")))
     if picture.last_seq != UNKNOWN:
         parts.append(Line((f"id {picture.last_seq}", "dim")))
-    parts.append(Line((f"{picture.records:,} record{'' if picture.records == 1 else 's'}", "dim")))
+    parts.append(Line((count(picture.records, "record"), "dim")))
     return Line((" ", "")).extend(words(parts, width - 1)).to(width)

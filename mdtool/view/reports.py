@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mdtool.units import format_duration, format_size
+from mdtool.units import count, format_duration, format_size
 from mdtool.view.moments import moment, stretch
 
 
@@ -185,8 +185,3 @@ def scale_text(price_exp: int | None, size_exp: int | None) -> str:
     if price_exp is None or size_exp is None:
         return "not known yet"
     return f"prices to 1e{price_exp}, sizes to 1e{size_exp}"
-
-
-def count(number: int, noun: str) -> str:
-    """1 chunk, 2 chunks, 0 chunks."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

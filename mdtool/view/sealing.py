@@ -8,8 +8,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mdtool.units import format_size
+from mdtool.units import count, format_size
 from mdtool.view.reports import table
+
+WAITS = "for their day to end or their live window to pass"
 
 
 def seal_page(reports: Sequence[Mapping[str, Any]], *, dry_run: bool) -> RenderableType:
@@ -31,7 +33,7 @@ def seal_page(reports: Sequence[Mapping[str, Any]], *, dry_run: bool) -> Rendera
         lines.append(Text("nothing to seal"))
     waiting = sum(report["waiting"] for report in reports)
     if waiting:
-        lines.append(Text(f"{waiting:,} closed chunks wait for their day to end or their live window to pass (--all)"))
+        lines.append(Text(f"{count(waiting, 'closed chunk waits', 'closed chunks wait')} {WAITS} (--all)"))
     for report in reports:
         lines.extend(Text(f"{report['feed']}: left alone, as it is none of its parts: {path}", style="yellow")
                      for path in report["foreign"])  # fmt: skip

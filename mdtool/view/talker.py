@@ -14,6 +14,8 @@ import threading
 from collections import deque
 from typing import TextIO
 
+from mdtool.units import count
+
 MOST_WAITING = 1000  # pieces of text; a line or a redrawn progress line each
 LAST_WORDS = 1.0  # seconds at the end for what is still waiting
 
@@ -77,7 +79,7 @@ class Talker(io.TextIOBase):
             text = "".join(self._waiting)
             self._waiting.clear()
             if self._dropped:
-                text += f"({self._dropped:,} lines more were not shown: nobody read them)\n"
+                text += f"({count(self._dropped, 'more line was', 'more lines were')} not shown: nobody read them)\n"
                 self._dropped = 0
             return text
 

@@ -7,8 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from mdtool.units import format_size
-from mdtool.view.reports import count
+from mdtool.units import count, format_size
 
 
 def verify_page(checked: Any) -> RenderableType:

@@ -117,7 +117,7 @@ def test_a_plan_that_fails_is_one_line(store):
         def plan(self, symbols, streams):
             raise ZeroDivisionError("no plan")
 
-    with pytest.raises(UsageError, match=r"^talkative: cannot plan A_B with streams book: ZeroDivisionError: no plan$"):
+    with pytest.raises(UsageError, match=r"^talkative: cannot plan book of A_B: ZeroDivisionError: no plan$"):
         Recorder(store, record_options(Planless()), lambda event, text: None)
 
 

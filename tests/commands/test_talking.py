@@ -95,7 +95,7 @@ def test_what_is_not_read_is_dropped_counted_and_said_once_there_is_room(unread,
     said = b""
     while piece := os.read(there, 65536):
         said += piece
-    assert said == b"0\n1\n2\n3\n(7 lines more were not shown: nobody read them)\n"
+    assert said == b"0\n1\n2\n3\n(7 more lines were not shown: nobody read them)\n"
 
 
 def test_the_end_does_not_wait_for_a_reader(unread, monkeypatch):

@@ -231,7 +231,7 @@ def test_settings_scales_streams_and_sessions_are_kept(store):
         names = ["depth", *(f"stream{number}" for number in range(1, layout.MAX_STREAMS))]
         assert [writer.stream(name) for name in names] == list(range(layout.MAX_STREAMS))
         assert again.reader(FEED).streams == names
-        with pytest.raises(StoreError, match="holds 1024 entries and is full"):
+        with pytest.raises(StoreError, match="holds 1,024 entries and is full"):
             writer.stream("one more")
         for bad in ("", "x" * 61):
             with pytest.raises(StoreError, match="expected 1 to 60 bytes"):

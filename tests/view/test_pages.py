@@ -16,7 +16,6 @@ from mdtool.view.help import help_page
 from mdtool.view.manpages import pages
 from mdtool.view.moments import moment, stretch
 from mdtool.view.records import kind_name, record_line
-from mdtool.view.reports import count
 from mdtool.view.tree import Argument, Command, Option
 
 LEAF = Command(
@@ -91,10 +90,6 @@ def test_moments() -> None:
 @pytest.mark.parametrize(("value", "shown"), [(12345.6, "12,346"), (192.4, "192"), (40.06, "40.1"), (2.774, "2.77")])
 def test_figures(value: float, shown: str) -> None:
     assert number(value) == shown
-
-
-def test_counts() -> None:
-    assert [count(n, "gap") for n in (0, 1, 2, 1000)] == ["0 gaps", "1 gap", "2 gaps", "1,000 gaps"]
 
 
 def test_record_lines() -> None:

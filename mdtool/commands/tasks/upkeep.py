@@ -14,7 +14,7 @@ from mdtool.storage.doctor.repair import repair
 from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.store import Store
-from mdtool.units import format_size, parse_duration, parse_size
+from mdtool.units import count, format_size, parse_duration, parse_size
 from mdtool.venues.catalog import VENUES
 from mdtool.venues.symbols import match
 
@@ -41,7 +41,7 @@ class Counter:
     def __call__(self, records: int, payload_bytes: int) -> None:
         self._records += records
         self._bytes += payload_bytes
-        self._show(f"checked {self._records:,} records, {format_size(self._bytes)}")
+        self._show(f"checked {count(self._records, 'record')}, {format_size(self._bytes)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.registry import FeedInfo
+from mdtool.units import count
 
 MOST_RUNS = 20  # runs of bad rows named one by one; the rest is counted
 
@@ -57,7 +58,7 @@ def chunk_findings(
         if file.error is not None and slot.location == Location.SHM and file.missing:
             over = slot.boot_is_over
             found = "went with a boot of the machine" if over else "is in shared memory that is not visible here"
-            rows = f"{slot.rows:,} records" if slot.state != ChunkState.LIVE else "records"
+            rows = count(slot.rows, "record") if slot.state != ChunkState.LIVE else "records"
             yield finding(
                 FlawKind.MISSING,
                 f"chunk {slot.chunk_id} {found}",
@@ -68,7 +69,7 @@ def chunk_findings(
             return
         if file.error is not None:
             kind = FlawKind.MISSING if file.missing else FlawKind.UNREADABLE
-            yield finding(kind, file.error, f"chunk {slot.chunk_id}, {slot.rows:,} records", str(file.path))
+            yield finding(kind, file.error, f"chunk {slot.chunk_id}, {count(slot.rows, 'record')}", str(file.path))
     if seen.index.error is not None:
         return
     if seen.head is None:
@@ -86,7 +87,8 @@ def chunk_findings(
         if not in_use:
             yield finding(
                 FlawKind.UNFINISHED,
-                f"chunk {slot.chunk_id} was left open by a writer that died; {seen.count - len(seen.bad):,} records",
+                f"chunk {slot.chunk_id} was left open by a writer that died; "
+                f"{count(seen.count - len(seen.bad), 'record')}",
                 "it to be closed",
                 todo=f"the next writer closes it, or run: mdtool repair {feed.name}",
             )
@@ -97,7 +99,9 @@ def chunk_findings(
         )
     if seen.behind > (1 if slot.flags & ChunkFlag.UNCLEAN else 0):
         # A writer may be killed between writing a row and counting it; more than one tells of a count that is wrong.
-        yield finding(FlawKind.COUNT, f"{seen.behind:,} whole records behind the {seen.claimed:,} counted", "none")
+        yield finding(
+            FlawKind.COUNT, f"{count(seen.behind, 'whole record')} behind the {seen.claimed:,} counted", "none"
+        )
     if not seen.bad and seen.count >= seen.claimed:
         yield from (finding(*found) for found in _figure_faults(slot, seen))
 
@@ -133,19 +137,23 @@ def _page_faults(
 def _size_faults(slot: Slot, seen: ChunkEvidence) -> Iterator[tuple[FlawKind, str, str]]:
     capacity = int(seen.head["row_capacity"]) if seen.head is not None else None
     if capacity is not None and seen.committed > capacity:
-        yield FlawKind.COUNT, f"{seen.committed:,} rows committed", f"at most {capacity:,}"
+        yield FlawKind.COUNT, f"{count(seen.committed, 'row')} committed", f"at most {capacity:,}"
     if seen.committed != seen.claimed and slot.state != ChunkState.LIVE:
-        yield FlawKind.FIGURES, f"{seen.committed:,} rows committed", f"{seen.claimed:,}, as feed.bin says"
+        yield FlawKind.FIGURES, f"{count(seen.committed, 'row')} committed", f"{seen.claimed:,}, as feed.bin says"
     if seen.room < seen.claimed:
-        yield FlawKind.MISSING, f"room for {seen.room:,} rows", f"{seen.claimed:,}"
+        yield FlawKind.MISSING, f"room for {count(seen.room, 'row')}", f"{seen.claimed:,}"
     if capacity is not None and slot.state == ChunkState.CLOSED and seen.head is not None:
         sizes = [layout.PAGE + rows * layout.ROW.itemsize for rows in (capacity, seen.claimed)]
         if len(seen.index) not in sizes:
-            yield FlawKind.COUNT, f"{len(seen.index):,} bytes", " or ".join(f"{size:,}" for size in sorted(set(sizes)))
+            yield (
+                FlawKind.COUNT,
+                count(len(seen.index), "byte"),
+                " or ".join(f"{size:,}" for size in sorted(set(sizes))),
+            )
         sizes = [int(seen.head["heap_capacity"]), slot.heap_bytes]
         if len(seen.heap) not in sizes:
             expected = " or ".join(f"{size:,}" for size in sorted(set(sizes)))
-            yield FlawKind.COUNT, f"{seen.heap.path.name} has {len(seen.heap):,} bytes", expected
+            yield FlawKind.COUNT, f"{seen.heap.path.name} has {count(len(seen.heap), 'byte')}", expected
 
 
 def runs_of(bad: Sequence[int]) -> list[tuple[int, int]]:
@@ -163,13 +171,13 @@ def _bad_rows(seen: ChunkEvidence) -> Iterator[tuple[FlawKind, str, str, str]]:
     runs = runs_of(seen.bad)
     for start, stop in runs[:MOST_RUNS]:
         rows = f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"
-        what = "the checksum does not hold" if stop == start + 1 else f"{stop - start:,} checksums do not hold"
+        what = "the checksum does not hold" if stop == start + 1 else f"{count(stop - start, 'checksum')} do not hold"
         yield FlawKind.CRC, what, "the bytes received", f"{seen.index.path} {rows}"
     if len(runs) > MOST_RUNS:
         more = sum(stop - start for start, stop in runs[MOST_RUNS:])
         yield (
             FlawKind.CRC,
-            f"{more:,} more rows whose checksum does not hold",
+            f"{count(more, 'more row')} whose checksum does not hold",
             "the bytes received",
             str(seen.index.path),
         )

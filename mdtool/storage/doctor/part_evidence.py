@@ -25,6 +25,7 @@ from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.archive import is_ours, place_of, places_of
 from mdtool.storage.parts.place import LocalPlace, PartPlace, part_name
+from mdtool.units import count
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import Manifest, Part
@@ -73,7 +74,7 @@ def examine_part(
         if place.size(seen.name) is None:
             seen.missing = True
             rows = sum(slot.rows for slot in slots)
-            seen.faults.append((FlawKind.MISSING, f"part {number} is not there", f"its {rows:,} records"))
+            seen.faults.append((FlawKind.MISSING, f"part {number} is not there", f"its {count(rows, 'record')}"))
             return seen
         whole = _compare_file(seen, place)
         with closing(_open(place, seen)) as part:
@@ -126,7 +127,7 @@ def _compare_file(seen: PartEvidence, place: PartPlace) -> bool:
         seen.faults.append(
             (
                 FlawKind.CRC,
-                f"{size:,} bytes with checksum {crc:08x}",
+                f"{count(size, 'byte')} with checksum {crc:08x}",
                 f"{expected:,} with {expected_crc:08x}, as sealed",
             )
         )

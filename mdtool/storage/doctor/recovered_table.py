@@ -23,6 +23,7 @@ from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.place import day_of, part_name
+from mdtool.units import count
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import Manifest
@@ -141,14 +142,15 @@ def _adopt(
         around = [*before_it, slot.epoch, *[slots[n].epoch for n in sorted(slots) if n > chunk_id][:1]]
         if around != sorted(around):
             table.actions.append(
-                RepairAction(feed.name, str(seen.index.path), f"{len(seen.good):,} records of epoch {slot.epoch}",
+                RepairAction(feed.name, str(seen.index.path),
+                       f"{count(len(seen.good), 'record')} of epoch {slot.epoch}",
                        "left: its place among the other chunks cannot be told", left=True)
             )  # fmt: skip
             continue
         slots[chunk_id], table.seen[chunk_id] = slot, seen
         table.adopted.add(chunk_id)
         table.actions.append(
-            RepairAction(feed.name, str(seen.index.path), f"{len(seen.good):,} records that no entry named",
+            RepairAction(feed.name, str(seen.index.path), f"{count(len(seen.good), 'record')} that no entry named",
                    f"entered in {registry.path.name} as chunk {chunk_id}")
         )  # fmt: skip
 
@@ -258,7 +260,7 @@ def _adopt_parts(feed: FeedInfo, registry: FeedEvidence, slots: dict[int, Slot],
             )  # fmt: skip
             table.adopted.add(chunk.chunk_id)
             table.actions.append(
-                RepairAction(feed.name, name, f"{chunk.rows:,} records that no entry named",
+                RepairAction(feed.name, name, f"{count(chunk.rows, 'record')} that no entry named",
                        f"entered in {registry.path.name} as chunk {chunk.chunk_id}")
             )  # fmt: skip
 

@@ -49,6 +49,7 @@ from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, u
 from mdtool.storage.journal.registry import FeedInfo, denied_of
 from mdtool.storage.parts.archive import own_place, place_of
 from mdtool.storage.reading import cursor
+from mdtool.units import count
 
 Step = Callable[[Quarantine], None]
 MOST_NAMED = 5  # runs of lost rows that are named one by one
@@ -126,12 +127,12 @@ def _chunk(made: RepairPlan, table: FeedTable, slot: Slot, *, gone: bool) -> Men
     if not found:
         return None
     where = f"{made.feed.name} chunk {slot.chunk_id}"
-    what = found[0].found if len(found) == 1 else f"{found[0].found}, and {len(found) - 1} more findings"
+    what = found[0].found if len(found) == 1 else f"{found[0].found}, and {count(len(found) - 1, 'more finding')}"
     if any(one.what == FlawKind.UNREADABLE for one in found):
         made.add(where, what, "left: it cannot be read", left=True)
         return None
     if all(one.what == FlawKind.UNFINISHED for one in found) and slot.location == Location.DISK and not seen.behind:
-        made.add(where, what, f"closed with its {seen.count:,} records")
+        made.add(where, what, f"closed with its {count(seen.count, 'record')}")
         return Mended(closed(slot, seen, seen.rows), seen.rows, seen.heap.data, 0, b"", False, 0, 0, untouched=True)
     another = seen.head is not None and not seen.identity
     missing = seen.index.missing or seen.heap.missing or another
@@ -156,12 +157,12 @@ def _chunk(made: RepairPlan, table: FeedTable, slot: Slot, *, gone: bool) -> Men
         notes = f"{new.notes:,} NOTE; {len(new.rows) - new.notes:,} kept"
         made.add(where, what, f"{counted(new.lost)} lost{rows}, named in {notes}", new.lost)
     else:
-        made.add(where, what, f"put right with all of its {len(new.rows):,} records")
+        made.add(where, what, f"put right with all of its {count(len(new.rows), 'record')}")
     return new
 
 
 def counted(records: int) -> str:
-    return "1 record is" if records == 1 else f"{records:,} records are"
+    return count(records, "record is", "records are")
 
 
 def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, streams: Mapping[int, str]) -> Step:
@@ -211,7 +212,7 @@ def _parts(
         lost = sum(new.lost or 0 for new in news)
         kept = sum(len(new.rows) - new.notes for new in news)
         text = f"{counted(lost)} lost, named in {sum(new.notes for new in news):,} NOTE; " if lost else ""
-        chunks = f"{len(news)} chunks again" if len(news) > 1 else "a chunk again"
+        chunks = f"{count(len(news), 'chunk')} again" if len(news) > 1 else "a chunk again"
         made.add(where, what, f"{text}{kept:,} are {chunks}, to be sealed anew", lost)
         entries = {slot.chunk_id: entry for entry, slot in enumerate(table.slots)}
         for slot, new in zip(slots, news, strict=True):

@@ -38,6 +38,7 @@ from mdtool.storage.journal.locks import can_be_undisturbed, is_written, undistu
 from mdtool.storage.journal.registry import FeedInfo, denied_of, feed_info
 from mdtool.storage.parts.archive import PARTS, place_of
 from mdtool.storage.reading import cursor
+from mdtool.units import count
 
 REBUILD = "run: mdtool registry verify --rebuild"
 STORE_NAMES = {REGISTRY, "feeds", PARTS, "trash", "repaired", "lost+found"}
@@ -143,7 +144,7 @@ def store_findings(store: StoreEvidence) -> Iterator[Flaw]:
         for number in store.nonsense:
             yield finding(FlawKind.HEADER, "it says what cannot be", "a feed", f"{where} slot {number}")
         if store.table.count != len(store.table.slots):
-            yield finding(FlawKind.COUNT, f"{store.table.count:,} feeds counted", f"{len(store.table.slots):,}")
+            yield finding(FlawKind.COUNT, f"{count(store.table.count, 'feed')} counted", f"{len(store.table.slots):,}")
         if store.table.behind:
             yield finding(FlawKind.COUNT, f"{len(store.table.behind)} whole feed slots behind the count", "none")
     for directory in store.strays:
@@ -223,9 +224,9 @@ class _Feed:
             ("chunks", seen.chunks.count, len(seen.chunks.slots)),
             ("streams", seen.streams_count, len(seen.streams)),
         )
-        for what, count, there in counts:
-            if count != there:
-                self.add(path, FlawKind.COUNT, f"{count:,} {what} counted", f"{there:,}", REBUILD)
+        for what, said, there in counts:
+            if said != there:
+                self.add(path, FlawKind.COUNT, f"{said:,} {what} counted", f"{there:,}", REBUILD)
         for what, behind in (("chunk", seen.chunks.behind), ("stream", seen.streams_behind)):
             if behind:
                 self.add(path, FlawKind.COUNT, f"{len(behind)} whole {what} slots behind the count", "none", REBUILD)
@@ -282,7 +283,7 @@ class _Feed:
                 found.index.path,
                 FlawKind.FIGURES,
                 f"records of stream {stream}",
-                f"{len(streams)} streams, as feed.bin says",
+                f"{count(len(streams), 'stream')}, as feed.bin says",
                 REBUILD,
             )
 
@@ -385,4 +386,4 @@ def orphan_text(feed: FeedInfo, chunk_id: int, location: Location) -> str:
         page = bytes(found.index.data[: layout.PAGE])
         return "a chunk file that is not of this feed" if any(page) or found.index.error is not None else EMPTY
     records = max(len(found.good), found.claimed)
-    return f"a chunk with {records:,} records that nothing names" if records else EMPTY
+    return f"a chunk with {count(records, 'record')} that nothing names" if records else EMPTY

@@ -18,6 +18,7 @@ import numpy as np
 
 from mdtool.errors import CorruptStore, UsageError
 from mdtool.kernel.journal import crc32c
+from mdtool.units import count
 
 VERSION = 1
 PAGE = 4096
@@ -271,7 +272,7 @@ def unsealed(dtype: np.dtype[Any], data: bytes) -> np.void | None:
 def header(dtype: np.dtype[Any], magic: bytes, data: bytes, where: str) -> np.void:
     """The header in `data`. Raises CorruptStore naming `where`, what was found and expected."""
     if len(data) < PAGE:
-        raise CorruptStore(f"{where}: {len(data)} bytes, expected a header of {PAGE}; run: mdtool verify")
+        raise CorruptStore(f"{where}: {count(len(data), 'byte')}, expected a header of {PAGE}; run: mdtool verify")
     if data[: len(magic)] != magic:
         raise CorruptStore(f"{where}: begins with {data[:8]!r}, expected {magic!r}: not a file of a store")
     value = unsealed(dtype, data[:PAGE])

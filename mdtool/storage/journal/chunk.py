@@ -19,6 +19,7 @@ from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import Location
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo
+from mdtool.units import count
 
 
 def chunk_directory(feed: FeedInfo, location: Location) -> Path:
@@ -123,7 +124,7 @@ def open_chunk(feed: FeedInfo, info: ChunkInfo) -> OpenChunk:
     rows_end = int.from_bytes(index[layout.COMMITTED_AT : layout.COMMITTED_AT + 8], "little")
     if layout.PAGE + rows_end * layout.ROW.itemsize > len(index):
         raise CorruptStore(
-            f"{index_path}: {len(index):,} bytes, too few for the {rows_end:,} rows it counts; "
+            f"{index_path}: {count(len(index), 'byte')}, too few for the {count(rows_end, 'row')} it counts; "
             f"run: mdtool verify {feed.name}"
         )
     journal = Journal(index, heap, info.chunk_id << 32, True, fault)

@@ -19,6 +19,7 @@ from mdtool.kernel.journal import Word, first_torn, store_release
 from mdtool.kernel.mapping import FileMap
 from mdtool.storage import files
 from mdtool.storage.format import layout
+from mdtool.units import count
 
 GROW_BYTES = 64 * 1024  # a registry grows by this much at a time: 512 chunks, or 128 feeds
 READ_AGAIN = 1000  # tries at a slot that is being rewritten; a rewrite takes well under a microsecond
@@ -63,7 +64,7 @@ class MappedFile:
             self._map = self._mapped()
             if size > len(self._map):
                 raise CorruptStore(
-                    f"{self.path}: {len(self._map)} bytes, its count asks for {size}; "
+                    f"{self.path}: {count(len(self._map), 'byte')}, its count asks for {size}; "
                     "run: mdtool registry verify --rebuild"
                 )
         return self._map
@@ -145,7 +146,7 @@ class Table:
         """Publish a new slot; returns its number."""
         number = len(self)
         if limit is not None and number >= limit:
-            raise StoreError(f"{self._file.path}: its table holds {limit} entries and is full")
+            raise StoreError(f"{self._file.path}: its table holds {count(limit, 'entry')} and is full")
         self._write(number, fields)
         store_release(self._file.upto(layout.PAGE), self._count_at, number + 1)
         return number

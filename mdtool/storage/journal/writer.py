@@ -22,6 +22,7 @@ from mdtool.storage.journal import chunk
 from mdtool.storage.journal.live import LiveChunk, discard_next, preallocate
 from mdtool.storage.journal.locks import lock_writer, unlock_writer
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
+from mdtool.units import count
 
 Sync = Literal["none", "1s", "chunk"]
 MAX_ORPHANS = 1000
@@ -198,7 +199,7 @@ class Writer:
             self._day_ns = day_start(recv_ns)
             self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
             if not fresh.make_room(self._appender, length):
-                raise StoreFull(f"{fresh.heap.path}: a record of {length:,} bytes does not fit a new chunk")
+                raise StoreFull(f"{fresh.heap.path}: a record of {count(length, 'byte')} does not fit a new chunk")
             self._entry = self._registry.add_chunk(
                 {
                     "chunk_id": fresh.chunk_id,

@@ -33,6 +33,7 @@ from mdtool.storage.journal.chunk import Heap, Rows, Run
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo
 from mdtool.storage.parts.archive import place_of
 from mdtool.storage.parts.place import PartPlace, part_name
+from mdtool.units import count
 
 VERSION = 1
 KEY = b"mdtool"
@@ -156,7 +157,7 @@ class Part:
         self._firsts = np.cumsum([0, *(chunk.rows for chunk in self.manifest.chunks)])  # of each chunk, and the end
         if self._starts[-1] != self._firsts[-1]:
             raise CorruptStore(
-                f"{where}: {self._starts[-1]} rows, its chunks have {self._firsts[-1]}; run: mdtool verify"
+                f"{where}: {count(self._starts[-1], 'row')}, its chunks have {self._firsts[-1]}; run: mdtool verify"
             )
         self._group: tuple[int, Rows, Heap] | None = None
 
@@ -337,7 +338,8 @@ class PartShelf:
                     break
                 return PartChunk(info, part, number, _ids(part, streams))
         raise CorruptStore(
-            f"{part.where}: has no chunk {info.chunk_id} of {info.rows} rows, as the registry says; run: mdtool verify"
+            f"{part.where}: has no chunk {info.chunk_id} of {count(info.rows, 'row')}, as the registry says; "
+            "run: mdtool verify"
         )
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.reading.contents import Contents
 from mdtool.storage.reading.hole import Hole
 from mdtool.storage.reading.waits import Wait, Waiting
+from mdtool.units import count
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import PartChunk
@@ -241,9 +242,10 @@ class Reader(Contents):
         self._entry, self._row = self._entry + gone, 0
         if lost:
             self.missed += lost
+            were = ("was", "it was") if lost == 1 else ("were", "they were")
             raise RecordsRemoved(
-                f"{self.feed.name}: {lost:,} records from position {position} on were removed by retention before they "
-                "were read; what is kept begins behind them: read on, or begin anew"
+                f"{self.feed.name}: {count(lost, 'record')} from position {position} on {were[0]} removed by "
+                f"retention before {were[1]} read; what is kept begins behind them: read on, or begin anew"
             )
 
     def _advance(self, opened: OpenChunk | PartChunk | Hole) -> bool:

@@ -33,6 +33,7 @@ from mdtool.storage.journal.locks import maintaining
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
 from mdtool.storage.parts.archive import place_of
 from mdtool.storage.parts.place import PartPlace, part_name
+from mdtool.units import count
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part_writer import ClosedChunk, Decode
@@ -219,8 +220,8 @@ class _Sealing:
         source = closed_chunk(open_chunk(self._feed, chunk))
         if len(source.rows) != chunk.rows:
             raise CorruptStore(
-                f"{self._feed.name} chunk {chunk.chunk_id}: {len(source.rows)} rows, the registry says {chunk.rows}; "
-                f"run: mdtool verify {self._feed.name}"
+                f"{self._feed.name} chunk {chunk.chunk_id}: {count(len(source.rows), 'row')}, "
+                f"the registry says {chunk.rows}; run: mdtool verify {self._feed.name}"
             )
         return source
 

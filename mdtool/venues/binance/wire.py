@@ -12,6 +12,7 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Funding, Liquidation, Message, Other, Quote, Side, Status, Trade
+from mdtool.units import count
 from mdtool.venues.decoding import decode_spared
 from mdtool.venues.venue import Decoder
 
@@ -197,6 +198,6 @@ def decoder(head: str, stream: str) -> Decoder:
             return found.data if wrapped else found
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as last:
             shown = payload[:_HEAD].decode("utf-8", "replace")
-            raise WireError(f"{stream}: {last}; in {len(payload)} bytes {shown!r}") from last
+            raise WireError(f"{stream}: {last}; in {count(len(payload), 'byte')} {shown!r}") from last
 
     return decode

@@ -31,6 +31,7 @@ from mdtool.model import (
     Side,
     Trade,
 )
+from mdtool.units import count
 from mdtool.venues.decoding import MAX_MS, other, strict
 from mdtool.venues.numbers import plain
 from mdtool.venues.venue import Decoder
@@ -68,11 +69,11 @@ class _Frame:
     def __init__(self, payload: bytes) -> None:
         parts = _PARTS.decode(payload)
         if len(parts) < 2:
-            raise WireError(f"{len(parts)} parts, expected at least 2")
+            raise WireError(f"{count(len(parts), 'part')}, expected at least 2")
         self.word = bytes(parts[1]).strip(b'"') if bytes(parts[1])[:1] == b'"' else b""
         behind = 2 if not self.word or self.word == b"hb" else 3
         if len(parts) < behind:
-            raise WireError(f"{len(parts)} parts, expected at least {behind}")
+            raise WireError(f"{count(len(parts), 'part')}, expected at least {behind}")
         self.body = parts[behind - 1]
         self.seq, self.time_ns = UNKNOWN, NO_TIME
         for raw in parts[behind:]:  # what is neither a sequence nor a time is nothing

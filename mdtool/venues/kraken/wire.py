@@ -13,6 +13,7 @@ import msgspec
 
 from mdtool.errors import WireError
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message, Other, Quote, Trade
+from mdtool.units import count
 from mdtool.venues.decoding import EMPTY, MISSING, Id, number_text, price_text, side_of, strict, told
 from mdtool.venues.numbers import iso_ns, seconds_ns
 from mdtool.venues.venue import Decoder
@@ -95,7 +96,7 @@ def _old_book(payload: bytes) -> Sequence[Message]:
     """[channel, {..}, (a second {..} where both sides change,) name, pair]."""
     parts = _PARTS.decode(payload)
     if len(parts) not in (4, 5):
-        raise WireError(f"{len(parts)} parts, expected 4 or 5")
+        raise WireError(f"{count(len(parts), 'part')}, expected 4 or 5")
     books = [_OLD_BOOK.decode(part) for part in parts[1:-2]]
     last = books[-1]
     if any(len(book.whole_asks) or len(book.whole_bids) for book in books):
