@@ -136,6 +136,12 @@ class Book:
         return UNKNOWN if self.sync is None else self.sync.last_seq
 
     @property
+    def proven_depth(self) -> int | None:
+        """Levels a side that the venue's checksums vouch for, where nothing does for those below: they may be stale.
+        None: all levels are as good as the state says."""
+        return None if self.sync is None else self.sync.proven_depth
+
+    @property
     def gaps(self) -> int:
         """Holes seen."""
         return 0 if self.sync is None else self.sync.gaps

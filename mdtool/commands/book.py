@@ -64,10 +64,8 @@ def book(
     the next and previous symbol, v turns between several venues side by side and as one. Through time: , and . step
     by an update, [ and ] by a second, { and } by a minute, x goes to the next gap, l back to live.
 
-    JSON has feed, state, note, as_of_ns, at_ns, last_seq, bids, asks (with --l3 bid_orders and ask_orders), mid,
-    microprice, spread, tick, spread_ticks, spread_bps, imbalance (-1 to 1), messages_per_second, age_ns, latency_ns,
-    state_since_ns, trades, last_trade, minute and day (trades, volume, bought, notional, open, high, low, last, vwap,
-    change), records, updates and gaps. Prices and sizes are decimal text. With --venues it has symbol, best and books.
+    Where only a checksum of the best N levels is proof, the last line but one says so: those below may be stale. What --json prints
+    is in mdtool-json(7).
     """
     from mdtool.commands.tasks.desk import Desk
     from mdtool.view.screen import Look
@@ -180,15 +178,15 @@ class _Wanted:
 
 def _print(run: Invocation, store: Store, names: tuple[str, ...], wanted: _Wanted) -> None:
     """The book once, with its day read to the end."""
+    from mdtool.clock import SystemClock
     from mdtool.commands.tasks.watch import Watch
     from mdtool.view.best import consolidated
     from mdtool.view.screen import BookScreen
 
-    # Several books are only comparable as of one moment.
-    at_ns = _moment(run, store, names, wanted.at or ("last" if len(names) > 1 else None))
+    at_ns = _moment(run, store, names, wanted.at)
     with ExitStack() as stack:
         watches = [stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=wanted.by_order)) for name in names]
-        pictures = [_picture(watch, wanted.look.depth) for watch in watches]
+        pictures = [_picture(watch, wanted.look.depth, None if at_ns else SystemClock().now_ns()) for watch in watches]
     if not wanted.json:
         run.out.show(BookScreen(pictures, look=wanted.look))
     elif len(pictures) == 1:
@@ -214,10 +212,10 @@ def _wait_for_book(store: Store, name: str, child: RecorderChild) -> None:
             watch.poll(FRAME)
 
 
-def _picture(watch: Watch, depth: int) -> BookPicture:
+def _picture(watch: Watch, depth: int, now_ns: int | None) -> BookPicture:
     watch.start()
     watch.read_day(None)
-    return watch.picture(depth)
+    return watch.picture(depth, now_ns)
 
 
 def _live(run: Invocation, desk: Desk, at_ns: int | None, child: RecorderChild | None) -> None:

@@ -172,34 +172,47 @@ def _which_limit(said: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     out = Output()
+    words = list(sys.argv[1:] if argv is None else argv)
+    out.as_json = "--json" in words[: words.index("--") if "--" in words else None]
     _allow_open_files()
     try:
-        code = _invoke(list(sys.argv[1:] if argv is None else argv), out)
-        out.flush()
-        return code
-    except KeyboardInterrupt:
-        out.end_progress()
-        return INTERRUPTED
-    except BrokenPipeError:
+        try:
+            code = _invoke(words, out)
+            out.flush()
+            return code
+        except BrokenPipeError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge
+            return _failed(out, error)
+    except BrokenPipeError:  # a report's reader, or that of its error
         silence_stdout()
         return 0
-    except MdtoolError as error:
-        _traceback(out)
-        out.error(str(error) + _which_limit(str(error)))
-        return error.exit_code
-    except OSError as error:
-        _traceback(out)
-        where = f"{error.filename}: " if error.filename else ""
-        said = f"{where}{error.strerror or error}"
-        out.error(said + _which_limit(said))
-        return FAILED
-    except Exception as error:  # noqa: BLE001 - the edge: what gets here is a defect, reported in a line
-        _traceback(out)
-        hint = "" if out.verbose else " (run with -v for the traceback)"
-        out.error(f"internal error: {type(error).__name__}: {error}{hint}")
-        return FAILED
     finally:
         out.close()
+
+
+def _failed(out: Output, error: BaseException) -> int:
+    """What ended a run, in a line; its exit code."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        out.end_progress()
+        if out.as_json:
+            out.failed("interrupted", INTERRUPTED)
+        return INTERRUPTED
+    if isinstance(error, _ClickException):
+        out.failed(_usage(error), FAILED)
+        return FAILED
+    _traceback(out, error)
+    code = FAILED
+    if isinstance(error, MdtoolError):
+        said, code = str(error), error.exit_code
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        said = f"{where}{error.strerror or error}"
+    else:  # what gets here is a defect
+        hint = "" if out.verbose else " (run with -v for the traceback)"
+        said = f"internal error: {type(error).__name__}: {error}{hint}"
+    out.failed(said + _which_limit(said), code)
+    return code
 
 
 def _invoke(argv: list[str], out: Output) -> int:
@@ -209,11 +222,6 @@ def _invoke(argv: list[str], out: Output) -> int:
             command.invoke(ctx)
     except typer.Exit as stop:
         return stop.exit_code
-    except typer.Abort:
-        return INTERRUPTED
-    except _ClickException as error:
-        out.error(_usage(error))
-        return FAILED
     return 0
 
 
@@ -229,11 +237,11 @@ def _usage(error: BaseException) -> str:
     return f"{message}; see: {path} --help"
 
 
-def _traceback(out: Output) -> None:
+def _traceback(out: Output, error: BaseException) -> None:
     if out.verbose:
         import traceback
 
-        out.talk(traceback.format_exc().rstrip())
+        out.talk("".join(traceback.format_exception(error)).rstrip())
 
 
 def _end_in_order() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdtool.commands.context import Invocation, current
-from mdtool.commands.options import Live, Sync, Venue
+from mdtool.commands.options import Json, Live, Sync, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +56,15 @@ def record(
     chunk_size: Annotated[
         str | None, typer.Option("--chunk-size", metavar="SIZE", help="Bytes of payload a chunk holds, as in 64MiB.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Record live feeds: every message as received, with its time.
 
     Connects, subscribes, fetches whole books, and reconnects when a connection is lost. Connects, closes, requests
     and what the recorder has to say are records too. Stops after --for, or on a signal.
+
+    What is said has its time, UTC. Off a terminal a line a minute says what came: messages, their rate and bytes, gaps,
+    feeds that were silent, and what is free on the disk.
     """
     from mdtool.capture.options import RecorderEvent
     from mdtool.commands.tasks import recording
@@ -76,18 +80,20 @@ def record(
     options = wanted.options(config.record)
 
     def notify(event: RecorderEvent, text: str) -> None:
-        say = out.detail if event in (RecorderEvent.SNAPSHOT, RecorderEvent.SEALED) else out.talk
-        say(text)
+        if out.verbose or event not in (RecorderEvent.SNAPSHOT, RecorderEvent.SEALED):
+            out.log(text)
 
     out.talk_without_waiting()
     with Store.create(config.store) as store:
         out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
-        done = recording.record(store, options, notify, _progress(run))
+        done = recording.record(store, options, notify, _progress(run), None if out.talks_to_terminal else out.log)
     status = done.status
+    if json:
+        out.json(done.to_json())
     seen = " in what was watched" if status.behind else ""
     no = f", {count(status.refused, 'subscription')} refused" if status.refused else ""
     odd = f", {count(status.undecodable, 'record')} not understood" if status.undecodable else ""
-    out.talk(
+    out.log(
         f"recorded {count(status.records, 'message')}, {format_size(status.payload_bytes)}, "
         f"in {count(status.sessions, 'session')}; {count(status.snapshots, 'snapshot')}, "
         f"{count(status.gaps, 'gap')}{seen}{odd}{no}"

@@ -33,7 +33,7 @@ def list_(ctx: typer.Context, feeds: Feeds = None, json: Json = False) -> None:
     with run.store() as store:
         rows = feed_rows(store, run.feeds(store, feeds or ()))
     if json:
-        run.out.json(rows)
+        run.out.json({"feeds": rows})
     else:
         run.out.show(feed_table(rows))
 

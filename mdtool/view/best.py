@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from mdtool.books.sync import BookState
 from mdtool.model import Scale, Side, format_decimal
 from mdtool.view.book import BookPicture, Level, decimals
 from mdtool.view.ladder import Ladder, Rung, grouped
 from mdtool.view.line import Line, words
 
-WHOLE = ("SYNCED", "STALE")  # books that are silent count where all are: a quiet market is no empty one
+# Books that are silent, or are recorded no more, count where all are so: a quiet market is no empty one.
+STATES = ("SYNCED", "STALE", "ENDED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Consolidated:
 
 def consolidated(pictures: Sequence[BookPicture]) -> Consolidated:
     """Of those that are whole and not silent, or of those that are whole."""
-    found = [[one for one in pictures if one.state == state and (one.bids or one.asks)] for state in WHOLE]
+    sound = [one for one in pictures if (one.bids or one.asks) and _is_whole(one)]
+    found = [[one for one in sound if one.state == state] for state in STATES]
     whole = next((some for some in found if some), [])
     scale = Scale(0, 0)
     for one in whole:
@@ -72,6 +75,11 @@ def consolidated(pictures: Sequence[BookPicture]) -> Consolidated:
         if one.figures is not None and one.figures.touch is not None
     ]
     return Consolidated(scale, bids, asks, min((tick for tick in ticks if tick), default=0))
+
+
+def _is_whole(picture: BookPicture) -> bool:
+    """By its messages, whatever has come of its recorder."""
+    return picture.state == "SYNCED" or (picture.figures is not None and picture.figures.state is BookState.SYNCED)
 
 
 def _merged(pictures: Sequence[BookPicture], scale: Scale, side: Side) -> tuple[tuple[Level, str], ...]:

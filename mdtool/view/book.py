@@ -51,6 +51,7 @@ class BookPicture:
     day: tuple[Scale, TradeWindow] | None = None  # the last 24 hours, once they are read
     day_progress: float = 1.0  # how much of them is read
     day_since_ns: int = 0  # where they begin, as far as there are records
+    proven_depth: int | None = None  # levels a side that are proven, where those below are not; None: all alike
 
     @property
     def symbol(self) -> str:
@@ -66,10 +67,12 @@ class BookPicture:
         said: dict[str, object] = {
             "feed": self.feed,
             "state": self.state.lower(),
+            "book_state": figures.state.name.lower() if figures else self.state.lower(),
             "note": self.note,
             "as_of_ns": self.as_of_ns,
             "at_ns": self.at_ns,
             "last_seq": self.last_seq,
+            "proven_depth": self.proven_depth,
             "bids": [self._pair(level) for level in self.bids],
             "asks": [self._pair(level) for level in self.asks],
         }

@@ -351,6 +351,8 @@ def status(picture: BookPicture, width: int, badges: Sequence[Line] = ()) -> Lin
         parts.append(Line((f"as of {moment(picture.as_of_ns)} UTC", "dim")))
     gaps = count(picture.gaps, "gap")
     parts.append(Line((gaps, "bold red" if picture.gaps else "dim")))
+    if picture.proven_depth is not None:
+        parts.append(Line((f"best {picture.proven_depth:,} proven", "yellow")))
     if figures is not None:
         parts.append(Line((f"{decimals(figures.rate, 0)} msg/s", "dim")))
         if figures.age_ns is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mdtool.view.painter import Painter
 
 PIPED_WIDTH = 160  # columns a report may take where no terminal says otherwise: nothing is cut in a file or a pipe
+SCHEMA = 1  # of what --json prints; another number where a key is renamed, goes, or means something else
 PROGRESS_EVERY = 0.1  # seconds between two redraws of the progress line
 
 
@@ -40,6 +41,7 @@ class Output:
     def __init__(self, *, verbose: bool = False) -> None:
         self.verbose = verbose
         self.color: bool | None = None  # None: where the stream is a terminal
+        self.as_json = False  # the run was asked for JSON: a failure is an object too
         self._progress_at = 0.0
         self._progress_shown = False
         self._talker: Talker | None = None
@@ -66,11 +68,11 @@ class Output:
         sys.stdout.write(text + "\n")
 
     def json(self, value: Any) -> None:
-        """A report as JSON, indented, keys in the order of the report's fields."""
+        """A report, which is an object, as JSON: indented, keys in the order of the report's fields."""
         import msgspec
 
-        text = msgspec.json.format(msgspec.json.encode(value), indent=2)
-        self.data(text.decode())
+        report = {"schema": SCHEMA} | msgspec.to_builtins(value)
+        self.data(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
 
     def command(self, line: str, *, space: bool = False) -> None:
         """A command line as a heading over what it prints."""
@@ -106,6 +108,18 @@ class Output:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
+    @property
+    def talks_to_terminal(self) -> bool:
+        """Whether stderr is a terminal."""
+        return sys.stderr.isatty()
+
+    def log(self, text: str) -> None:
+        """As talk, of something that goes on: with the time, in a file with the day."""
+        from mdtool.units import format_time
+
+        now = format_time(time.time_ns() // 10**9 * 10**9)
+        self.talk(f"{now[11:-1] if self.talks_to_terminal else now} {text}")
+
     def talk_without_waiting(self) -> None:
         """From here on nothing that is said on stderr, by whomever, can hold up who says it; what nobody reads is
         dropped and counted. Until `close`."""
@@ -126,13 +140,24 @@ class Output:
             self.talk(text)
 
     def error(self, text: str) -> None:
-        """Why the run failed: one line, whatever the message holds."""
+        """What failed: one line, whatever the message holds."""
         self.talk("mdtool: " + " ".join(text.split("\n")))
+
+    def failed(self, text: str, code: int) -> None:
+        """Why the run ends with that exit code, to a person; where JSON was asked for, to a program as well: one object
+        on one line of stdout, which is then the last."""
+        self.error(text)
+        if self.as_json:
+            import msgspec
+
+            error = {"schema": SCHEMA, "error": {"message": " ".join(text.split("\n")), "exit": code}}
+            self.data(msgspec.json.encode(error).decode())
+            sys.stdout.flush()
 
     def progress(self, text: str) -> None:
         """The state of something long, on a line that rewrites itself; silent where stderr is no terminal."""
         now = time.monotonic()
-        if now - self._progress_at < PROGRESS_EVERY or not sys.stderr.isatty():
+        if now - self._progress_at < PROGRESS_EVERY or not self.talks_to_terminal:
             return
         self._progress_at = now
         self._progress_shown = True

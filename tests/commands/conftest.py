@@ -89,3 +89,9 @@ def alpha(tmp_path: Path, mdtool: Mdtool) -> Path:
     store = tmp_path / "alpha"
     assert mdtool("--store", store, "import", "sim", FIXTURES / "sim_alpha.hb").code == 0
     return store
+
+
+@pytest.fixture
+def fixture() -> Path:
+    """The simulated capture."""
+    return FIXTURES / "sim_alpha.hb"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mdtool as mdtool_package
 from mdtool.exchange.simulator import Simulator
 from mdtool.model import Kind, format_decimal
 from mdtool.storage.store import Store
@@ -57,7 +58,7 @@ def test_audit_of_a_whole_feed(mdtool, alpha: Path) -> None:
 
 def test_audit_json_is_the_golden_one(mdtool, alpha: Path) -> None:
     done = mdtool("--store", alpha, "audit", "--json")
-    assert json.loads(done.out) == json.loads((FIXTURES / "sim_alpha.audit.json").read_text())
+    assert json.loads(done.out) == {"schema": 1} | json.loads((FIXTURES / "sim_alpha.audit.json").read_text())
 
 
 def test_the_golden_audit_counts_what_the_file_has() -> None:
@@ -122,13 +123,13 @@ def test_audit_of_a_venue_unknown_here(mdtool, tmp_path: Path) -> None:
 
 def test_book_once_is_the_golden_one(mdtool, alpha: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    done = mdtool("--store", alpha, "book", "alpha_usdt", "--once", "--depth", "8")
+    done = mdtool("--store", alpha, "book", "alpha_usdt", "--at", "last", "--depth", "8")
     assert (done.code, done.err) == (0, "")
     assert done.out == (FIXTURES / "sim_alpha.book.txt").read_text()
 
 
-@pytest.mark.parametrize("at", [None, "first+1s", "first+2s"])
-def test_the_book_is_the_exchanges(mdtool, alpha: Path, at: str | None) -> None:
+@pytest.mark.parametrize("at", ["", "first+1s", "first+2s"])
+def test_the_book_is_the_exchanges(mdtool, alpha: Path, at: str) -> None:
     arguments = ["book", "ALPHAUSDT", "--json", "--depth", "1000", *(["--at", at] if at else [])]
     book = json.loads(mdtool("--store", alpha, *arguments).out)
     simulator = Simulator(("ALPHA_USDT",), seed=7, rate=50.0, start_ns=START_NS, keep_truth=True)
@@ -138,7 +139,7 @@ def test_the_book_is_the_exchanges(mdtool, alpha: Path, at: str | None) -> None:
     def text(levels: dict[int, int]) -> list[list[str]]:
         return [[format_decimal(price, -2), format_decimal(size, -4)] for price, size in levels.items()]
 
-    assert book["state"] == "synced"
+    assert (book["state"], book["book_state"]) == ("synced" if at else "ended", "synced")
     assert book["bids"] == text(truth.bids)
     assert book["asks"] == text(truth.asks)
     assert book["last_seq"] in {last for _, last in depth_ids()}
@@ -147,9 +148,9 @@ def test_the_book_is_the_exchanges(mdtool, alpha: Path, at: str | None) -> None:
 def test_book_behind_a_gap_says_so(mdtool, tmp_path: Path) -> None:
     store = without(tmp_path, mdtool, 12)
     book = json.loads(mdtool("--store", store, "book", "ALPHA_USDT", "--json").out)
-    assert (book["state"], book["gaps"], book["last_seq"]) == ("dirty", 1, depth_ids()[10][1])
+    assert (book["book_state"], book["gaps"], book["last_seq"]) == ("dirty", 1, depth_ids()[10][1])
     assert (
-        "DIRTY  since 08:53:21.222: gap, waiting for snapshot"
+        "DIRTY since 08:53:21.222: gap, waiting for snapshot"
         in mdtool("--store", store, "book", "ALPHA_USDT", "--once").out
     )
 
@@ -207,7 +208,11 @@ def test_the_real_feed(mdtool, tmp_path: Path, realdata: Path) -> None:
     assert feed["finding_counts"] == {}
     book = json.loads(mdtool("--store", store, "book", "ethusdt", "--json", "--depth", "1").out)
     # The capture's own last bookTicker, which is of an id before the last depth update, has this bid and ask.
-    assert (book["state"], book["bids"], book["asks"]) == ("synced", [["2681.38", "8.486"]], [["2681.39", "22.624"]])
+    assert (book["book_state"], book["bids"], book["asks"]) == (
+        "synced",
+        [["2681.38", "8.486"]],
+        [["2681.39", "22.624"]],
+    )
 
 
 @pytest.mark.realdata
@@ -216,10 +221,27 @@ def test_the_orders_of_a_real_book(mdtool, tmp_path: Path, realdata: Path, monke
     store = tmp_path / "store"
     mdtool("--store", store, "import", "coinbase", realdata / "coinbase" / "2016-03-12_full_l3.pat.gz")
     book = json.loads(mdtool("--store", store, "book", "coinbase/BTC_USD", "--l3", "--json", "--depth", "10").out)
-    assert (book["state"], len(book["bids"]), len(book["asks"])) == ("synced", 10, 10)
+    assert (book["book_state"], len(book["bids"]), len(book["asks"])) == ("synced", 10, 10)
     for side in ("bid", "ask"):
         for (_, size), queue in zip(book[f"{side}s"], book[f"{side}_orders"], strict=True):
             assert queue and Decimal(size) == sum(map(Decimal, queue))
     drawn = mdtool("--store", store, "book", "coinbase/BTC_USD", "--l3", "--once", "--depth", "3").out
     assert "orders" in drawn and "queue, first come first" in drawn
     assert book["day"]["trades"] == book["minute"]["trades"] > 0
+
+
+@pytest.mark.realdata
+def test_what_a_checksum_of_the_best_ten_does_not_prove_is_said(mdtool, tmp_path: Path, realdata: Path) -> None:
+    store = tmp_path / "store"
+    mdtool("--store", store, "import", "kraken", realdata / "kraken" / "2021-04-17_v1.ws.cf.gz")
+    with Store.open(store) as opened:
+        name = next(feed.name for feed in opened.feeds() if "_session" not in feed.name)
+        with opened.reader(name) as reader:
+            book = mdtool_package.Book(reader)
+            assert book.proven_depth is None
+            for _ in book:
+                pass
+            assert book.proven_depth == 10
+    said = json.loads(mdtool("--store", store, "book", name, "--json").out)
+    assert (said["book_state"], said["proven_depth"]) == ("synced", 10)
+    assert "0 gaps  best 10 proven" in mdtool("--store", store, "book", name, "--once").out

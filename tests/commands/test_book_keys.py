@@ -208,5 +208,6 @@ def test_live_once_prints_what_there_is(mdtool, tmp_path: Path, store: Path) -> 
     assert [one["feed"] for one in both["books"]] == ["binance/ALPHA_USDT", "sim/ALPHA_USDT"]
     assert both["best"]["bid"] == {"price": "99.6", "size": "8", "venues": ["sim"]}
     late = json.loads(mdtool("--store", store, "book", "ALPHA_USDT", "--venues", "all", "--json").out)
-    assert [one["state"] for one in late["books"]] == ["synced", "dirty"]
+    assert [one["state"] for one in late["books"]] == ["stale", "stale"]
+    assert [one["book_state"] for one in late["books"]] == ["synced", "dirty"]
     assert late["best"]["bid"] == {"price": "99.9", "size": "1", "venues": ["binance"]}

@@ -89,7 +89,7 @@ def test_twice_is_once(mdtool, alpha: Path) -> None:
     done = mdtool("--store", alpha, "import", "sim", FIXTURES / "sim_alpha.hb")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1] == "528 records were there already"
-    assert json.loads(mdtool("--store", alpha, "registry", "list", "--json").out)[0]["records"] == 529
+    assert json.loads(mdtool("--store", alpha, "registry", "list", "--json").out)["feeds"][0]["records"] == 529
 
 
 def test_a_store_that_is_none_is_left_alone(mdtool, tmp_path: Path) -> None:

@@ -261,10 +261,12 @@ def test_json_is_exact() -> None:
     assert said == {
         "feed": "sim/ALPHA_USDT",
         "state": "synced",
+        "book_state": "synced",
         "note": "",
         "as_of_ns": T0,
         "at_ns": None,
         "last_seq": -1,
+        "proven_depth": None,
         "bids": [["2681.61", "8.486"]],
         "asks": [["2681.62", "22.549"]],
         "mid": "2681.615",

@@ -19,11 +19,12 @@ from mdtool.books.book import Book
 from mdtool.books.phases import NO_WHOLE_YET
 from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import MINUTE, SECOND
-from mdtool.commands.tasks.picture import STALE_AFTER_NS, Worth, draw, worth
+from mdtool.commands.tasks.picture import STALE_AFTER_NS, Seen, Worth, draw, worth
 from mdtool.errors import UsageError
 from mdtool.history.wholes import whole_books
 from mdtool.kernel.journal import Record
 from mdtool.model import SNAPSHOT_STREAM, Kind
+from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, WriterStatus
 from mdtool.venues.venue import Venue
@@ -40,6 +41,7 @@ STEPS_KEPT = 4_096  # positions of the last updates, to step back
 MARK_EVERY = 2_000  # updates between two copies of the book kept while travelling
 STEP_MARK_EVERY = 100  # and while stepping back, where the same updates are read again and again
 MARKS_KEPT = 48
+LAST_WORDS = 64  # records before the moment that are read however old: among them is how a recording ended
 LOOK_EVERY = 64  # records between two looks at the clock
 
 
@@ -73,7 +75,7 @@ class BookFollower:
         self._mark_every = MARK_EVERY
         self._recent = 0
         self._status_at_ns = 0
-        self._alive = False
+        self._writer = WriterStatus.GONE
         self._fresh(None, 0)
 
     def _order_stream(self) -> str:
@@ -92,7 +94,9 @@ class BookFollower:
         self.updates = 0
         self.records = 0
         self.as_of_ns = 0
-        self.ended_ns: int | None = None
+        self._ended_ns: int | None = None
+        self._closed_ns: int | None = None
+        self._resumes_ns: int | None = None
         self.mids: deque[Mid] = deque(maxlen=MIDS_KEPT)
         self._steps: deque[int] = deque(maxlen=STEPS_KEPT)  # positions of the last updates applied
         self._marked = 0  # updates applied when the last mark was set
@@ -191,6 +195,8 @@ class BookFollower:
         self._recent = self._reader.position
         self._reader.seek(end_ns - TAIL_NS)
         tail = self._reader.position
+        self._reader.seek(end_ns + 1)
+        self._recent = min(self._recent, self._back(self._reader.position, LAST_WORDS))
         mark = self._mark_before(ns, position)
         if mark is not None:
             self._build(mark, mark.position, tail, ns, position)
@@ -206,20 +212,35 @@ class BookFollower:
         if not found or not self._build(None, self._reader.position, tail, ns, position):
             self._build(None, tail, tail, ns, position)
 
+    def _back(self, position: int, number: int) -> int:
+        """The position so many records before another, or that of the first."""
+        chunk_id, row = position >> ROW_BITS, position & ((1 << ROW_BITS) - 1)
+        for chunk in reversed(self._reader.chunks()):
+            if chunk.chunk_id > chunk_id:
+                continue
+            rows = min(row, chunk.rows) if chunk.chunk_id == chunk_id else chunk.rows
+            if number <= rows:
+                return chunk.chunk_id << ROW_BITS | (rows - number)
+            number -= rows
+        return 0
+
     def _build(self, mark: _Mark | None, base: int, tail: int, ns: int | None, position: int | None) -> bool:
         """Whether there has been a whole book."""
         self._fresh(mark, base)
-        self._reader.move_to(min(base, tail)) if min(base, tail) else self._reader.to_start()
+        begin = min(base, tail, self._recent)
+        self._reader.move_to(begin) if begin else self._reader.to_start()
         self._read(ns, position, tail)
         return self.state not in NO_WHOLE_YET
 
     def _read(self, ns: int | None, position: int | None, tail: int = 0) -> None:
-        begins = self._base, tail, max(tail, self._recent if tail else 0)  # by _Part
+        recent = self._recent if tail else 0
+        begins = self._base, min(tail, recent), recent  # by _Part
         base, last = self._base, max(begins)
         for record in self._reader.records():
             at = record.position
             if (ns is not None and record.recv_ns > ns) or (position is not None and at >= position):
                 self._reader.move_to(at)
+                self._resumes_ns = record.recv_ns if record.kind != Kind.DATA or self._is_over else None
                 return
             if at < last:
                 stream = record.stream
@@ -283,7 +304,7 @@ class BookFollower:
         recv_ns = record.recv_ns
         if record.kind != Kind.NOTE:  # the recorder's own words are no news of the book
             self.as_of_ns = recv_ns
-        self.ended_ns = recv_ns if record.kind == Kind.END else None
+        self._see(record)
         applied = 0
         for event in self.book.on_record(record):
             if event.step is not None and event.step.applied:
@@ -301,22 +322,41 @@ class BookFollower:
             if bid is not None and ask is not None and self.state is BookState.SYNCED:
                 self.mids.append(Mid(recv_ns, Fraction(bid[0] + ask[0], 2) * Fraction(10) ** self.book.scale.price_exp))
 
+    def _see(self, record: Record) -> None:
+        """What a record says of the recording."""
+        self._resumes_ns = None
+        if record.kind == Kind.END:
+            self._ended_ns = record.recv_ns
+        elif record.kind == Kind.CLOSE:
+            self._closed_ns = record.recv_ns
+        elif record.kind != Kind.NOTE:
+            self._ended_ns = self._closed_ns = None
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ended_ns is not None or self._closed_ns is not None
+
     # -- what it looks like -------------------------------------------------------------------------------------
 
     def picture(self, depth: int, now_ns: int | None = None) -> BookPicture:
         """The book now. With `now_ns` it is looked at as live: silence and the writer's end show in the state."""
-        as_of_ns = self.as_of_ns if self.ended_ns is not None else now_ns  # nothing slides on after the end
-        return draw(self, self._reader.feed.name, depth, self._worth(now_ns), self.at_ns or as_of_ns)
+        now_ns = self.at_ns or now_ns
+        return draw(self, self._reader.feed.name, depth, self._worth(now_ns), self.stands_ns(now_ns), now_ns)
+
+    def stands_ns(self, now_ns: int | None) -> int | None:
+        """As of when figures are. Nothing slides on where there is nobody to record what comes."""
+        if self.at_ns is not None or now_ns is None:
+            return self.at_ns
+        return now_ns if self._presence(now_ns) is WriterStatus.ALIVE else self.as_of_ns
 
     def _worth(self, now_ns: int | None) -> Worth:
-        if self.at_ns is not None:
-            return worth(self.sync, self.as_of_ns, self.ended_ns, self.at_ns, alive=True)
-        alive = now_ns is None or self._is_alive(now_ns)
-        return worth(self.sync, self.as_of_ns, self.ended_ns, now_ns, alive=alive)
+        seen = Seen(self.as_of_ns, self._ended_ns, self._closed_ns, self._resumes_ns)
+        past = self.at_ns is not None or now_ns is None
+        return worth(self.sync, seen, now_ns, None if past else self._presence(now_ns or 0))
 
-    def _is_alive(self, now_ns: int) -> bool:
+    def _presence(self, now_ns: int) -> WriterStatus:
         """Whether the feed has a writer; asked once a second."""
         if now_ns - self._status_at_ns > SECOND:
             self._status_at_ns = now_ns
-            self._alive = self._reader.writer_status(WRITER_TTL_NS, now_ns) is WriterStatus.ALIVE
-        return self._alive
+            self._writer = self._reader.writer_status(WRITER_TTL_NS, now_ns)
+        return self._writer

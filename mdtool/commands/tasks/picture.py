@@ -1,17 +1,20 @@
 """A feed's book and figures as one picture for the screen, and what they are worth.
 
-Rule: the state is never kinder than the sequence allows, nor than the time since the last record.
+Rule: the state is never kinder than the sequence allows, nor than the time since the last record, nor than what is
+known of the writer: who looks at now asks for its presence, who looks at the past for the records around the moment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdtool.books.l3 import L3Book
 from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import SECOND
 from mdtool.model import UNKNOWN, Scale, Side
+from mdtool.storage.journal.presence import WriterStatus
 from mdtool.view.book import BookPicture, Level, Queue
 from mdtool.view.figures import span
 from mdtool.view.moments import clock
@@ -30,8 +33,20 @@ class Worth(NamedTuple):
     note: str
 
 
-def worth(sync: BookSync | None, as_of_ns: int, ended_ns: int | None, now_ns: int | None, *, alive: bool) -> Worth:
-    """`now_ns` None: looked at as of the record that was read last, where silence and the end say nothing."""
+class Seen(NamedTuple):
+    """What the records say of the recording itself. None: they do not."""
+
+    as_of_ns: int  # receive time of the last one, 0 before the first
+    ended_ns: int | None  # it is an END, but for notes behind it
+    closed_ns: int | None  # the connection was closed then, and nothing has come since
+    resumes_ns: (
+        int | None
+    )  # of a moment of the past: when the first record behind it was received, where that is no data
+
+
+def worth(sync: BookSync | None, seen: Seen, now_ns: int | None, writer: WriterStatus | None) -> Worth:
+    """`now_ns` None: looked at as of the record that was read last, where silence and the end say nothing. `writer`
+    None: a moment of the past, of which only the records tell."""
     state = BookState.WAITING if sync is None else sync.state
     note = ""
     if state is BookState.WAITING:
@@ -41,18 +56,31 @@ def worth(sync: BookSync | None, as_of_ns: int, ended_ns: int | None, now_ns: in
         note = f"since {clock(sync.state_since_ns)}: {why}"
     if now_ns is None:
         return Worth(state.name, note)
+    nobody = writer is not None and writer is not WriterStatus.ALIVE
+    if not seen.as_of_ns:
+        return Worth("WAITING", "for source, no recorder" if nobody else "for source")
     beside = "" if state is BookState.SYNCED else f", {state.name} {note}"
-    if ended_ns is not None:
-        since_ns = now_ns - ended_ns
-        return Worth("ENDED", f"{f'{span(since_ns)} ago' if since_ns >= SECOND else 'just now'}{beside}")
-    silent_ns = now_ns - as_of_ns
-    if as_of_ns and silent_ns > STALE_AFTER_NS:
-        return Worth(
-            "STALE", f"{span(silent_ns // SECOND * SECOND).replace('.0', '')}{'' if alive else ', no recorder'}{beside}"
-        )
-    if not as_of_ns:
-        return Worth("WAITING", "for source" if alive else "for source, no recorder")
+    over = seen.ended_ns is not None or seen.closed_ns is not None
+    silent_ns = now_ns - seen.as_of_ns
+    late = silent_ns > STALE_AFTER_NS
+    resumes = ""
+    if seen.resumes_ns is not None and (over or late):
+        resumes = f", not recorded until {clock(seen.resumes_ns)}"
+    if seen.ended_ns is not None and (nobody or writer is None):
+        return Worth("ENDED", f"{_ago(now_ns - seen.ended_ns)}{resumes}{beside}")
+    if over or nobody or late:
+        why = ", connection closed" if seen.closed_ns is not None else ""
+        return Worth("STALE", f"{_about(silent_ns)}{why}{', no recorder' if nobody else ''}{resumes}{beside}")
     return Worth(state.name, note)
+
+
+def _about(ns: int) -> str:
+    """How long, in whole seconds."""
+    return span(ns // SECOND * SECOND).replace(".0", "") if ns >= SECOND else "just now"
+
+
+def _ago(ns: int) -> str:
+    return f"{span(ns)} ago" if ns >= SECOND else "just now"
 
 
 def waiting(feed: str, note: str) -> BookPicture:
@@ -60,13 +88,17 @@ def waiting(feed: str, note: str) -> BookPicture:
     return BookPicture(feed, "WAITING", note, 0, UNKNOWN, Scale(0, 0), (), ())
 
 
-def draw(follower: BookFollower, feed: str, depth: int, worth: Worth, now_ns: int | None) -> BookPicture:
-    """What stands in the follower's book now."""
+def draw(
+    follower: BookFollower, feed: str, depth: int, worth: Worth, stands_ns: int | None, now_ns: int | None
+) -> BookPicture:
+    """What stands in the follower's book now. Figures are as of `stands_ns`, their age as of `now_ns`."""
     book, sync = follower.book, follower.sync
     bids: Sequence[Level]
     asks: Sequence[Level]
     bids, asks = sync.book.top(depth) if sync else ((), ())
-    figures = book.figures(now_ns)
+    figures = book.figures(stands_ns)
+    if now_ns is not None and stands_ns is not None and figures.age_ns is not None:
+        figures = replace(figures, age_ns=figures.age_ns + max(0, now_ns - stands_ns))
     levels: object = sync.book if sync else None  # an L3Book is taken for what both kinds can do
     queues: tuple[tuple[Queue, ...], tuple[Queue, ...]] | None = None
     if isinstance(levels, L3Book):
@@ -88,6 +120,7 @@ def draw(follower: BookFollower, feed: str, depth: int, worth: Worth, now_ns: in
         tape=tuple(book.stats.tape),
         mids=follower.mids,
         queues=queues,
+        proven_depth=sync.proven_depth if sync else None,
     )
 
 

@@ -7,11 +7,13 @@ import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mdtool.capture.options import Notify, RecordOptions, RecordStatus, record_options
 from mdtool.capture.recorder import Recorder
-from mdtool.clock import SECOND
+from mdtool.clock import SECOND, SystemClock
 from mdtool.commands.options import Live, Sync
+from mdtool.commands.tasks import minutes
 from mdtool.config import RecordDefaults
 from mdtool.errors import UsageError
 from mdtool.storage.store import Store
@@ -67,17 +69,50 @@ class Recorded:
 
     status: RecordStatus
     interrupted: bool  # by SIGINT: by the person at the keyboard
+    venue: str
+    symbols: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """What `record --json` prints at the end."""
+        status = self.status
+        return {
+            "venue": self.venue,
+            "symbols": list(self.symbols),
+            "seconds": round(self.seconds, 3),
+            "records": status.records,
+            "payload_bytes": status.payload_bytes,
+            "sessions": status.sessions,
+            "failures": status.failures,
+            "snapshots": status.snapshots,
+            "gaps": status.gaps,
+            "undecodable": status.undecodable,
+            "behind": status.behind,
+            "interrupted": self.interrupted,
+        }
 
 
-def record(store: Store, options: RecordOptions, notify: Notify, look: Callable[[RecordStatus], None]) -> Recorded:
-    """Record until the time asked for is over or a signal comes. Raises what `Recorder` raises."""
-    return asyncio.run(_record(store, options, notify, look))
+def record(
+    store: Store,
+    options: RecordOptions,
+    notify: Notify,
+    look: Callable[[RecordStatus], None],
+    minutely: Callable[[str], None] | None = None,
+) -> Recorded:
+    """Record until the time asked for is over or a signal comes. `minutely`: gets a line a minute on what came. Raises
+    what `Recorder` raises."""
+    return asyncio.run(_record(store, options, notify, look, minutely))
 
 
 async def _record(
-    store: Store, options: RecordOptions, notify: Notify, look: Callable[[RecordStatus], None]
+    store: Store,
+    options: RecordOptions,
+    notify: Notify,
+    look: Callable[[RecordStatus], None],
+    minutely: Callable[[str], None] | None,
 ) -> Recorded:
     loop = asyncio.get_running_loop()
+    began = loop.time()
     recorder = Recorder(store, options, notify)
     interrupted = False
 
@@ -89,14 +124,29 @@ async def _record(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
-    looking = asyncio.create_task(_look(recorder.status, look))
+    beside = [asyncio.create_task(_look(recorder.status, look))]
+    if minutely is not None:
+        beside.append(asyncio.create_task(_tell(store, options, recorder.status, minutely)))
     try:
-        return Recorded(await recorder.run(), interrupted)
+        status = await recorder.run()
+        return Recorded(status, interrupted, options.venue.name, options.symbols, loop.time() - began)
     finally:
-        looking.cancel()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _look(status: RecordStatus, look: Callable[[RecordStatus], None]) -> None:
     while True:
         look(status)
         await asyncio.sleep(LOOK_EVERY)
+
+
+async def _tell(store: Store, options: RecordOptions, status: RecordStatus, say: Callable[[str], None]) -> None:
+    """A line a minute; what it takes to know what to say is done in a thread."""
+    clock = SystemClock()
+    feeds = [f"{options.venue.name}/{symbol}" for symbol in options.symbols]
+    with minutes.Minutes(store, feeds, clock.now_ns()) as lately:
+        while True:
+            await asyncio.sleep(minutes.EVERY_NS / SECOND)
+            say(await asyncio.to_thread(lately.line, status, clock.now_ns()))

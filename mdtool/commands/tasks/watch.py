@@ -79,7 +79,7 @@ class Watch:
         picture = self.follower.picture(depth, now_ns)
         if self._day is None:
             return picture
-        day = self._day.window(picture.at_ns or (picture.as_of_ns if picture.state == "ENDED" else now_ns))
+        day = self._day.window(self.follower.stands_ns(now_ns))
         return replace(picture, day=day, day_progress=self._day.progress, day_since_ns=self._day.since_ns)
 
     def _begin_day(self) -> None:
