@@ -60,12 +60,13 @@ def book(
     snapshot in it, WAITING for a snapshot or a source, PARTIAL where changes alone have come (levels they have not
     shown are unknown), DIRTY since a gap, STALE when nothing comes, ENDED when the recorder stopped.
 
-    Keys: q quits, space pauses, + and - change the depth, g and G group levels by ticks, n and p (or arrows) go to
-    the next and previous symbol, v turns between several venues side by side and as one. Through time: , and . step
-    by an update, [ and ] by a second, { and } by a minute, x goes to the next gap, l back to live.
+    Keys: q quits, ? shows all of them, space pauses, + and - change the depth, g and G group levels by ticks, n and p
+    (or arrows) go to the next and previous symbol, v turns between several venues side by side and as one. Through
+    time: , and . step by an update, [ and ] by a second, { and } by a minute, x goes to the next gap, l back to live.
 
-    Where only a checksum of the best N levels is proof, the last line but one says so: those below may be stale. What --json prints
-    is in mdtool-json(7).
+    Where only a checksum of the best N levels is proof, the last line but one says so: those below may be stale.
+
+    What --json prints is in mdtool-json(7).
     """
     from mdtool.commands.tasks.desk import Desk
     from mdtool.view.screen import Look
@@ -226,16 +227,28 @@ def _live(run: Invocation, desk: Desk, at_ns: int | None, child: RecorderChild |
     from mdtool.clock import SystemClock
     from mdtool.view.keys import Keys
 
+    left = False
+
     def stop(number: int, frame: object) -> None:
         desk.quit = True
 
+    def leave(number: int, frame: object) -> None:
+        nonlocal left
+        left = True
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    signal.signal(signal.SIGTSTP, leave)
     clock = SystemClock()
     desk.open(at_ns)
     failed: str | None = None
     with Keys() as keys, run.out.painter() as painter:
         while not desk.quit:
+            if left:
+                left = False
+                with painter.aside(), keys.aside():
+                    signal.raise_signal(signal.SIGSTOP)  # until SIGCONT; nothing of ours runs meanwhile
+                desk.redraw()
             began = time.perf_counter()
             now_ns = clock.now_ns()
             desk.poll(now_ns)

@@ -9,6 +9,8 @@ import sys
 import termios
 import time
 import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 # What terminals send for keys that are no character, in either cursor mode.
@@ -48,6 +50,15 @@ class Keys:
     ) -> None:
         if self._fd >= 0:
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A context in which the terminal is as it was found."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     def wait(self, seconds: float) -> list[str]:
         """What was pressed, waiting `seconds` at most; empty where nothing was."""

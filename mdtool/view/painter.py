@@ -7,7 +7,8 @@ synchronized update, so that nothing is ever seen half drawn.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
 from typing import TextIO
@@ -39,6 +40,7 @@ class Painter:
         self._size = (0, 0)
 
     def __enter__(self) -> Painter:
+        self._shown, self._size = [], (0, 0)
         self._stream.write(ENTER)
         self._stream.flush()
         return self
@@ -48,6 +50,15 @@ class Painter:
     ) -> None:
         self._stream.write(LEAVE)
         self._stream.flush()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A context in which the terminal is as it was found; then everything is drawn anew."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     @property
     def size(self) -> tuple[int, int]:

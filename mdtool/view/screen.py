@@ -28,6 +28,7 @@ SILENT_NS = 30_000_000_000
 MOST_CHART = 16  # lines
 KEYS = (
     ("q", "quit"),
+    ("?", "keys"),
     ("space", "pause"),
     ("+-", "depth"),
     ("g G", "group"),
@@ -39,6 +40,22 @@ KEYS = (
     ("l", "live"),
 )
 SEVERAL_KEYS = (("v", "view"),)
+SHORT_KEYS = (("n p", "symbol"), (", . [ ]", "time"), ("x", "gap"), ("l", "live"))  # where those do not fit
+ALL_KEYS = (
+    ("q", "quit"),
+    ("?", "these keys; any key goes back to the book"),
+    ("space", "pause and go on: what comes in the meantime is not lost"),
+    ("+  -", "more or fewer levels"),
+    ("g  G", "group levels by more or fewer ticks"),
+    ("n  p", "next or previous symbol; arrows too"),
+    ("v", "several venues: side by side, or as one book"),
+    (".  ,", "through time: the next or the previous update"),
+    ("]  [", "a second on or back"),
+    ("}  {", "a minute on or back"),
+    ("x", "on to the next gap"),
+    ("l", "back to live"),
+    ("Ctrl-Z", "leave it for a while; fg comes back"),
+)
 
 
 @dataclass(slots=True)
@@ -49,6 +66,7 @@ class Look:
     group: int = 1  # ticks a level
     best: bool = False  # several feeds as one ladder
     paused: bool = False
+    keys: bool = False  # all keys in place of the book
     message: str = ""  # said once, in the place of the keys
     busy: str = ""  # what is being done
     now_ns: int = 0
@@ -74,11 +92,19 @@ class BookScreen:
     def lines(self, width: int) -> list[Line]:
         """The whole screen, line by line, each at most `width` wide."""
         picture = self.pictures[0]
-        lines, foot = self._one(width) if len(self.pictures) == 1 else self._several(width), self._foot(picture, width)
+        lines, foot = self._body(width), self._foot(picture, width)
         if self.height is not None:  # the last lines of the terminal, whatever there is above them
             lines += [Line() for _ in range(self.height - len(lines) - len(foot))]
         lines += foot
         return [line.to(width) if line.width > width else line for line in lines]
+
+    def _body(self, width: int) -> list[Line]:
+        if self.look.keys and self.height is not None:
+            rows = [Line((f"  {key:<8}", "bold"), (what, "")) for key, what in ALL_KEYS]
+            return [figures.title(self.pictures[0], width), *rows][
+                : self.height - len(self._foot(self.pictures[0], width))
+            ]
+        return self._one(width) if len(self.pictures) == 1 else self._several(width)
 
     # -- one book -----------------------------------------------------------------------------------------------
 
@@ -205,6 +231,9 @@ class BookScreen:
     def _keys(self, width: int) -> Line:
         if self.look.message:
             return Line((f" {self.look.message}", "bold"))
-        keys = KEYS[:2] + (SEVERAL_KEYS if len(self.pictures) > 1 else ()) + KEYS[2:]
-        parts = [Line((key, "bold"), (f" {what}", "dim")) for key, what in keys]
+        several = SEVERAL_KEYS if len(self.pictures) > 1 else ()
+        for more in (KEYS[3:], SHORT_KEYS):
+            parts = [Line((key, "bold"), (f" {what}", "dim")) for key, what in (*KEYS[:3], *several, *more)]
+            if sum(part.width + 2 for part in parts) < width:
+                break
         return Line((" ", "")).extend(words(parts, width - 1))

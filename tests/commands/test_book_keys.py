@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patience import LONGEST
+from patience import LONGEST, wait_until
 from terminal import COLOUR, Terminal
 
 from mdtool.model import Kind
 from mdtool.storage.store import Store
-from mdtool.view.painter import LEAVE
+from mdtool.view.painter import ENTER, LEAVE
+from mdtool.view.screen import ALL_KEYS
 
 T0 = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -131,8 +134,6 @@ def test_only_what_changed_is_written(store: Path) -> None:
 
 
 def test_the_size_of_the_terminal_is_followed(store: Path) -> None:
-    import termios
-
     terminal = Terminal(["--store", store, "book", "sim/ALPHA_USDT", "--at", "first+3s"], NO_COLOR="1")
     screen = Screen(terminal)
     assert screen.shows("q quit")
@@ -211,3 +212,55 @@ def test_live_once_prints_what_there_is(mdtool, tmp_path: Path, store: Path) -> 
     assert [one["state"] for one in late["books"]] == ["stale", "stale"]
     assert [one["book_state"] for one in late["books"]] == ["synced", "dirty"]
     assert late["best"]["bid"] == {"price": "99.9", "size": "1", "venues": ["binance"]}
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (200, 60)])
+def test_all_keys_are_shown_and_the_key_line_fits(store: Path, columns: int, lines: int) -> None:
+    terminal = Terminal(["--store", store, "book", "sim/ALPHA_USDT", "--at", "first+3s"], columns=columns, lines=lines)
+    screen = Screen(terminal)
+    assert screen.shows("l live", "? keys", "q quit")
+    screen.press("?", *(what for _, what in ALL_KEYS), "l live")
+    mark = len(terminal.text)
+    terminal.press("n")  # any key: only back
+    assert "99.6" in terminal.read(lambda text: "99.6" in text[mark:])[mark:]
+    assert any("sim/ALPHA_USDT" in line for line in screen.lines.values())
+    terminal.press("?")
+    terminal.press("q")
+    assert terminal.end() == 0
+
+
+def state_of(process: subprocess.Popen[bytes]) -> str:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def after(terminal: Terminal, number: signal.Signals, text: str) -> str:
+    """What is written after a signal, until a text is there."""
+    mark = len(terminal.text)
+    terminal.process.send_signal(number)
+
+    def there(written: str) -> bool:
+        new = written[mark:]
+        return text in new or text in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", new)
+
+    return terminal.read(there)[mark:]
+
+
+def test_left_for_a_while_and_come_back_to(store: Path) -> None:
+    """What Ctrl-Z and fg do: the terminal is as it was found while the program is stopped, and the screen comes back
+    whole."""
+    terminal = Terminal(["--store", store, "book", "sim/ALPHA_USDT", "--at", "first+3s"])
+    screen = Screen(terminal)
+    assert screen.shows("99.6     3", "q quit")
+    for _ in range(2):
+        assert termios.tcgetattr(terminal.fd) != terminal.before
+        left = after(terminal, signal.SIGTSTP, LEAVE)
+        wait_until(lambda: state_of(terminal.process) == "T")
+        assert termios.tcgetattr(terminal.fd) == terminal.before
+        assert left.endswith(LEAVE)
+        again = after(terminal, signal.SIGCONT, "l live")
+        assert again.startswith(ENTER)
+        assert {int(line) for line in POSITION.findall(again)} == set(range(1, 25))
+    screen.press(".", "99.6     4")
+    terminal.press("q")
+    assert terminal.end() == 0
+    assert termios.tcgetattr(terminal.fd) == terminal.before

@@ -70,6 +70,7 @@ class Desk:
     def _bindings(self) -> dict[str, Callable[[], None]]:
         return {
             "q": self._quit, "Q": self._quit,
+            "?": self._show_keys,
             " ": self._pause,
             "+": lambda: self._deepen(1), "=": lambda: self._deepen(1), "-": lambda: self._deepen(-1),
             "g": lambda: self._group(1), "G": lambda: self._group(-1),
@@ -87,6 +88,9 @@ class Desk:
         """A key; one that means nothing does nothing."""
         self.look.message = ""
         self._changed = True
+        if self.look.keys and key not in "qQ":
+            self.look.keys = False
+            return
         if self._seeking:
             self._seeking, self.look.busy = False, ""
             if key == "x":
@@ -100,6 +104,13 @@ class Desk:
 
     def _quit(self) -> None:
         self.quit = True
+
+    def _show_keys(self) -> None:
+        self.look.keys = True
+
+    def redraw(self) -> None:
+        """The screen was left and come back to."""
+        self._changed = True
 
     def _pause(self) -> None:
         self.look.paused = not self.look.paused
