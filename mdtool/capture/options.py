@@ -104,7 +104,7 @@ class RecordStatus:
     """Counters of a run, kept as it goes."""
 
     records: int = 0  # frames received and committed
-    payload_bytes: int = 0  # appended, as of the last heartbeat
+    payload_bytes: int = 0  # appended, as of the last heartbeat or the end
     connections: int = 0  # open now
     sessions: int = 0  # opened in all
     failures: int = 0  # attempts to connect that failed

@@ -257,6 +257,9 @@ class Ports:
         self._subscriptions.look()
         for writer in self._writers.values():
             writer.heartbeat(now_ns)
+        self._count_bytes()
+
+    def _count_bytes(self) -> None:
         self.status.payload_bytes = sum(writer.appended_bytes for writer in self._writers.values())
 
     def maintain(self) -> dict[str, str]:
@@ -277,6 +280,7 @@ class Ports:
         """An END record in every feed: this was a graceful stop."""
         for writer in self._writers.values():
             writer.end(self._now_ns(), reason)
+        self._count_bytes()
 
     def close(self) -> None:
         """Close every feed. One that fails keeps no other from it; the first failure is raised in the end."""

@@ -39,8 +39,9 @@ from mdtool.commands import (
 from mdtool.commands.context import Invocation
 from mdtool.commands.options import Verb
 from mdtool.commands.tree import tree
+from mdtool.commands.usage import explain
 from mdtool.errors import MdtoolError
-from mdtool.view.output import Output, give_streams, silence_stdout
+from mdtool.view.output import Output, give_streams, silence_stdout, write_any_text
 
 INTERRUPTED = 130
 FAILED = 2
@@ -183,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge
-            return _failed(out, error)
+            return _failed(out, error, words)
     except BrokenPipeError:  # a report's reader, or that of its error
         silence_stdout()
         return 0
@@ -191,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.close()
 
 
-def _failed(out: Output, error: BaseException) -> int:
+def _failed(out: Output, error: BaseException, words: Sequence[str]) -> int:
     """What ended a run, in a line; its exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         out.end_progress()
@@ -199,7 +200,7 @@ def _failed(out: Output, error: BaseException) -> int:
             out.failed("interrupted", INTERRUPTED)
         return INTERRUPTED
     if isinstance(error, _ClickException):
-        out.failed(_usage(error), FAILED)
+        out.failed(explain(error, words), FAILED)
         return FAILED
     _traceback(out, error)
     code = FAILED
@@ -225,18 +226,6 @@ def _invoke(argv: list[str], out: Output) -> int:
     return 0
 
 
-def _usage(error: BaseException) -> str:
-    """One line out of click's: what is wrong with the command line, and where its help is."""
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
-    ctx = getattr(error, "ctx", None)
-    path = ctx.command_path if ctx is not None else "mdtool"
-    message = message[:1].lower() + message[1:].rstrip(".").replace("Value error, ", "")
-    for name in ("--store", "--config", "--verbose", "-v"):
-        if message.startswith(f"no such option: {name}"):
-            return f"no such option: {name}; it goes before the command: mdtool {name} ... {path.split(' ', 1)[-1]}"
-    return f"{message}; see: {path} --help"
-
-
 def _traceback(out: Output, error: BaseException) -> None:
     if out.verbose:
         import traceback
@@ -255,5 +244,6 @@ def _end_in_order() -> None:
 def run() -> None:
     """The console entry."""
     give_streams()
+    write_any_text()
     _end_in_order()
     raise SystemExit(main())

@@ -6,6 +6,8 @@ stream is no terminal or NO_COLOR is set (rich's own rule). rich is imported whe
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 import time
@@ -72,7 +74,13 @@ class Output:
         import msgspec
 
         report = {"schema": SCHEMA} | msgspec.to_builtins(value)
-        self.data(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        self._bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+    def _bytes(self, data: bytes) -> None:
+        """JSON is UTF-8, whatever the locale."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
     def command(self, line: str, *, space: bool = False) -> None:
         """A command line as a heading over what it prints."""
@@ -151,8 +159,7 @@ class Output:
             import msgspec
 
             error = {"schema": SCHEMA, "error": {"message": " ".join(text.split("\n")), "exit": code}}
-            self.data(msgspec.json.encode(error).decode())
-            sys.stdout.flush()
+            self._bytes(msgspec.json.encode(error) + b"\n")
 
     def progress(self, text: str) -> None:
         """The state of something long, on a line that rewrites itself; silent where stderr is no terminal."""
@@ -197,6 +204,35 @@ def give_streams() -> None:
     for name, access, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode))
+
+
+PLAIN = "mdtool-plain"  # how text is written that the locale's encoding does not have
+_SHAPES = str.maketrans({"─": "-", "│": "|", "…": "~", "▴": "^", "▾": "v", "█": "#", "µ": "u", "–": "-", "·": "."})
+_BARS, _DOTS = "▏▎▍▌▋▊▉", "▁▂▃▄▅▆▇"
+
+
+def write_any_text() -> None:
+    """From here on standard output takes every text in any locale: what its encoding lacks is drawn with what it has,
+    cell for cell, and where it is no drawing, escaped."""
+    codecs.register_error(PLAIN, _plain)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=PLAIN)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # it is for writing
+    return "".join(map(_drawn, error.object[error.start : error.end])), error.end
+
+
+def _drawn(char: str) -> str:
+    if char in _BARS:
+        return "#" if _BARS.index(char) > 2 else " "
+    if char in _DOTS:
+        return "_.-~=+*"[_DOTS.index(char)]
+    if 0x2800 <= ord(char) < 0x2900:
+        return "."
+    shape = char.translate(_SHAPES)
+    return shape if shape.isascii() else char.encode("ascii", "backslashreplace").decode()
 
 
 def silence_stdout() -> None:

@@ -184,8 +184,8 @@ def test_book_takes_the_freshest_of_several(mdtool, alpha: Path) -> None:
         (["ALPHA_USDT", "--l3"], "mdtool: sim/ALPHA_USDT: no stream by order is recorded, so there is no L3 book; it"),
         (["ALPHA_USDT", "--live", "nowhere"], "mdtool: unknown venue 'nowhere'"),
         (["ALPHA_USDT", "--at", "soon"], "mdtool: no time: 'soon'; expected"),
-        (["ALPHA_USDT", "--depth", "0"], "mdtool: invalid value for '--depth'"),
-        ([], "mdtool: missing argument 'FEED'; see: mdtool book --help"),
+        (["ALPHA_USDT", "--depth", "0"], "mdtool: --depth '0': expected at least 1"),
+        ([], "mdtool: FEED is missing; see: mdtool book --help"),
     ],
 )
 def test_book_of_nothing(mdtool, alpha: Path, arguments: list[str], line: str) -> None:

@@ -212,7 +212,7 @@ def test_record(said, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit", "--json", "--nothing"], "no such option: --nothing; see: mdtool audit --help"),
+        (["audit", "--json", "--nothing"], "no option --nothing; see: mdtool audit --help"),
         (["verify", "--json"], "{store}: no such directory, expected an mdtool store"),
     ],
 )

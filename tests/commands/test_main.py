@@ -18,6 +18,8 @@ import mdtool as package
 from mdtool.commands import main as edge
 from mdtool.commands.options import Verb
 from mdtool.errors import ConnectError, MdtoolError
+from mdtool.model import Kind
+from mdtool.storage.store import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
 HEAVY = ("numpy", "pyarrow", "aiohttp", "msgspec", "websockets", "asyncio", "zstandard", "rich")
@@ -89,17 +91,25 @@ def test_every_command_has_help(mdtool, verb: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--nonsense"], "mdtool: no such option: --nonsense; see: mdtool --help"),
-        (["nonsense"], "mdtool: no such command 'nonsense'; see: mdtool --help"),
-        (["registry", "zzz"], "mdtool: no such command 'zzz'; see: mdtool registry --help"),
-        (["registry", "show"], "mdtool: missing argument 'FEED'; see: mdtool registry show --help"),
+        (["--nonsense"], "mdtool: no option --nonsense; see: mdtool --help"),
+        (["nonsense"], "mdtool: no command 'nonsense'; see: mdtool --help"),
+        (["registry", "zzz"], "mdtool: no command 'zzz'; see: mdtool registry --help"),
+        (["registry", "show"], "mdtool: FEED is missing; see: mdtool registry show --help"),
         (
             ["tail", "--store", "x"],
-            "mdtool: no such option: --store; it goes before the command: mdtool --store ... tail",
+            "mdtool: no option --store here: it goes before the command: mdtool --store ... tail",
         ),
-        (["replay", "--format", "xml"], "mdtool: invalid value for '--format': 'xml' is not one of 'ndjson', 'raw'"),
-        (["tail", "-n", "x"], "mdtool: invalid value for '-n' / '--lines': "),
-        (["tail", "-n", "-1"], "mdtool: invalid value for '-n' / '--lines': "),
+        (["replay", "--format", "xml"], "mdtool: --format 'xml': expected ndjson or raw; see: mdtool replay --help"),
+        (["tail", "-n", "x"], "mdtool: --lines 'x': expected a whole number; see: mdtool tail --help"),
+        (["tail", "-n", "-1"], "mdtool: --lines '-1': expected at least 0; see: mdtool tail --help"),
+        (["tail", "--lines=-1"], "mdtool: --lines '-1': expected at least 0; see: mdtool tail --help"),
+        (["sim", "--rate", "x"], "mdtool: --rate 'x': expected a number; see: mdtool sim --help"),
+        (["audit", "--fro", "1"], "mdtool: no option --fro; did you mean --from or --to?; see: mdtool audit --help"),
+        (["audit", "--from"], "mdtool: --from: expected a value behind it; see: mdtool "),
+        (["audti"], "mdtool: no command 'audti'; did you mean audit?; see: mdtool --help"),
+        (["audit", "--json=1"], "mdtool: --json: it takes no value; see: mdtool "),
+        (["book", "A", "B"], "mdtool: B: nothing is expected there; see: mdtool book --help"),
+        (["registry"], "mdtool: a command is missing; see: mdtool registry --help"),
         (["record", "sim", "--streams", " , "], "mdtool: --streams ' , ': expected names, as in depth@100ms,trade,"),
         (["book", "X", "--at", "now", "--live", "sim"], "mdtool: --at shows a moment of the past, --live records"),
     ],
@@ -236,3 +246,45 @@ def test_a_standard_stream_that_is_closed_before_is_a_closed_pipe(alpha: Path, c
 def test_options_of_book_that_cannot_be_meant(mdtool, alpha, options, message):
     done = mdtool("--store", alpha, "book", "ALPHA_USDT", "--once", *options)
     assert (done.code, done.error_line) == (2, f"mdtool: {message}")
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        *((verb.name, "--help") for verb in edge.VERBS),
+        ("registry", "list"),
+        ("registry", "show", "ALPHA_USDT"),
+        ("audit",),
+        ("book", "ALPHA_USDT", "--once"),
+        ("book", "ALPHA_USDT", "--json"),
+        ("tail",),
+        ("verify",),
+        ("repair",),
+        ("seal", "--all", "--dry-run"),
+        ("clean", "--max-bytes", "1", "--dry-run"),
+    ],
+)
+def test_every_command_writes_in_an_ascii_locale(start, alpha, arguments) -> None:
+    with Store.create(alpha) as store, store.writer("sim/ALPHA_USDT") as writer:
+        writer.append(2 * 10**18, Kind.DATA, writer.stream("trade"), 1, '{"e":"€ \U0001f600"}'.encode())
+    process = start("--store", alpha, *arguments, environment=ASCII)
+    out, err = process.communicate(timeout=LONGEST)
+    assert "Unicode" not in err and "Traceback" not in err
+    assert process.returncode in (0, 1)
+    assert out.isascii()
+    if "--json" in arguments:
+        assert json.loads(out)["schema"] == 1
+
+
+def test_what_an_ascii_locale_lacks_is_drawn_cell_for_cell(start, alpha) -> None:
+    drawn = []
+    for environment in ({"LC_ALL": "C.UTF-8"}, ASCII):
+        process = start("--store", alpha, "book", "ALPHA_USDT", "--at", "last", environment=environment)
+        drawn.append(process.communicate(timeout=LONGEST)[0].splitlines())
+    assert [len(line) for line in drawn[0]] == [len(line) for line in drawn[1]]
+    assert any("####" in line for line in drawn[1])
+    assert any("----" in line for line in drawn[1])

@@ -42,7 +42,7 @@ def test_off_a_terminal_a_line_a_minute_and_each_has_its_time(mdtool, tmp_path, 
     minute = re.compile(rf"{ISO} \S+: 0 messages, 0/s, 0B, 0 gaps, 4 of 4 feeds silent: .*, \S+ free")
     assert sum(minute.fullmatch(line) is not None for line in lines) >= 1
     report = json.loads(done.out)
-    assert report | {"seconds": 0, "failures": 1} == {
+    assert report | {"seconds": 0, "failures": 1, "payload_bytes": 0} == {
         "schema": 1,
         "venue": "sim",
         "symbols": ["ALPHA_USDT", "BRAVO_USDT", "CHARLIE_USDT", "DELTA_USDT"],
