@@ -6,11 +6,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mdtool import config
 from mdtool.commands.docs import generate
 from mdtool.model import Flag, Kind
 from mdtool.storage.format import layout
@@ -27,7 +32,8 @@ def test_generated_files_are_current(path: str) -> None:
 
 
 def test_nothing_is_left_of_commands_that_are_gone() -> None:
-    written_by_hand = {"man/mdtool-store.5", "man/mdtool-changes.7", "man/mdtool-design.7", "man/mdtool-venue.7"}
+    by_hand = ("changes.7", "config.5", "design.7", "json.7", "store.5", "venue.7")
+    written_by_hand = {f"man/mdtool-{name}" for name in by_hand}
     there = {str(path.relative_to(TOP)) for folder in ("man", "completions") for path in (TOP / folder).iterdir()}
     assert there == {*GENERATED, *written_by_hand}
 
@@ -85,6 +91,77 @@ def test_the_format_page_has_every_header_field(section: str, dtype: np.dtype, m
 def test_the_format_page_has_every_kind_and_flag() -> None:
     assert {number: text.split()[0] for number, text in offsets("Kinds").items()} == {k.value: k.name for k in Kind}
     assert {number: text.split()[0] for number, text in offsets("Flags").items()} == {f.value: f.name for f in Flag}
+
+
+def headed(page: str, section: str) -> set[str]:
+    """What stands in bold at the head of each paragraph of a section."""
+    text = (TOP / "man" / page).read_text(encoding="utf-8")
+    body = next(part for part in re.split(r"^\.SH ", text, flags=re.M) if part.startswith(f"{section}\n"))
+    return set(re.findall(r"^\.TP\n\\fB(.*)\\fR$", body, flags=re.M))
+
+
+def settings(table: config._Table, prefix: str = "") -> set[str]:
+    found = set()
+    for key, (_, reader) in table.items():
+        found |= settings(reader, f"{prefix}{key}.") if isinstance(reader, Mapping) else {f"{prefix}{key}"}
+    return found
+
+
+def test_the_page_of_settings_has_every_key() -> None:
+    assert headed("mdtool-config.5", "KEYS") == settings(config._TOP)
+
+
+def test_the_page_of_settings_has_every_variable_of_the_environment() -> None:
+    """Each that a module of ours names."""
+    named = re.compile(r"""["']((?:MDTOOL|XDG|AWS)_[A-Z0-9_]+|HOME|NO_COLOR|COLUMNS)["']""")
+    found = {
+        name for path in (TOP / "mdtool").rglob("*.py") for name in named.findall(path.read_text(encoding="utf-8"))
+    }
+    assert headed("mdtool-config.5", "ENVIRONMENT") == found
+    other = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\(|env\.get\()["']([A-Z_0-9]+)["']""")
+    asked = {
+        name for path in (TOP / "mdtool").rglob("*.py") for name in other.findall(path.read_text(encoding="utf-8"))
+    }
+    assert asked <= found
+
+
+# Where the shells and man look, below the folder an environment is in.
+INSTALLED = {
+    **{f"share/man/man{page.suffix[1:]}/{page.name}": page for page in PAGES},
+    "share/bash-completion/completions/mdtool.bash": TOP / "completions" / "mdtool.bash",
+    "share/zsh/site-functions/_mdtool": TOP / "completions" / "_mdtool",
+    "share/fish/vendor_completions.d/mdtool.fish": TOP / "completions" / "mdtool.fish",
+}
+
+
+def test_pages_and_completions_are_data_of_the_package() -> None:
+    with open(TOP / "pyproject.toml", "rb") as file:
+        data = tomllib.load(file)["tool"]["setuptools"]["data-files"]
+    there = {
+        f"{where}/{path.name}": path for where, patterns in data.items() for glob in patterns for path in TOP.glob(glob)
+    }
+    assert there == INSTALLED
+
+
+def test_a_wheel_has_pages_and_completions(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools")
+    for name in ("man", "completions"):
+        shutil.copytree(TOP / name, tmp_path / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(TOP / name, tmp_path)
+    (tmp_path / "mdtool").mkdir()
+    (tmp_path / "mdtool" / "__init__.py").touch()
+    # Compiling is another matter, and takes a minute.
+    code = "from setuptools import setup; setup(ext_modules=[])"
+    build = [sys.executable, "-c", code, "-q", "bdist_wheel", "--skip-build"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        data = {
+            name.split(".data/data/", 1)[1]: packed.read(name) for name in packed.namelist() if ".data/data/" in name
+        }
+    assert data == {where: path.read_bytes() for where, path in INSTALLED.items()}
 
 
 def complete(tmp_path: Path, line: str) -> list[str]:

@@ -119,9 +119,9 @@ def _book(frame: _Frame) -> Sequence[Message]:
         return (BookUpdate(frame.time_ns, seq, seq, UNKNOWN, b"[]", b"[]", False, False, checksum),)
     whole, rows = _rows(frame.body, 3)
     sides: tuple[list[str], list[str]] = ([], [])
-    for price, count, amount in rows:
+    for price, orders, amount in rows:
         negative, size = plain(_text(amount))
-        if _INT.decode(count) == 0:
+        if _INT.decode(orders) == 0:
             size = "0"
         sides[negative].append(f'["{_signed(price)}","{size}"]')
     bids, asks = (f"[{','.join(side)}]".encode() for side in sides)
