@@ -8,6 +8,7 @@ from __future__ import annotations
 from mdtool.errors import FeedNotFound, UsageError
 from mdtool.storage import store as storage
 from mdtool.storage.store import FeedInfo
+from mdtool.venues.catalog import VENUES
 from mdtool.venues.symbols import match
 
 
@@ -50,4 +51,4 @@ class Store(storage.Store):
             return False
 
     def _meant(self, name: str) -> list[str]:
-        return match(name, [feed.name for feed in self.feeds()])
+        return match(name, [feed.name for feed in self.feeds()], VENUES)

@@ -68,22 +68,25 @@ class Ports:
             options, self.status, self.note, notify, self.odd, lambda: clock.monotonic_ns() / SECOND, refused
         )
         try:
-            for symbol in options.symbols:  # first: a run that cannot have them leaves no session feed behind
-                self._writers[symbol] = self._open(symbol)
+            # First: a run that cannot have them leaves no session feed behind. And together, before any socket: what a
+            # feed needs at its first record takes milliseconds of the disk, for each of hundreds.
+            self._writers = self._opened(*options.symbols)
             self._writers = {SESSION_SYMBOL: self._open_session(), **self._writers}
         except BaseException:
             self.close()
             raise
 
-    def _open(self, symbol: str) -> Writer:
+    def _opened(self, *symbols: str) -> dict[str, Writer]:
         options = self._options
-        return self._store.writer(
-            f"{self._venue.name}/{symbol}",
+        names = {symbol: f"{self._venue.name}/{symbol}" for symbol in symbols}
+        opened = self._store.writers(
+            names.values(),
             live=options.live,
             chunk_bytes=options.chunk_bytes,
             clock=self._clock,
             sync=options.sync,
         )
+        return {symbol: opened[name] for symbol, name in names.items()}
 
     def _open_session(self) -> Writer:
         """The first session feed of the venue that no other recorder has: a feed has one writer."""
@@ -92,10 +95,12 @@ class Ports:
             if f"{self._venue.name}/{session_symbol(number)}" in taken:
                 continue  # and what this run wants of its feeds is not wanted of that
             try:
-                return self._open(session_symbol(number))
+                (writer,) = self._opened(session_symbol(number)).values()
+                return writer
             except FeedLocked:
                 continue  # taken in the meantime
-        return self._open(session_symbol(MOST_RECORDERS))
+        (writer,) = self._opened(session_symbol(MOST_RECORDERS)).values()
+        return writer
 
     @property
     def session_feed(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import mmap
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mdtool.errors import StoreError, StoreFull, SyncFailed
@@ -18,6 +19,8 @@ from mdtool.units import count
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
 
+_libc = ctypes.CDLL(None, use_errno=True)  # whose syncfs Python has not
+_libc.syncfs.argtypes = [ctypes.c_int]
 _PIECE = 1 << 24
 _NORESERVE = 0x4000  # a mapping as large as a sparse file must not be refused for its size
 
@@ -172,7 +175,7 @@ def _failed(where: Path, error: OSError) -> SyncFailed:
     return SyncFailed(f"{where}: cannot be brought to disk: {error.strerror or error}; see to the device")
 
 
-def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
+def write_durably(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
     """A new file with this content, under its name only once it is whole and on disk; none where that fails. Raises
     FileExistsError, SyncFailed."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -190,6 +193,50 @@ def write_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
     sync_name(path)
 
 
+def write_together(contents: dict[Path, list[bytes]], empty: Sequence[Path], root: Path) -> None:
+    """As `write_durably` each, in order, and directories for them and the `empty` ones, with two flushes of the file
+    system of `root` and not four syncs for each. A name that is taken is left as it is. Raises StoreError, SyncFailed;
+    what is new has no name then."""
+    asides = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
+    folders: list[Path] = []
+    linked: list[Path] = []
+    try:
+        for folder in (*empty, *(path.parent for path in contents)):
+            folders += [one for one in (folder, *folder.parents) if not one.exists()]
+            folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        for path, aside in asides.items():
+            aside.unlink(missing_ok=True)
+            with os.fdopen(create(aside, 0), "wb") as file:
+                file.writelines(contents[path])
+        _sync_system(root)
+        for path, aside in asides.items():
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+                linked.append(path)
+        for aside in asides.values():
+            aside.unlink(missing_ok=True)
+        _sync_system(root)
+    except BaseException as error:
+        for path in [*asides.values(), *linked]:
+            path.unlink(missing_ok=True)
+        for folder in sorted(folders, reverse=True):  # else the next call would find it there and take it for kept
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise refusal(root, error, "cannot make what is to be there") from None
+        raise
+
+
+def _sync_system(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(fd):
+            number = ctypes.get_errno()
+            raise _failed(path, OSError(number, os.strerror(number)))
+    finally:
+        os.close(fd)
+
+
 def sync_name(path: Path) -> None:
     """Make a file's new name survive a power loss; where that fails it has none. Raises SyncFailed."""
     try:
@@ -199,7 +246,7 @@ def sync_name(path: Path) -> None:
         raise
 
 
-def replace_durably(path: Path, pieces: list[bytes | memoryview]) -> None:
+def replace_durably(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
     """This content under `path`, at once and on disk; what was there is kept by whoever linked or mapped it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)

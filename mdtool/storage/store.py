@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from mdtool.storage import files, settings
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, FeedState
 from mdtool.storage.journal import locks
+from mdtool.storage.journal.chunk import chunk_directory
 from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, denied_of, is_registry
 from mdtool.storage.journal.writer import Sync, Writer
 from mdtool.storage.reading import cursor as cursors
@@ -25,6 +27,7 @@ from mdtool.storage.settings import LOCATIONS, Live
 
 __all__ = ["FeedInfo", "Live", "Store"]
 
+AT_ONCE = 8  # chunks made ready at once: each waits for the file system's journal, not for the processor
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 
 
@@ -126,7 +129,32 @@ class Store:
         """The one writer of `venue/SYMBOL`, made known if it is new. `live` and `chunk_bytes` are kept as the feed's
         settings. Raises FeedLocked while another process writes it."""
         clock = clock or SystemClock()
-        return Writer(self._own_feed(name, live, chunk_bytes, clock), clock, sync)
+        (feed,) = self._own_feeds([name], live, chunk_bytes, clock)
+        return Writer(feed, clock, sync)
+
+    def writers(
+        self,
+        names: Iterable[str],
+        *,
+        live: Live | None = None,
+        chunk_bytes: int | None = None,
+        clock: Clock | None = None,
+        sync: Sync = "1s",
+    ) -> dict[str, Writer]:
+        """The writers of many feeds, all or none, as `writer` gives them one by one: new ones are brought to disk
+        together, and the chunk each begins with is ready before its first append."""
+        clock = clock or SystemClock()
+        names = list(dict.fromkeys(names))
+        with contextlib.ExitStack() as undo:
+            made: dict[str, Writer] = {}
+            for name, feed in zip(names, self._own_feeds(names, live, chunk_bytes, clock), strict=True):
+                writer = made[name] = Writer(feed, clock, sync)
+                undo.callback(writer.close)
+            with ThreadPoolExecutor(AT_ONCE) as workers:
+                for _ in workers.map(Writer.make_ready, made.values()):
+                    pass
+            undo.pop_all()
+        return made
 
     def set(
         self,
@@ -188,34 +216,48 @@ class Store:
     ) -> None:
         self.close()
 
-    def _own_feed(self, name: str, live: Live | None, chunk_bytes: int | None, clock: Clock) -> FeedInfo:
-        """The feed with these settings, registered and with its own registry."""
-        venue, _, symbol = name.partition("/")
-        layout.check_name(venue, symbol)
+    def _own_feeds(
+        self, names: Sequence[str], live: Live | None, chunk_bytes: int | None, clock: Clock
+    ) -> list[FeedInfo]:
+        """The feeds with these settings, registered and with their own registries."""
         settings.check_chunk_bytes(chunk_bytes)
+        for name in names:
+            venue, _, symbol = name.partition("/")
+            layout.check_name(venue, symbol)
         with self._registry.locked():
-            feed = self._registry.find(name)
-            if feed is None:
-                feed = self._registry.add_feed(
-                    venue,
-                    symbol,
-                    LOCATIONS[live or "disk"],
-                    chunk_bytes or DEFAULT_CHUNK_BYTES,
-                    clock.now_ns(),
-                )
-            else:
-                if self._registry.unsure:
-                    self._registry.sync()
-                location = LOCATIONS[live] if live else feed.live
-                size = chunk_bytes or feed.chunk_bytes
-                if (location, size) != (feed.live, feed.chunk_bytes):
-                    self._registry.update_feed(feed.feed_id, {"live": location, "chunk_bytes": size})
-                    feed = self._registry.feed(feed.feed_id)
-            files.make_directory(feed.directory)
-            locks.offer(feed.directory)  # before there is anything to be looked at
-            if not (feed.directory / "feed.bin").exists():
-                FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
-            copy_settings(feed)
+            unknown = any(self._registry.find(name) is None for name in names)
+            feeds = [self._registered(name, live, chunk_bytes, clock) for name in names]
+            if unknown or self._registry.unsure:
+                self._registry.sync()
+            new = [feed for feed in feeds if not (feed.directory / "feed.bin").exists()]
+            if len(new) > 1:
+                self._make_together(new)
+            for feed in feeds:
+                files.make_directory(feed.directory)
+                locks.offer(feed.directory)  # before there is anything to be looked at
+                if not (feed.directory / "feed.bin").exists():
+                    FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
+                copy_settings(feed)
+        return feeds
+
+    def _make_together(self, feeds: Sequence[FeedInfo]) -> None:
+        contents: dict[Path, list[bytes]] = {}
+        for feed in feeds:
+            contents[feed.directory / locks.MAINTENANCE_LOCK] = []  # named first, as above
+            contents[feed.directory / "feed.bin"] = FeedRegistry.blank(self.id, feed.feed_id, feed.created_ns)
+        files.write_together(contents, [chunk_directory(feed, feed.live) for feed in feeds], self.path)
+
+    def _registered(self, name: str, live: Live | None, chunk_bytes: int | None, clock: Clock) -> FeedInfo:
+        feed = self._registry.find(name)
+        if feed is None:
+            venue, _, symbol = name.partition("/")
+            location, size = LOCATIONS[live or "disk"], chunk_bytes or DEFAULT_CHUNK_BYTES
+            return self._registry.add_feed(venue, symbol, location, size, clock.now_ns())
+        location = LOCATIONS[live] if live else feed.live
+        size = chunk_bytes or feed.chunk_bytes
+        if (location, size) != (feed.live, feed.chunk_bytes):
+            self._registry.update_feed(feed.feed_id, {"live": location, "chunk_bytes": size})
+            feed = self._registry.feed(feed.feed_id)
         return feed
 
 

@@ -78,6 +78,14 @@ class FeedRegistry:
     @staticmethod
     def create(path: Path, store_id: str, feed_id: int, created_ns: int) -> None:
         """The registry of a new feed; one that is there already is left as it is."""
+        try:
+            files.write_durably(path, FeedRegistry.blank(store_id, feed_id, created_ns))
+        except FileExistsError:
+            pass
+
+    @staticmethod
+    def blank(store_id: str, feed_id: int, created_ns: int) -> list[bytes]:
+        """What the registry of a new feed holds."""
         head = layout.sealed(
             layout.FEED_HEADER,
             magic=layout.FEED_MAGIC,
@@ -87,10 +95,7 @@ class FeedRegistry:
             feed_id=feed_id,
             created_ns=created_ns,
         )
-        try:
-            files.write_durably(path, [head, bytes(layout.CHUNKS_AT - layout.PAGE)])
-        except FileExistsError:
-            pass
+        return [head, bytes(layout.CHUNKS_AT - layout.PAGE)]
 
     @property
     def chunk_count(self) -> int:
@@ -211,7 +216,8 @@ class StoreRegistry:
         return feed_info(slot, self._root, self.store_id)
 
     def add_feed(self, venue: str, symbol: str, live: Location, chunk_bytes: int, created_ns: int) -> FeedInfo:
-        """A new entry. The caller holds the lock and has seen that there is none."""
+        """A new entry, which is on disk once `sync` has been called. The caller holds the lock and has seen that there
+        is none."""
         number = self._feeds.append(
             {
                 "feed_id": len(self._feeds) + 1,
@@ -223,7 +229,6 @@ class StoreRegistry:
                 "created_ns": created_ns,
             }
         )
-        self.sync()
         return self.feed(number + 1)
 
     def sync(self) -> None:

@@ -19,7 +19,7 @@ from mdtool.model import SESSION_STREAM, Kind
 from mdtool.storage import files
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import chunk
-from mdtool.storage.journal.live import LiveChunk, discard_next, preallocate
+from mdtool.storage.journal.live import FIRST_STEP, LiveChunk, discard_next, preallocate
 from mdtool.storage.journal.locks import lock_writer, unlock_writer
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
 from mdtool.units import count
@@ -100,6 +100,12 @@ class Writer:
         """Say that the writer lives; about once a second."""
         if self._chunk is not None:
             self._chunk.heartbeat(now_ns)
+
+    def make_ready(self) -> None:
+        """Have the chunk to begin with ready before the first append, which then only opens it. Raises StoreFull."""
+        with self._making_room:
+            if self._chunk is None:
+                preallocate(self.feed, self._next_chunk_id, self._clock.now_ns(), FIRST_STEP)
 
     def prepare(self) -> None:
         """Have storage ready before the hot path needs it: as much as twice what came since the last call, and the next

@@ -1,0 +1,94 @@
+"""Many feeds are opened together: what is new comes to disk at once, and each has its first chunk ready."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mdtool.clock import SECOND, ManualClock
+from mdtool.errors import FeedLocked, SyncFailed
+from mdtool.model import Kind
+from mdtool.storage import files
+from mdtool.storage.doctor.verify import verify
+from mdtool.storage.store import Store
+
+NOON = 1_700_049_600 * SECOND
+
+
+def names(count):
+    return [f"sim/S{number:03}_USDT" for number in range(count)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.create(tmp_path / "store") as made:
+        yield made
+
+
+@pytest.fixture
+def syncs(monkeypatch):
+    """What was brought to disk, in order."""
+    seen = []
+
+    def counted(name, real):
+        def call(fd):
+            seen.append((name, os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))))
+            return real(fd)
+
+        return call
+
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, counted(name, getattr(os, name)))
+    monkeypatch.setattr(files._libc, "syncfs", counted("syncfs", files._libc.syncfs))
+    return seen
+
+
+@pytest.mark.parametrize("count", [2, 50])
+def test_what_is_new_comes_to_disk_together(store, syncs, count):
+    writers = store.writers(names(count), clock=ManualClock(NOON))
+    assert syncs == [("fdatasync", "registry.bin"), ("syncfs", "store"), ("syncfs", "store")]
+    assert list(writers) == [feed.name for feed in store.feeds()] == names(count)
+    for writer in writers.values():
+        live = writer.feed.directory / "live"
+        assert sorted(path.name for path in live.iterdir()) == ["next.dat", "next.idx"]
+        writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
+        assert sorted(path.name for path in live.iterdir()) == ["00000001.dat", "00000001.idx"]
+    assert len(syncs) == 3  # and the first record waits for none
+    for writer in writers.values():
+        writer.close()
+    assert [[record.payload for record in store.reader(name).records()] for name in names(count)] == [[b"x"]] * count
+    assert verify(store.path).findings == []
+    syncs.clear()
+    for writer in store.writers(names(count), clock=ManualClock(NOON)).values():
+        assert writer.epoch == 2
+        writer.close()
+    assert not [one for one in syncs if one[0] == "syncfs"]
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_what_the_disk_refuses_has_no_name_and_the_next_try_makes_it(store, monkeypatch, refused):
+    calls = []
+
+    def refuse(fd):
+        calls.append(fd)
+        return -1 if len(calls) == refused else 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files._libc, "syncfs", refuse)
+        with pytest.raises(SyncFailed):
+            store.writers(names(3), clock=ManualClock(NOON))
+    assert not list((store.path / "feeds").rglob("*.bin*"))
+    for writer in store.writers(names(3), clock=ManualClock(NOON)).values():
+        writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
+        writer.close()
+    assert verify(store.path).findings == []
+
+
+def test_all_or_none(store):
+    with store.writer(names(3)[1], clock=ManualClock(NOON)):
+        with pytest.raises(FeedLocked):
+            store.writers(names(3), clock=ManualClock(NOON))
+        store.writer(names(3)[0], clock=ManualClock(NOON)).close()
+    for writer in store.writers([*names(3), names(3)[0]], clock=ManualClock(NOON)).values():
+        writer.close()
