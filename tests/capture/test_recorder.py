@@ -18,6 +18,7 @@ from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookState, BookSync
 from mdtool.capture import link as link_module
+from mdtool.capture.backoff import Backoff
 from mdtool.capture.ports import MOST_STREAMS, Ports
 from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
 from mdtool.clock import SystemClock
@@ -57,8 +58,6 @@ def store(tmp_path):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Come back from a failure at once; the waits themselves are tested with the backoff."""
-    from mdtool.capture.backoff import Backoff
-
     monkeypatch.setattr(Backoff, "next_wait", lambda self: 0.05)
 
 
@@ -109,7 +108,8 @@ def at_scale(levels, scale, target):
     return {level * price: amount * size for level, amount in levels.items()}
 
 
-def test_twenty_symbols_are_recorded_whole_and_their_books_are_the_true_ones_at_every_id(store):
+def test_twenty_symbols_are_recorded_whole_and_their_books_are_the_true_ones_at_every_id(store, monkeypatch):
+    monkeypatch.setattr(Backoff, "next_wait", lambda self: 3600.0)  # closed once, it does not come back
     talk = Talk()
     source = simulate(20, rate=100.0)
 

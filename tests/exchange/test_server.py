@@ -21,7 +21,7 @@ from mdtool.exchange import server as server_module
 from mdtool.exchange.binance import protocol_for
 from mdtool.exchange.client import FRAME_OVERHEAD, Client
 from mdtool.exchange.server import Server, ServerOptions
-from mdtool.exchange.simulated import SimulatedSource
+from mdtool.exchange.simulated import SLICE, SimulatedSource
 from mdtool.exchange.simulator import Simulator
 from mdtool.exchange.source import BookView, Instrument, Outlet
 from mdtool.model import Scale
@@ -406,6 +406,41 @@ def test_a_slow_client_is_cut_and_nobody_waits_for_it() -> None:
     asyncio.run(main())
 
 
+def test_draining_waits_for_room_and_leaves_who_makes_none() -> None:
+    class Full:
+        cut_for: str | None = None
+
+        def __init__(self) -> None:
+            self.buffered, self.relieved = 60, asyncio.Event()
+
+        @property
+        def open(self) -> bool:
+            return self.cut_for is None
+
+        def cut(self, reason: str) -> None:
+            self.cut_for = reason
+
+    async def main() -> None:
+        server = Server(Script(), protocol_for("binance"), ServerOptions(client_buffer=100, stall=LONGEST))
+        slow = Full()
+        server._clients = {slow}  # type: ignore[arg-type]
+        draining = asyncio.create_task(server.drain())
+        for buffered in (60, 51):  # more than half of what it may lag behind
+            slow.buffered = buffered
+            slow.relieved.set()
+            await asyncio.sleep(0.01)
+            assert not draining.done()
+        slow.buffered = 50
+        slow.relieved.set()
+        await draining
+        server = Server(Script(), protocol_for("binance"), ServerOptions(client_buffer=100, stall=0.01))
+        server._clients = {stuck := Full()}  # type: ignore[arg-type]
+        await server.drain()
+        assert (stuck.cut_for, server.counts.slow_cut, server.clients) == ("too slow", 1, 0)
+
+    asyncio.run(main())
+
+
 def test_a_source_that_is_faster_than_time_waits_for_its_clients() -> None:
     async def main() -> None:
         source = live(speed=None, wait=True, for_ns=20 * SECOND)
@@ -513,6 +548,32 @@ def test_a_source_that_fails_is_reported() -> None:
                 await server.finished()
 
     asyncio.run(main())
+
+
+def test_catching_up_is_done_in_slices() -> None:
+    class Slept(ManualClock):
+        def monotonic_ns(self) -> int:  # the machine sleeps behind the first look at it
+            now_ns = super().monotonic_ns()
+            self.advance(0 if now_ns else 3 * SECOND)
+            return now_ns
+
+    steps: list[int] = []
+    source = live(speed=1.0, for_ns=3 * SECOND, clock=Slept())
+    step = source.simulator.step
+
+    def stepping(until_ns: int) -> Any:
+        steps.append(until_ns - source.simulator.now_ns)
+        return step(until_ns)
+
+    source.simulator.step = stepping  # type: ignore[method-assign]
+
+    async def main() -> None:
+        async with Server(source, protocol_for("sim")) as server:
+            await server.finished()
+
+    asyncio.run(main())
+    assert sum(steps) == 3 * SECOND
+    assert max(steps) == SLICE
 
 
 def test_the_simulator_keeps_pace_with_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 from collections.abc import Sequence
 from decimal import Decimal
@@ -26,7 +27,7 @@ from mdtool.exchange.server import Server, ServerOptions
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Message, Simulator, profile_of
 from mdtool.exchange.source import BookView, Instrument
-from mdtool.exchange.stored import StoredSource
+from mdtool.exchange.stored import ROOM, StoredSource
 from mdtool.model import Flag, Kind, Scale, Side
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
@@ -153,6 +154,24 @@ def test_a_client_gets_all_of_it_and_the_server_finishes(tmp_path: Path) -> None
         source.close()
 
     asyncio.run(main())
+
+
+def test_as_fast_as_clients_take_it_is_no_more_at_once_than_there_is_room_for(tmp_path: Path) -> None:
+    class Counting(Deaf):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drained = [0]
+
+        async def drain(self) -> None:
+            self.drained.append(len(self.heard))
+
+    store, messages = recorded(tmp_path / "s")
+    outlet = Counting()
+    with StoredSource(store, [f"sim/{s}" for s in SYMBOLS], speed=None, wait=False, at_end="close") as source:
+        asyncio.run(source.run(outlet))
+    steps = [after - before for before, after in itertools.pairwise(outlet.drained)]
+    assert len(outlet.heard) == len(messages) == outlet.drained[-1]
+    assert max(steps) <= ROOM
 
 
 def test_playback_waits_for_a_listener_and_until_nobody_asks_for_more(tmp_path: Path) -> None:

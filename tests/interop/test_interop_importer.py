@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from mdtool.errors import ImportFormatError, UnknownSymbol, UsageError
 from mdtool.interop import FeedImport, ImportReport, import_file, import_files
-from mdtool.interop.routing import symbol_of_url
+from mdtool.interop.item import Item
+from mdtool.interop.routing import LineRouter, symbol_of_url
 from mdtool.interop.source import Damage, DamagedLine
 from mdtool.model import Flag, Kind
 from mdtool.storage.store import Store
 from mdtool.venues.catalog import get
+from mdtool.venues.venue import Place
 
 USDM = get("binance-usdm")
 SPOT = get("binance")
@@ -160,6 +162,34 @@ def test_a_rest_answer_that_is_no_book_belongs_to_the_session(store: Store, tmp_
         (Kind.RESPONSE, "other"),
         (Kind.END, "session"),
     ]
+
+
+def test_a_whole_book_under_a_url_of_another_time_is_of_the_one_symbol_named(store: Store, tmp_path: Path) -> None:
+    """And of nobody where two are."""
+    lines = b"".join(
+        f"https://x/v0/book?of={symbols}&key=k -> 1723161255.{number}: ".encode() + SNAPSHOT + b"\n"
+        for number, symbols in enumerate(("ETHUSDT", "ETHUSDT&not=BTCUSDT"))
+    )
+    import_file(store, SPOT, put(tmp_path, "x.http.cf", lines))
+    assert [row[1:3] for row in rows(store, "binance/ETH_USDT")][:2] == [
+        (Kind.REQUEST, "snapshot"),
+        (Kind.RESPONSE, "snapshot"),
+    ]
+    assert [row[1:3] for row in rows(store, "binance/_session")][:2] == [
+        (Kind.REQUEST, "other"),
+        (Kind.RESPONSE, "other"),
+    ]
+    assert "binance/BTC_USDT" not in [feed.name for feed in store.feeds()]
+
+
+def test_what_a_connection_was_told_does_not_hold_for_the_next() -> None:
+    router = LineRouter(get("bitfinex"))
+    told = b'{"event":"subscribed","channel":"trades","chanId":7,"symbol":"tETHUSD","pair":"ETHUSD"}'
+    said = Item(T0, Kind.DATA, b'[7,"te",[1,1723161255000,1,2]]')
+    assert router.place(Item(T0, Kind.DATA, told)) is not None
+    assert router.place(said) == (Kind.DATA, Place("ETH_USD", "trades"))
+    router.place(Item(T0, Kind.OPEN, b"{}"))
+    assert router.place(said) == (Kind.DATA, Place(None, "other"))
 
 
 def test_symbol_of_url() -> None:

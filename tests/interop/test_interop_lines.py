@@ -43,6 +43,14 @@ def test_several_members_and_frames_are_one_file(tmp_path: Path) -> None:
         assert collect(path) == (TEXT.split(b"\n")[:-1], None)
 
 
+def test_a_line_is_measured_and_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 64)
+    monkeypatch.setattr(module, "MAX_LINE", 100)
+    path = tmp_path / "many"
+    path.write_bytes(TEXT)
+    assert collect(path) == (TEXT.split(b"\n")[:-1], None)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data(), st.sampled_from([gzip.compress, zstandard.compress]))
 def test_a_cut_packed_file_gives_all_that_can_be_unpacked(tmp_path: Path, data: st.DataObject, pack: object) -> None:
