@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,6 +245,12 @@ def test_no_module_is_two() -> None:
     lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     limits = {path: LONGEST_KERNEL if path.endswith(".pyx") else LONGEST for path in lengths}
     assert not {path: lines for path, lines in lengths.items() if lines > limits[path]}
+
+
+def test_no_two_test_files_are_called_the_same() -> None:
+    """Folders of tests are no packages: the second of a name would not be run, and a child may import the wrong one."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py")
+    assert [one for one, count in names.items() if count > 1] == []
 
 
 def test_the_top_folder_holds_what_it_should() -> None:

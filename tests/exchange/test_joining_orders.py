@@ -9,11 +9,13 @@ import json
 from decimal import Decimal
 
 import pytest
+from patience import until
 from recording import Attended, record_all
 
 from mdtool.audit import audit_feed
 from mdtool.books.sync import BookState, open_book
 from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
+from mdtool.clock import SECOND, ManualClock
 from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.server import Server
 from mdtool.interop.importer import import_files
@@ -52,13 +54,23 @@ def test_the_book_is_fetched_and_continued(tmp_path, realdata):
         import_files(original, COINBASE, files(tmp_path, realdata / "coinbase/2016-03-12_full_l3.pat.gz"))
 
         async def main():
-            source, told = Attended(original, [NAME]), []
+            clock, told = ManualClock(), []
+            source = Attended(original, [NAME], clock=clock)
+
+            async def time():
+                """Half of the recording, the book fetched meanwhile, and the rest."""
+                await until(lambda: source._pacer._start_ns is not None)
+                clock.advance(SECOND)
+                await until(lambda: RecorderEvent.SNAPSHOT in told)
+                clock.advance(3600 * SECOND)
+
+            passing = asyncio.create_task(time())
             async with Server(source, protocol_for("coinbase")) as server:
                 options = record_options(
                     COINBASE, ("BTC_USD",), streams=("full",), ws_url=server.url, rest_url=server.rest, sync="none"
                 )
                 recorder = Recorder(copy, options, lambda event, text: told.append(event))
-                return await record_all(recorder, server, lambda: RecorderEvent.SNAPSHOT in told)
+                return await record_all(recorder, server, passing.done)
 
         status = asyncio.run(main())
         assert (status.gaps, status.snapshots) == (0, 1)
