@@ -44,6 +44,13 @@ MAX_NAMES = 8  # of unknown messages, told in a finding
 MAX_DAMAGED = 1_000  # damaged records in a row before the rest is given up
 
 
+Progress = Callable[[int], None]  # gets payload bytes, as they are read
+
+
+def _no_progress(payload_bytes: int) -> None:
+    """Nobody wants to know."""
+
+
 def audit_feed(
     reader: Reader,
     venue: Venue,
@@ -52,6 +59,7 @@ def audit_feed(
     to_ns: int | None = None,
     now_ns: int | None = None,
     breaks: Mapping[int, Sequence[Break]] = NO_BREAKS,
+    progress: Progress = _no_progress,
 ) -> FeedReport:
     """Every stream of the feed under its sequence rule, from `from_ns` up to the first record at or after `to_ns`.
 
@@ -63,7 +71,7 @@ def audit_feed(
     if from_ns is not None:
         reader.seek(from_ns)
     audit = _FeedAudit(reader, venue, breaks, whole=from_ns is None)
-    audit.run(to_ns)
+    audit.run(to_ns, progress)
     return audit.finish(time.time_ns() if now_ns is None else now_ns)
 
 
@@ -76,6 +84,7 @@ def audit_store(
     to_ns: int | None = None,
     verify: bool = True,
     now_ns: int | None = None,
+    progress: Progress = _no_progress,
 ) -> Iterator[FeedReport]:
     """One report a feed, in the order of `names`. A feed that cannot be audited (no adapter for its venue, a chunk
     that is gone) is a report with `error`; the others go on."""
@@ -88,7 +97,13 @@ def audit_store(
             connections = known[venue.name]
             with store.reader(name, verify=verify) as reader:
                 report = audit_feed(
-                    reader, venue, from_ns=from_ns, to_ns=to_ns, now_ns=now_ns, breaks=connections.breaks
+                    reader,
+                    venue,
+                    from_ns=from_ns,
+                    to_ns=to_ns,
+                    now_ns=now_ns,
+                    breaks=connections.breaks,
+                    progress=progress,
                 )
             # Of all connections of the venue, whichever recorder had them: told once, beside the first one's log.
             yield connections.beside(report) if reader.feed.symbol == SESSION_SYMBOL else report
@@ -96,7 +111,9 @@ def audit_store(
             yield failed(name, str(error))
 
 
-def _runs(reader: Reader, corrupt: Callable[[int, CorruptStore], None]) -> Iterator[tuple[int, Iterable[Record]]]:
+def _runs(
+    reader: Reader, corrupt: Callable[[int, CorruptStore], None], progress: Progress
+) -> Iterator[tuple[int, Iterable[Record]]]:
     """The records from the reader's position on by chunk id. A record whose checksum does not hold is told and left
     out: from the first one on records are checked one by one, not a chunk at a time."""
     at = reader.position
@@ -104,6 +121,7 @@ def _runs(reader: Reader, corrupt: Callable[[int, CorruptStore], None]) -> Itera
         for batch in reader.batches():
             yield batch.position >> ROW_BITS, batch.records()
             at = reader.position
+            progress(int(batch.rows["length"].sum()))
     except CorruptStore:
         reader.move_to(at)
         yield from groupby(_undamaged(reader, corrupt), lambda record: record.position >> ROW_BITS)
@@ -161,9 +179,9 @@ class _FeedAudit:
         self._imported = False  # whether the last END was an import's
         self._reached_end = True
 
-    def run(self, to_ns: int | None) -> None:
+    def run(self, to_ns: int | None, progress: Progress) -> None:
         """Through to the end, or the first record at or after `to_ns`."""
-        for chunk_id, records in _runs(self._reader, self._corrupt):
+        for chunk_id, records in _runs(self._reader, self._corrupt, progress):
             if not self._chunk(chunk_id, records, to_ns):
                 self._reached_end = False
                 break

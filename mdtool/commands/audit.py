@@ -25,21 +25,28 @@ def audit(ctx: typer.Context, feeds: Feeds = None, from_: From = None, to: To = 
     from contextlib import ExitStack
 
     from mdtool.audit.feed import audit_store
+    from mdtool.commands.tasks.amounts import Sum, bytes_between
     from mdtool.venues import catalog
     from mdtool.view.audit import audit_line, audit_page, audit_summary
+    from mdtool.view.progress import Progress
 
     run = current(ctx)
     out = run.out
     with run.store() as store:
         names = [feed.name for feed in run.feeds(store, feeds or ())]
         with ExitStack() as stack:
-            span = run.span([stack.enter_context(store.reader(name)) for name in names], from_, to)
+            readers = [stack.enter_context(store.reader(name)) for name in names]
+            span = run.span(readers, from_, to)
+            total = bytes_between(readers, span.from_ns, span.to_ns)
+        progress = Sum(Progress(out.progress, what="audited"), total)
         reports = []
-        for report in audit_store(store, catalog.get, names, from_ns=span.from_ns, to_ns=span.to_ns):
+        for report in audit_store(store, catalog.get, names, from_ns=span.from_ns, to_ns=span.to_ns, progress=progress):
+            out.end_progress()
             reports.append(report.to_json())
             if not json:
                 short = report.clean and len(names) > PAGES and not out.verbose
                 out.show(audit_line(reports[-1]) if short else audit_page(reports[-1]))
+    out.end_progress()
     if json:
         out.json({"clean": all(report["clean"] for report in reports), "feeds": reports})
     elif len(reports) > 1:

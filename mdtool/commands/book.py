@@ -13,6 +13,8 @@ from mdtool.commands.options import TIMES, Json
 from mdtool.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mdtool.commands.tasks.desk import Desk
     from mdtool.commands.tasks.recorder import RecorderChild
     from mdtool.commands.tasks.watch import Watch
@@ -186,8 +188,12 @@ def _print(run: Invocation, store: Store, names: tuple[str, ...], wanted: _Wante
 
     at_ns = _moment(run, store, names, wanted.at)
     with ExitStack() as stack:
-        watches = [stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=wanted.by_order)) for name in names]
+        watches = [
+            stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=wanted.by_order, told=_told(run, name)))
+            for name in names
+        ]
         pictures = [_picture(watch, wanted.look.depth, None if at_ns else SystemClock().now_ns()) for watch in watches]
+    run.out.end_progress()
     if not wanted.json:
         run.out.show(BookScreen(pictures, look=wanted.look))
     elif len(pictures) == 1:
@@ -196,6 +202,14 @@ def _print(run: Invocation, store: Store, names: tuple[str, ...], wanted: _Wante
         said = [picture.as_json() for picture in pictures]
         best = consolidated(pictures).as_json()
         run.out.json({"symbol": pictures[0].symbol, "best": best, "books": said})
+
+
+def _told(run: Invocation, name: str) -> Callable[[int], None]:
+    """How far the book of a feed is read, on the progress line. From where on it has to be read is known in the end."""
+    from mdtool.view.progress import Progress, records
+
+    shown = Progress(run.out.progress, what=f"{name}: read", of=records)
+    return lambda done: shown(done, None)
 
 
 def _wait_for_book(store: Store, name: str, child: RecorderChild) -> None:

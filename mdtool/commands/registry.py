@@ -128,7 +128,8 @@ def verify(
 
     A rebuild deletes nothing: a registry that is replaced is kept in a repaired/ folder.
     """
-    from mdtool.commands.tasks.upkeep import Counter, rebuild_registries, selected, verify_store
+    from mdtool.commands.tasks.upkeep import counter, rebuild_registries, selected, verify_store
+    from mdtool.view.progress import Progress
     from mdtool.view.upkeep import rebuild_page, registries_page
 
     run = current(ctx)
@@ -136,7 +137,7 @@ def verify(
     path = run.config().store
     left = False
     if rebuild:
-        report = rebuild_registries(path, Counter(out.progress), dry_run=dry_run)
+        report = rebuild_registries(path, counter(Progress(out.progress, what="checked")), dry_run=dry_run)
         out.end_progress()
         checked, left = report.findings, any(action.left for action in report.actions)
         if json:
@@ -147,7 +148,7 @@ def verify(
             out.show(rebuild_page(report))
     else:
         selected(path, ())
-        checked = verify_store(path, None, Counter(out.progress), registries_only=True)
+        checked = verify_store(path, None, counter(Progress(out.progress, what="checked")), registries_only=True)
         if json:
             out.json(checked)
     if checked is not None and not json:

@@ -33,12 +33,15 @@ def repair(
     A feed that is being recorded is left alone. The exit status is 1 where records are lost, or something is left for
     a person to decide.
     """
-    from mdtool.commands.tasks.upkeep import Counter, repair_feeds
+    from mdtool.commands.tasks.upkeep import counter, payload_bytes, repair_feeds
+    from mdtool.view.progress import Progress
     from mdtool.view.upkeep import repair_page
 
     run = current(ctx)
     out = run.out
-    report = repair_feeds(run.config().store, feeds or (), gone=gone, dry_run=dry_run, counter=Counter(out.progress))
+    path = run.config().store
+    progress = counter(Progress(out.progress, what="checked"), payload_bytes(path, feeds or ()))
+    report = repair_feeds(path, feeds or (), gone=gone, dry_run=dry_run, counter=progress)
     out.end_progress()
     if json:
         out.json(report)

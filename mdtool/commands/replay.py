@@ -42,16 +42,22 @@ def replay(
 
     Feeds are merged by time; the order within a feed is never changed. Outages and notes are records too.
     """
-    from mdtool.replay.replayer import Replay, play
+    from mdtool.commands.tasks.amounts import bytes_between, measured
+    from mdtool.replay.replayer import Encoder, Replay, play
     from mdtool.replay.sinks.ndjson import Ndjson
     from mdtool.replay.sinks.raw import raw
     from mdtool.units import count, parse_speed
+    from mdtool.view.progress import Progress
 
     run = current(ctx)
     factor = parse_speed(speed)
     with run.store() as store, ExitStack() as stack:
         readers = [stack.enter_context(store.reader(feed.name)) for feed in run.feeds(store, feeds or ())]
         span = run.span(readers, from_, to)
-        encode = Ndjson() if form is Format.NDJSON else raw
+        encode: Encoder = Ndjson() if form is Format.NDJSON else raw
+        if not run.out.is_terminal:
+            shown = Progress(run.out.progress, what="written")
+            encode = measured(encode, bytes_between(readers, span.from_ns, span.to_ns), shown)
         played = play(Replay(readers, span.from_ns, span.to_ns, factor), encode, run.out.binary)
+    run.out.end_progress()
     run.out.detail(f"{count(played.records, 'record')}, {count(played.payload_bytes, 'byte')} of payload")

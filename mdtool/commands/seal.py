@@ -31,15 +31,16 @@ def seal(
     goes. A run that was cut short is finished by the next one.
     """
     from mdtool.commands.tasks.sealing import seal_feeds
+    from mdtool.view.progress import Progress
     from mdtool.view.sealing import seal_page
 
     run = current(ctx)
     out = run.out
     with run.store() as store:
         reports = []
-        for report in seal_feeds(run.feeds(store, feeds or ()), everything=everything, dry_run=dry_run):
+        chosen, told = run.feeds(store, feeds or ()), Progress(out.progress, what="sealed")
+        for report in seal_feeds(chosen, everything=everything, dry_run=dry_run, told=told):
             reports.append(report.to_json())
-            out.progress(f"sealed {report.feed}")
     out.end_progress()
     if json:
         out.json({"dry_run": dry_run, "feeds": reports})

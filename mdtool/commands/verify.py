@@ -21,13 +21,15 @@ def verify(ctx: typer.Context, feeds: Feeds = None, json: Json = False) -> None:
     Each record and payload of every chunk, each part, each header, and what the registries say against what the files
     say; files that nothing names are findings too. Nothing is changed. A feed may be recorded meanwhile.
     """
-    from mdtool.commands.tasks.upkeep import Counter, selected, verify_store
+    from mdtool.commands.tasks.upkeep import counter, payload_bytes, selected, verify_store
+    from mdtool.view.progress import Progress
     from mdtool.view.upkeep import verify_page
 
     run = current(ctx)
     out = run.out
     path = run.config().store
-    checked = verify_store(path, selected(path, feeds or ()), Counter(out.progress))
+    progress = counter(Progress(out.progress, what="checked"), payload_bytes(path, feeds or ()))
+    checked = verify_store(path, selected(path, feeds or ()), progress)
     out.end_progress()
     if json:
         out.json(checked)

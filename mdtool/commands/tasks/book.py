@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 from fractions import Fraction
 from itertools import islice
@@ -42,6 +43,7 @@ MARK_EVERY = 2_000  # updates between two copies of the book kept while travelli
 STEP_MARK_EVERY = 100  # and while stepping back, where the same updates are read again and again
 MARKS_KEPT = 48
 LAST_WORDS = 64  # records before the moment that are read however old: among them is how a recording ended
+TOLD_EVERY = 1_000  # records between two of them of which it is told how far it is
 LOOK_EVERY = 64  # records between two looks at the clock
 
 
@@ -65,8 +67,17 @@ class BookFollower:
     """One feed's book as a reader sees it. Call `catch_up` once, then `poll` for what is new. `until_ns`: the book as
     of that receive time; `by_order`: of the stream that has every order. Raises UsageError where there is none."""
 
-    def __init__(self, reader: Reader, venue: Venue, until_ns: int | None = None, *, by_order: bool = False) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        venue: Venue,
+        until_ns: int | None = None,
+        *,
+        by_order: bool = False,
+        told: Callable[[int], None] = lambda records: None,
+    ) -> None:
         self._reader = reader
+        self._told = told  # how many records a book has been read from so far
         self._venue = venue
         self._stream = self._order_stream() if by_order else None
         self.at_ns = until_ns  # the moment travelled to; None: live
@@ -236,7 +247,9 @@ class BookFollower:
         recent = self._recent if tail else 0
         begins = self._base, min(tail, recent), recent  # by _Part
         base, last = self._base, max(begins)
-        for record in self._reader.records():
+        for number, record in enumerate(self._reader.records(), 1):
+            if number % TOLD_EVERY == 0:
+                self._told(number)
             at = record.position
             if (ns is not None and record.recv_ns > ns) or (position is not None and at >= position):
                 self._reader.move_to(at)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdtool.errors import CorruptStore, FeedLocked, NotAStore, UsageError
+from mdtool.commands.tasks.amounts import Sum, Told
+from mdtool.errors import CorruptStore, FeedLocked, MdtoolError, NotAStore, UsageError
 from mdtool.storage.doctor.flaws import Checked
 from mdtool.storage.doctor.rebuild import rebuild
 from mdtool.storage.doctor.recovered_table import RepairAction
@@ -14,7 +15,7 @@ from mdtool.storage.doctor.repair import repair
 from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.store import Store
-from mdtool.units import count, format_size, parse_duration, parse_size
+from mdtool.units import parse_duration, parse_size
 from mdtool.venues.catalog import VENUES
 from mdtool.venues.symbols import match
 
@@ -30,18 +31,28 @@ SETTINGS = {  # name on the command line: what Store.set calls it, and how it is
 }
 
 
-class Counter:
-    """Turns what has been looked at into a progress line."""
+Counter = Callable[[int, int], None]  # gets records and their payload bytes, as they are looked at
 
-    def __init__(self, show: Callable[[str], None]) -> None:
-        self._show = show
-        self._records = 0
-        self._bytes = 0
 
-    def __call__(self, records: int, payload_bytes: int) -> None:
-        self._records += records
-        self._bytes += payload_bytes
-        self._show(f"checked {count(self._records, 'record')}, {format_size(self._bytes)}")
+def counter(told: Told, total: int | None = None) -> Counter:
+    """Adds up the bytes."""
+    done = Sum(told, total)
+    return lambda records, payload_bytes: done(payload_bytes)
+
+
+def payload_bytes(path: Path, patterns: Sequence[str]) -> int | None:
+    """Of the feeds that patterns name, else of all, as the registries have it; None where they cannot be read."""
+    try:
+        with Store.open(path) as store:
+            infos = {info.name: info for info in store.feeds()}
+            names = match(patterns, list(infos)) if patterns else list(infos)
+            total = 0
+            for name in names:
+                with store.reader(name, verify=False) as reader:
+                    total += sum(chunk.heap_bytes for chunk in reader.chunks())
+            return total
+    except (MdtoolError, OSError):  # which whoever looks at the store has to say, and not its progress
+        return None
 
 
 @dataclass(frozen=True, slots=True)

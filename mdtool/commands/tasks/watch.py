@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -21,13 +22,22 @@ DAY_SLICE = 0.02  # seconds of a frame for the day
 class Watch:
     """Raises UnknownVenue, and UsageError where a book by order is asked for and there is none."""
 
-    def __init__(self, store: Store, name: str, *, at_ns: int | None = None, by_order: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        *,
+        at_ns: int | None = None,
+        by_order: bool = False,
+        told: Callable[[int], None] = lambda records: None,
+    ) -> None:
         self.name = name
         self.follower: BookFollower | None = None
         self._store = store
         self._venue = catalog.get(name.partition("/")[0])
         self._at_ns = at_ns
         self._by_order = by_order
+        self._told = told
         self._open = ExitStack()
         self._day: DayTrades | None = None
 
@@ -47,7 +57,7 @@ class Watch:
             reader = self._open.enter_context(self._store.reader(self.name))
         except FeedNotFound:
             return False
-        self.follower = BookFollower(reader, self._venue, self._at_ns, by_order=self._by_order)
+        self.follower = BookFollower(reader, self._venue, self._at_ns, by_order=self._by_order, told=self._told)
         self.follower.catch_up()
         self._begin_day()
         return True
