@@ -6,7 +6,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from mdtool.audit.connection import Break, Connections
@@ -22,6 +21,7 @@ from mdtool.audit.findings import (
     UncleanEnd,
 )
 from mdtool.audit.offset import OffsetMeter
+from mdtool.audit.reading import Progress, no_progress, runs
 from mdtool.audit.report import FeedReport, Note, Reconnection, failed
 from mdtool.audit.seams import Change
 from mdtool.audit.stream import StreamAudit
@@ -30,7 +30,6 @@ from mdtool.books.engine import FeedEngine, Line, Taken
 from mdtool.books.sync import BookState
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
 from mdtool.model import NO_TIME, SESSION_SYMBOL, UNKNOWN, Flag, Kind, Quote, Update, is_session
-from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, Record, WriterStatus
 from mdtool.storage.store import Store
@@ -41,14 +40,6 @@ MAX_FINDINGS = 10_000  # listed; all are counted
 MAX_RECONNECTS = 10_000
 NO_BREAKS: Mapping[int, Sequence[Break]] = {}
 MAX_NAMES = 8  # of unknown messages, told in a finding
-MAX_DAMAGED = 1_000  # damaged records in a row before the rest is given up
-
-
-Progress = Callable[[int], None]  # gets payload bytes, as they are read
-
-
-def _no_progress(payload_bytes: int) -> None:
-    """Nobody wants to know."""
 
 
 def audit_feed(
@@ -59,7 +50,7 @@ def audit_feed(
     to_ns: int | None = None,
     now_ns: int | None = None,
     breaks: Mapping[int, Sequence[Break]] = NO_BREAKS,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> FeedReport:
     """Every stream of the feed under its sequence rule, from `from_ns` up to the first record at or after `to_ns`.
 
@@ -84,7 +75,7 @@ def audit_store(
     to_ns: int | None = None,
     verify: bool = True,
     now_ns: int | None = None,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> Iterator[FeedReport]:
     """One report a feed, in the order of `names`. A feed that cannot be audited (no adapter for its venue, a chunk
     that is gone) is a report with `error`; the others go on."""
@@ -109,43 +100,6 @@ def audit_store(
             yield connections.beside(report) if reader.feed.symbol == SESSION_SYMBOL else report
         except MdtoolError as error:
             yield failed(name, str(error))
-
-
-def _runs(
-    reader: Reader, corrupt: Callable[[int, CorruptStore], None], progress: Progress
-) -> Iterator[tuple[int, Iterable[Record]]]:
-    """The records from the reader's position on by chunk id. A record whose checksum does not hold is told and left
-    out: from the first one on records are checked one by one, not a chunk at a time."""
-    at = reader.position
-    try:
-        for batch in reader.batches():
-            yield batch.position >> ROW_BITS, batch.records()
-            at = reader.position
-            progress(int(batch.rows["length"].sum()))
-    except CorruptStore:
-        reader.move_to(at)
-        yield from groupby(_undamaged(reader, corrupt), lambda record: record.position >> ROW_BITS)
-
-
-def _undamaged(reader: Reader, corrupt: Callable[[int, CorruptStore], None]) -> Iterator[Record]:
-    records = reader.records()
-    failures = 0
-    while True:
-        try:
-            record = next(records, None)
-        except CorruptStore as error:
-            failures += 1
-            if failures > MAX_DAMAGED:
-                raise
-            position = reader.position
-            corrupt(position, error)
-            reader.move_to(position + 1)
-            records = reader.records()
-            continue
-        if record is None:
-            return
-        failures = 0
-        yield record
 
 
 class _FeedAudit:
@@ -181,7 +135,7 @@ class _FeedAudit:
 
     def run(self, to_ns: int | None, progress: Progress) -> None:
         """Through to the end, or the first record at or after `to_ns`."""
-        for chunk_id, records in _runs(self._reader, self._corrupt, progress):
+        for chunk_id, records in runs(self._reader, self._corrupt, progress):
             if not self._chunk(chunk_id, records, to_ns):
                 self._reached_end = False
                 break

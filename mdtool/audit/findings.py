@@ -135,7 +135,8 @@ class OddTime(Finding):
 
     @property
     def text(self) -> str:
-        return f"{self.count:,} messages tell no time, or one that cannot be meant; they are read but for that"
+        tell = count(self.count, "message tells", "messages tell")
+        return f"{tell} no time, or one that cannot be meant; all else of them is read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from mdtool.errors import WireError
+from mdtool.units import count
 from mdtool.venues.listed import Pair, SymbolTable
 from mdtool.venues.spelling import capitals, well_formed
 
@@ -30,7 +31,7 @@ def reader(venue: str, kind: type[T]) -> Callable[[bytes], T]:
 
     def read(body: bytes) -> T:
         if len(body) > MAX_BYTES:
-            raise WireError(f"{venue}: {len(body):,} bytes are no list of instruments; expected at most {MAX_BYTES:,}")
+            raise WireError(f"{venue}: {count(len(body), 'byte')}, expected a list of at most {MAX_BYTES:,}")
         try:
             return decoder.decode(body)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:

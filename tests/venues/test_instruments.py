@@ -171,7 +171,7 @@ def test_a_list_is_bounded(monkeypatch):
     monkeypatch.setattr(instruments, "MAX_ROWS", 20)
     assert len(venue.instruments(body).listed) == 20
     monkeypatch.setattr(instruments, "MAX_BYTES", len(body) - 1)
-    with pytest.raises(WireError, match="are no list of instruments; expected at most"):
+    with pytest.raises(WireError, match="expected a list of at most"):
         venue.instruments(body)
 
 

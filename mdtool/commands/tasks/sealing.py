@@ -14,7 +14,13 @@ from mdtool.storage.parts.part_writer import Decode, Decoded
 from mdtool.storage.upkeep.sealing import SealReport, seal_feed
 
 
-def seal_feeds(feeds: Sequence[FeedInfo], *, everything: bool, dry_run: bool, told: Told) -> Iterator[SealReport]:
+def _untold(done: int, total: int | None) -> None:
+    """Nobody wants to know."""
+
+
+def seal_feeds(
+    feeds: Sequence[FeedInfo], *, everything: bool, dry_run: bool, told: Told = _untold
+) -> Iterator[SealReport]:
     """One report a feed; a feed that another process is at is a report with `error`, and the others go on. `told` is
     told what is done of the payload bytes due."""
     now_ns = SystemClock().now_ns()
