@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdtool.audit import FeedReport, Interval, Validity, audit_feed, audit_store
-from mdtool.audit import feed as feed_module
+from mdtool.audit import FeedReport, Interval, Validity, audit_feed, audit_store, reading
 from mdtool.audit.anchors import LONG_NS
 from mdtool.audit.findings import (
     Absent,
@@ -430,7 +429,7 @@ def test_damaged_records_are_told_and_left_out(feed: Feed) -> None:
 
 def test_so_many_damaged_records_in_a_row_are_left_out_and_no_more(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a row: each good one between them begins the count anew."""
-    monkeypatch.setattr(feed_module, "MAX_DAMAGED", 2)
+    monkeypatch.setattr(reading, "MAX_DAMAGED", 2)
     for number in range(9):
         feed.add("trade", trade(number))
     feed.end()

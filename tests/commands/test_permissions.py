@@ -32,7 +32,7 @@ def test_the_others_are_gone_on_with(mdtool, alpha, denied, command):
     assert done.code in (0, 1)
     assert len(done.out) > 100
     if command[0] == "registry":
-        assert [row["feed"] for row in json.loads(done.out)] == [FEED]
+        assert [row["feed"] for row in json.loads(done.out)["feeds"]] == [FEED]
     alone = mdtool("--store", alpha, *command, OTHER)
     assert (alone.code, alone.error_line) == (2, f"mdtool: {said}")
 

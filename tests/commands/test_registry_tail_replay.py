@@ -36,7 +36,7 @@ def test_registry_list(mdtool, alpha: Path) -> None:
 
 def test_registry_list_json(mdtool, alpha: Path) -> None:
     done = mdtool("--store", alpha, "registry", "list", "--json")
-    (row,) = json.loads(done.out)
+    (row,) = json.loads(done.out)["feeds"]
     assert row == {
         "feed": "sim/ALPHA_USDT",
         "records": 529,

@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("given", "name"), CASES)
 def test_a_feed_is_found_by_every_spelling(mdtool, store: Path, given: str, name: str) -> None:
     done = mdtool("--store", store, "registry", "list", given, "--json")
-    assert (done.code, [row["feed"] for row in json.loads(done.out)]) == (0, [name])
+    assert (done.code, [row["feed"] for row in json.loads(done.out)["feeds"]]) == (0, [name])
 
 
 @pytest.mark.parametrize("command", ["audit", "replay", "tail", "verify"])
@@ -95,7 +95,7 @@ def test_a_feed_of_before_is_still_read(mdtool, tmp_path: Path) -> None:
         (report,) = json.loads(done.out)["feeds"]
         assert (done.code, report["feed"]) == (0, "binance/AD_AEUR")
     shown = mdtool("--store", path, "book", "ADAEUR", "--once", "--json")
-    assert json.loads(shown.out)["state"] == "synced"
+    assert json.loads(shown.out)["book_state"] == "synced"
     assert served_again(path, "binance/AD_AEUR", tmp_path / "copy", "ADA_EUR") == 3
 
 

@@ -86,6 +86,7 @@ class Recorded:
             "failures": status.failures,
             "snapshots": status.snapshots,
             "gaps": status.gaps,
+            "refused": status.refused,
             "undecodable": status.undecodable,
             "behind": status.behind,
             "interrupted": self.interrupted,
