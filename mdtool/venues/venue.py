@@ -18,7 +18,7 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar, cast
 from urllib.parse import quote
 
 from mdtool.errors import WireError
-from mdtool.model import Message
+from mdtool.model import OTHER_STREAM, Message
 from mdtool.venues.checksum import Checksum
 from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import ConnectionRule, Rule
@@ -270,6 +270,11 @@ class Adapter:
 
     _symbols: Symbols
 
+    _read_list: Callable[[str, bytes], SymbolTable] | None = None  # the venue's name and an answer, to what it lists
+    # Keys that stand for a place of their own: True of an answer, False of a sign of life, () of the end of a
+    # connection that is announced. What they share with a key of another type is no more than a look.
+    _marks: tuple[tuple[Hashable, Place], ...] = ()
+
     name: str
     default_symbols: tuple[str, ...]
     default_streams: tuple[str, ...]
@@ -292,11 +297,27 @@ class Adapter:
     def spellings(self, symbol: str) -> tuple[str, ...]:
         return self._symbols.spellings(symbol)
 
+    def place(self, key: Hashable) -> Place:
+        for mark, place in self._marks:
+            if type(key) is type(mark) and key == mark:
+                return place
+        return self._placed(key)
+
+    def _placed(self, key: Hashable) -> Place:
+        """The place behind a key that is no mark. Never raises."""
+        return Place(None, OTHER_STREAM)
+
     def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return ()
+        return tuple(HttpRequest("GET", path) for path in self._list_paths())
 
     def instruments(self, body: bytes) -> SymbolTable:
-        raise WireError(f"{self.name}: no list of instruments is asked for")
+        if self._read_list is None:
+            raise WireError(f"{self.name}: no list of instruments is asked for")
+        return self._read_list(self.name, body)
+
+    def _list_paths(self) -> tuple[str, ...]:
+        """Where the venue's REST lists its instruments."""
+        return ()
 
     def knowing(self, table: SymbolTable) -> Self:
         made = copy.copy(self)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.binance.symbols import instruments
 from mdtool.venues.binance.wire import decoder
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
 from mdtool.venues.subscribing import inner, listed, number_of, said
@@ -191,11 +190,10 @@ class Binance(Adapter):
         )
         self._depth = next(stream for stream in spec.default_streams if _DIFF_DEPTH.fullmatch(stream))
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", self.spec.depth_path.replace("depth", "exchangeInfo")),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return (self.spec.depth_path.replace("depth", "exchangeInfo"),)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for a stream no stream can be called."""
@@ -282,11 +280,9 @@ class Binance(Adapter):
             return event[1], symbol[1]
         return (b"bookTicker", symbol[1]) if _BARE_QUOTE.match(head) else None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _ENDING
+    _marks = ((True, _SESSION), (False, _ENDING))
+
+    def _placed(self, key: Hashable) -> Place:
         try:
             if isinstance(key, bytes):
                 native, at, stream = wire_text(key).partition("@")

@@ -19,7 +19,6 @@ from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.bitfinex.symbols import BitfinexSymbols, instruments
 from mdtool.venues.bitfinex.wire import decoder, number
 from mdtool.venues.checksum import Checksum, interleaved_amounts
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import ConnectionRule, RisingRule, Rule
 from mdtool.venues.subscribing import said
@@ -30,7 +29,6 @@ from mdtool.venues.venue import (
     BookTraits,
     Connection,
     Decoder,
-    HttpRequest,
     Place,
     Reconnect,
     Refused,
@@ -126,11 +124,10 @@ class Bitfinex(Adapter):
     def __init__(self) -> None:
         self._symbols = BitfinexSymbols(self.name)
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/v2/conf/pub:list:pair:exchange,pub:map:currency:sym"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/v2/conf/pub:list:pair:exchange,pub:map:currency:sym",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
@@ -179,11 +176,9 @@ class Bitfinex(Adapter):
     def router(self) -> _Router:
         return _Router()
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _ENDING
+    _marks = ((True, _SESSION), (False, _ENDING))
+
+    def _placed(self, key: Hashable) -> Place:
         if not (isinstance(key, tuple) and len(key) == 2):
             return _OTHER
         stream, native = key

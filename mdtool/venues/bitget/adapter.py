@@ -33,7 +33,6 @@ from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Message
 from mdtool.venues.bitget.symbols import QUOTES, instruments
 from mdtool.venues.bitget.wire import BOOKS, decoder
 from mdtool.venues.checksum import Checksum, interleaved
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, LinkedRule, RecentRule, RisingRule, Rule, Verdict
 from mdtool.venues.subscribing import inner, said
@@ -46,7 +45,6 @@ from mdtool.venues.venue import (
     Connection,
     Decoder,
     Heartbeat,
-    HttpRequest,
     Place,
     Refused,
     Request,
@@ -133,11 +131,10 @@ class Bitget(Adapter):
     def __init__(self) -> None:
         self._symbols = JoinedSymbols(self.name, QUOTES, any_script=True)
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/api/v2/spot/public/symbols"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/api/v2/spot/public/symbols",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
@@ -184,11 +181,9 @@ class Bitget(Adapter):
         found = _ARG.search(head) or _ARG.search(payload[-512:])
         return found[1] if found else None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
+    _marks = ((True, _SESSION), (False, _PING))
+
+    def _placed(self, key: Hashable) -> Place:
         if not isinstance(key, bytes):
             return _OTHER
         try:

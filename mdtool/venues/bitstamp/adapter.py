@@ -22,7 +22,6 @@ from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.bitstamp.symbols import instruments
 from mdtool.venues.bitstamp.wire import DECODERS
 from mdtool.venues.decoding import other
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import RisingRule, Rule, TimeRule
 from mdtool.venues.spelling import wire_text
@@ -80,11 +79,10 @@ class Bitstamp(Adapter):
     def __init__(self) -> None:
         self._symbols = JoinedSymbols(self.name, QUOTES, lower=True, mark="-")
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/api/v2/trading-pairs-info/"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/api/v2/trading-pairs-info/",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, UsageError."""
@@ -128,13 +126,9 @@ class Bitstamp(Adapter):
         channel = _CHANNEL.search(tail) or _CHANNEL.search(head)
         return channel[1] if channel else None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
-        if key == ():
-            return _ENDING
+    _marks = ((True, _SESSION), (False, _PING), ((), _ENDING))
+
+    def _placed(self, key: Hashable) -> Place:
         try:
             if not isinstance(key, bytes):
                 return _OTHER

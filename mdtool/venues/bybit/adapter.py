@@ -21,7 +21,6 @@ from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import UNKNOWN, BookUpdate, Message, Quote, Update
 from mdtool.venues.bybit.symbols import SPOT_QUOTES, InverseSymbols, LinearSymbols, instruments
 from mdtool.venues.bybit.wire import decoder
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, RecentRule, RestartRule, RisingRule, Rule, Verdict
 from mdtool.venues.spelling import wire_text
@@ -170,11 +169,10 @@ class Bybit(Adapter):
     def _category(self) -> str:
         return self.spec.path.rpartition("/")[2]
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", f"/v5/market/instruments-info?category={self._category}&limit=1000"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return (f"/v5/market/instruments-info?category={self._category}&limit=1000",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called. The system's status is a connection of
@@ -231,11 +229,9 @@ class Bybit(Adapter):
             return _PONG.search(head) is None
         return None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
+    _marks = ((True, _SESSION), (False, _PING))
+
+    def _placed(self, key: Hashable) -> Place:
         if not isinstance(key, bytes):
             return _OTHER
         try:

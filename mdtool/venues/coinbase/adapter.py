@@ -22,7 +22,6 @@ from mdtool.model import Message, OrderUpdate, Trade
 from mdtool.venues.coinbase.symbols import instruments
 from mdtool.venues.coinbase.wire import DECODERS, LEVEL2
 from mdtool.venues.decoding import other
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule, TimeRule, Verdict
 from mdtool.venues.spelling import wire_text
@@ -160,11 +159,10 @@ class Coinbase(Adapter):
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/products"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/products",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""

@@ -23,7 +23,6 @@ from mdtool.model import Message, Trade
 from mdtool.venues.coinbase_advanced.symbols import instruments
 from mdtool.venues.coinbase_advanced.wire import DECODERS, number
 from mdtool.venues.decoding import other
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import ConnectionRule, IdRule, RisingRule, Rule, Verdict
 from mdtool.venues.spelling import wire_text
@@ -35,7 +34,6 @@ from mdtool.venues.venue import (
     Answer,
     Connection,
     Decoder,
-    HttpRequest,
     Place,
     Refused,
     Request,
@@ -88,11 +86,10 @@ class CoinbaseAdvanced(Adapter):
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/api/v3/brokerage/market/products"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/api/v3/brokerage/market/products",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel is called. Heartbeats are of the connection."""

@@ -163,13 +163,9 @@ class Deribit(Adapter):
             return (channel, instrument[1]) if instrument else channel
         return channel
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
-        if key == ():
-            return _PROVE
+    _marks = ((True, _SESSION), (False, _PING), ((), _PROVE))
+
+    def _placed(self, key: Hashable) -> Place:
         try:
             if isinstance(key, tuple):
                 channel, native = (wire_text(part) for part in key)

@@ -23,7 +23,6 @@ from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.decoding import other
 from mdtool.venues.gate.symbols import instruments
 from mdtool.venues.gate.wire import decoder
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
 from mdtool.venues.subscribing import inner, listed, said
@@ -119,11 +118,10 @@ class Gate(Adapter):
         self.default_streams = spec.default_streams
         self._symbols = SplitSymbols(spec.name, "_")
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", self.spec.list_path),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return (self.spec.list_path,)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
@@ -205,11 +203,9 @@ class Gate(Adapter):
         symbol = _SYMBOL.search(payload, found.end(), found.end() + _HEAD) or _SYMBOL.search(payload, found.end())
         return (channel, symbol[1]) if symbol else None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
+    _marks = ((True, _SESSION), (False, _PING))
+
+    def _placed(self, key: Hashable) -> Place:
         try:
             if not isinstance(key, tuple):
                 return _OTHER

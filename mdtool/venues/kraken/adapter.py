@@ -18,7 +18,6 @@ from mdtool.venues.checksum import Checksum, joined_digits
 from mdtool.venues.decoding import other
 from mdtool.venues.kraken.symbols import KrakenSymbols, instruments
 from mdtool.venues.kraken.wire import DECODERS
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import IdRule, Rule, TimeRule
 from mdtool.venues.spelling import wire_text
@@ -31,7 +30,6 @@ from mdtool.venues.venue import (
     Connection,
     Decoder,
     Heartbeat,
-    HttpRequest,
     Place,
     Refused,
     Request,
@@ -112,11 +110,10 @@ class Kraken(Adapter):
     def __init__(self) -> None:
         self._symbols = KrakenSymbols(self.name)
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/0/public/AssetPairs"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/0/public/AssetPairs",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Streams with "v1:" in front go over the first API. Raises UnknownSymbol, UsageError."""
@@ -186,11 +183,9 @@ class Kraken(Adapter):
     def router(self) -> _Router:
         return _Router()
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
+    _marks = ((True, _SESSION), (False, _PING))
+
+    def _placed(self, key: Hashable) -> Place:
         try:
             if not isinstance(key, tuple):
                 return _OTHER

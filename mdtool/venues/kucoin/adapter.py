@@ -24,7 +24,6 @@ from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.venues.decoding import other
 from mdtool.venues.kucoin.symbols import instruments
 from mdtool.venues.kucoin.wire import DECODERS
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.planning import ConnectionLimits, connections
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
 from mdtool.venues.spelling import wire_text
@@ -92,11 +91,10 @@ class Kucoin(Adapter):
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-")
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return (HttpRequest("GET", "/api/v2/symbols"),)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return ("/api/v2/symbols",)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called."""
@@ -160,11 +158,9 @@ class Kucoin(Adapter):
         kind = _TYPE.search(tail) or _TYPE.search(payload[:_TAIL])
         return kind[1] != b"pong" if kind else None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
+    _marks = ((True, _SESSION), (False, _PING))
+
+    def _placed(self, key: Hashable) -> Place:
         try:
             if not isinstance(key, bytes):
                 return _OTHER

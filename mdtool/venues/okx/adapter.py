@@ -18,7 +18,6 @@ import msgspec
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import Message, Update
 from mdtool.venues.checksum import Checksum, interleaved
-from mdtool.venues.listed import SymbolTable
 from mdtool.venues.okx.symbols import instruments
 from mdtool.venues.okx.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
@@ -33,7 +32,6 @@ from mdtool.venues.venue import (
     Connection,
     Decoder,
     Heartbeat,
-    HttpRequest,
     Place,
     Reconnect,
     Refused,
@@ -106,11 +104,10 @@ class Okx(Adapter):
     def __init__(self) -> None:
         self._symbols = SplitSymbols(self.name, "-", suffixes={"SWAP": "PERP"})
 
-    def instrument_requests(self) -> tuple[HttpRequest, ...]:
-        return tuple(HttpRequest("GET", f"/api/v5/public/instruments?instType={kind}") for kind in LISTED)
+    _read_list = staticmethod(instruments)
 
-    def instruments(self, body: bytes) -> SymbolTable:
-        return instruments(self.name, body)
+    def _list_paths(self) -> tuple[str, ...]:
+        return tuple(f"/api/v5/public/instruments?instType={kind}" for kind in LISTED)
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no channel can be called."""
@@ -157,13 +154,9 @@ class Okx(Adapter):
         found = _ARG.search(head) or _ARG.search(payload[-512:])
         return found[1] if found else None
 
-    def place(self, key: Hashable) -> Place:
-        if key is True:
-            return _SESSION
-        if key is False:
-            return _PING
-        if key == ():
-            return _ENDING
+    _marks = ((True, _SESSION), (False, _PING), ((), _ENDING))
+
+    def _placed(self, key: Hashable) -> Place:
         if not isinstance(key, bytes):
             return _OTHER
         try:
