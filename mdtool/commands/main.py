@@ -9,9 +9,11 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +46,7 @@ from mdtool.errors import MdtoolError
 from mdtool.view.output import Output, give_streams, silence_stdout, write_any_text
 
 INTERRUPTED = 130
+_interrupted = threading.Event()  # a signal has told this process to end
 FAILED = 2
 
 # typer raises click's exceptions and names only this one, whose bases are UsageError and ClickException.
@@ -172,6 +175,7 @@ def _which_limit(said: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
+    _interrupted.clear()
     out = Output()
     words = list(sys.argv[1:] if argv is None else argv)
     out.as_json = "--json" in words[: words.index("--") if "--" in words else None]
@@ -194,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failed(out: Output, error: BaseException, words: Sequence[str]) -> int:
     """What ended a run, in a line; its exit code."""
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if _interrupted.is_set() or isinstance(error, KeyboardInterrupt | typer.Abort):
         out.end_progress()
         if out.as_json:
             out.failed("interrupted", INTERRUPTED)
@@ -238,7 +242,13 @@ def _end_in_order() -> None:
     made to be taken away again is taken away."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as nohup has it
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # What was under way may make an error of its own of this: a library that calls back says that the call failed.
+    _interrupted.set()
+    signal.raise_signal(signal.SIGINT)  # which an event loop takes in its own time
 
 
 def run() -> None:

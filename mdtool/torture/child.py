@@ -9,7 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -39,11 +40,14 @@ def _main(connection: Connection, job: Callable[..., None], arguments: tuple[Any
     def say(number: int) -> None:
         connection.send_bytes(b"%d" % number)
 
-    try:
-        say(0)
-        job(*arguments, say)
-    except Exception as error:  # noqa: BLE001  the parent judges what a job may fail with; here it has to get there
-        connection.send_bytes(f"!{type(error).__name__}: {error}".encode())
+    with suppress(BrokenPipeError):  # nobody is there any more to be told anything
+        try:
+            say(0)
+            job(*arguments, say)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001  the parent judges what a job may fail with; it has to get there
+            connection.send_bytes(f"!{type(error).__name__}: {error}".encode())
     connection.close()
 
 
@@ -59,11 +63,11 @@ def run(
     context.set_forkserver_preload(PRELOAD)
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(there, job, arguments), daemon=True)
-    with own_modules():
-        process.start()
-    there.close()
     ended = Ended()
     try:
+        with own_modules(), _undisturbed():
+            process.start()
+        there.close()
         _listen(here, ended, SLOWEST_START)
         deadline = None if kill_after is None else time.monotonic() + kill_after
         while process.is_alive():
@@ -80,11 +84,21 @@ def run(
         if not ended.said and not ended.error and not ended.killed:
             ended.error = f"the process could not start: exit {process.exitcode}"
     finally:
-        here.close()
-        if process.is_alive():
+        if process.pid is not None and process.is_alive():  # first: it must not find nobody to speak to, and say so
             process.kill()
             process.join()
+        here.close()
     return ended
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that would end this process wait: a child that is told half of what it is to do complains of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listen(connection: Connection, ended: Ended, wait: float) -> bool:
