@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from patience import TIMEOUT
 settings.register_profile("calm", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 os.environ.setdefault("PYTEST_TIMEOUT", f"{TIMEOUT:g}")  # what pytest-timeout goes by, unless a command line says more
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it that starts the tests in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REALDATA = Path(os.environ.get("MDTOOL_REALDATA") or Path(__file__).parents[2] / "shared" / "realdata")
 REQUIRED = os.environ.get("MDTOOL_REQUIRE_REALDATA") == "1"
