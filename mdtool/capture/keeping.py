@@ -45,13 +45,17 @@ class Keeper:
     ) -> None:  # fmt: skip
         self._store = store
         self._venue = venue
-        self._feeds = {f"{venue.name}/{symbol}" for symbol in symbols}
+        self.watch(symbols)
         self._streams = [stream for stream in streams if venue.is_book(stream)]
         self._ask = ask
         self._tell = tell
         self._clock = clock
         self._held: dict[str, list[str]] = {}
         self._failed = ""
+
+    def watch(self, symbols: Sequence[str]) -> None:
+        """From the next round on the feeds of these symbols."""
+        self._feeds = {f"{self._venue.name}/{symbol}" for symbol in symbols}
 
     async def run(self) -> None:
         """Rounds until cancelled. A round that fails is told and tried again: recording goes on."""

@@ -45,6 +45,7 @@ class Link:
     ) -> None:
         self._http = http
         self._connection = connection
+        self._base_url = base_url
         self._url = base_url + connection.path
         self._sink = sink
         self._backoff = backoff
@@ -57,11 +58,27 @@ class Link:
         self._why = ""  # it is
         self._attempt: asyncio.Future[Any] | None = None  # what `stop` abandons
         self._running: dict[Session, asyncio.Task[None]] = {}  # the last one is the one that counts
+        self._replaced = asyncio.Event()  # the last one is the only one, and on the connection that is wanted
+
+    @property
+    def connection(self) -> Connection:
+        """What it is to carry."""
+        return self._connection
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """What it carries."""
         return self._connection.symbols
+
+    def replan(self, connection: Connection) -> None:
+        """Carry this from the next connection on, made now; the one that stands is closed once that streams."""
+        self._connection = connection
+        self._replaced.clear()
+        self.renew("the plan has changed")
+
+    async def settled(self) -> None:
+        """Until the only connection that stands is what is wanted."""
+        await self._replaced.wait()
 
     async def run(self) -> None:
         """Until `stop`: connect, receive, come back. Raises ConnectError with fail_fast, and StoreFull."""
@@ -73,6 +90,8 @@ class Link:
                 if session is None or self._stopped.is_set():
                     continue
                 await self._replace(session)
+                if session.connection is self._connection:
+                    self._replaced.set()
                 await self._lives(session)
         finally:
             await self._end_all("stopped")
@@ -128,11 +147,13 @@ class Link:
         return None
 
     async def _connect(self) -> Session:
-        heartbeat = self._connection.heartbeat
+        connection = self._connection
+        heartbeat = connection.heartbeat
+        self._url = self._base_url + connection.path
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            if self._connection.bootstrap is not None and self._endpoint is not None:
-                body = await bootstrap(self._http, self._connection.bootstrap, self._rest_url, self._sink)
-                found = self._endpoint(self._connection, body)
+            if connection.bootstrap is not None and self._endpoint is not None:
+                body = await bootstrap(self._http, connection.bootstrap, self._rest_url, self._sink)
+                found = self._endpoint(connection, body)
                 self._url, heartbeat = found.url, found.heartbeat or heartbeat
             socket = await self._http.ws_connect(
                 self._url,
@@ -141,7 +162,7 @@ class Link:
                 decode_text=False,  # a record is bytes; decoding and encoding again costs twice and could change them
                 max_msg_size=MAX_FRAME,
             )
-        session = Session(socket, self._connection, self._url, heartbeat, self._sink, self.renew)
+        session = Session(socket, connection, self._url, heartbeat, self._sink, self.renew)
         self._running[session] = asyncio.create_task(session.run())
         return session
 

@@ -4,7 +4,7 @@ connection."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mdtool.capture.link import Link
 from mdtool.capture.options import Notify, RecorderEvent
@@ -20,8 +20,8 @@ class Mender:
     """Takes requests for whole books, one symbol at a time."""
 
     def __init__(
-        self, venue: Venue, streams: Sequence[str], links: Sequence[Link], snapshots: Snapshots, notify: Notify,
-        failed: Failed,
+        self, venue: Venue, streams: Sequence[str], links: Callable[[], Sequence[Link]], snapshots: Snapshots,
+        notify: Notify, failed: Failed,
     ) -> None:  # fmt: skip
         self._venue = venue
         self._streams = [stream for stream in streams if venue.is_book(stream)]
@@ -69,7 +69,7 @@ class Mender:
                 self._waiting[symbol] = None
 
     async def _mend(self, symbol: str) -> None:
-        for link in self._links:
+        for link in self._links():
             if symbol not in link.symbols:
                 continue
             frames = [frame for stream in self._streams for frame in self._venue.resubscribe(symbol, stream)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -100,6 +100,17 @@ Notify = Callable[[RecorderEvent, str], None]  # the event and one line about it
 
 
 @dataclass(slots=True)
+class FeedCounters:
+    """Of one feed what the store itself does not tell at a glance."""
+
+    gaps: int = 0
+    snapshots: int = 0
+    undecodable: int = 0
+    refused: int = 0  # subscriptions
+    unanswered: int = 0
+
+
+@dataclass(slots=True)
 class RecordStatus:
     """Counters of a run, kept as it goes."""
 
@@ -116,3 +127,10 @@ class RecordStatus:
     undecodable: int = 0  # records that a venue's own code could not route or decode; they are kept
     unknown_lines: int = 0  # of the sidecar, that were no message
     behind: bool = False  # the run ended before the sidecar had read all of it: there may be more gaps
+    feeds: dict[str, FeedCounters] = field(default_factory=dict)  # by symbol
+    changed: set[str] = field(default_factory=set)  # symbols whose counters have, since whoever shows them looked
+
+    def of(self, symbol: str) -> FeedCounters:
+        """The counters of a feed, to be changed."""
+        self.changed.add(symbol)
+        return self.feeds.setdefault(symbol, FeedCounters())

@@ -5,7 +5,9 @@ Rule: only this file appends to the store while recording.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -61,6 +63,7 @@ class Ports:
         self._notify = notify
         self._now_ns = clock.now_ns
         self._clock = clock
+        self._maintaining = threading.Lock()  # what is done to a writer beside the loop, against its end
         self._writers: dict[str, Writer] = {}  # by symbol; SESSION_SYMBOL: the run's own session feed
         self._routes: dict[Hashable, tuple[Append, int]] = {}
         self._named: set[tuple[str, type[BaseException]]] = set()  # what has been told of
@@ -190,6 +193,31 @@ class Ports:
         """The plan goes on record before anything that comes of it."""
         self._subscriptions.begin(plan)
 
+    async def admit(self, symbols: Sequence[str]) -> None:
+        """Open feeds for more symbols, beside the loop; what came for them until now went to the session's. Raises what
+        opening them raises, and then none is open."""
+        self._writers.update(await asyncio.to_thread(self._opened, *symbols))
+
+    def replan(self, options: RecordOptions, plan: Sequence[Connection], come: Sequence[str]) -> None:
+        """Another plan: it goes on record before anything that comes of it."""
+        self._options = options
+        self._routes.clear()  # frames of symbols that come have a feed now
+        self._subscriptions.replan(options, plan, come)
+
+    async def dismiss(self, symbols: Sequence[str], reason: str) -> None:
+        """End the feeds of symbols, gracefully. What still comes for them goes to the session's."""
+        gone = [self._writers.pop(symbol) for symbol in symbols]
+        self._routes.clear()
+        for writer in gone:
+            writer.end(self._now_ns(), reason)
+
+        def close() -> None:
+            with self._maintaining, ExitStack() as closing:
+                for writer in gone:
+                    closing.callback(writer.close)
+
+        await asyncio.to_thread(close)
+
     # -- the life of connections --------------------------------------------------------------------------------------
 
     def opened(self, connection: Connection, url: str) -> int:
@@ -224,7 +252,7 @@ class Ports:
 
     def _tell(self, connection: Connection, kind: Kind, session: int, what: dict[str, object]) -> None:
         payload = json.dumps(what).encode()
-        for symbol in (SESSION_SYMBOL, *connection.symbols):
+        for symbol in (SESSION_SYMBOL, *(one for one in connection.symbols if one in self._writers)):
             self._put(symbol, kind, SESSION_STREAM, session, payload)
 
     # -- REST and notes -----------------------------------------------------------------------------------------------
@@ -236,9 +264,11 @@ class Ports:
     def answered(self, symbol: str, body: bytes, failed: bool) -> None:
         self._put(symbol, Kind.RESPONSE, SNAPSHOT_STREAM, 0, body, Flag.FAILED if failed else 0)
         self.status.snapshots += not failed
+        self.status.of(symbol).snapshots += not failed
 
-    def refused(self) -> None:
+    def refused(self, symbol: str) -> None:
         self.status.snapshots -= 1
+        self.status.of(symbol).snapshots -= 1
 
     def asked(self, request: HttpRequest, url: str) -> None:
         payload = json.dumps({"method": request.method, "url": url}).encode()
@@ -252,7 +282,7 @@ class Ports:
         self._put(symbol, Kind.NOTE, SESSION_STREAM, 0, json.dumps(what).encode())
 
     def _put(self, symbol: str, kind: Kind, stream: str, session: int, payload: bytes, flags: int = 0) -> None:
-        writer = self._writers[symbol]
+        writer = self._writers.get(symbol) or self._writers[SESSION_SYMBOL]  # a symbol may have gone
         writer.append(self._now_ns(), kind, writer.stream(stream), session, payload, flags)
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
@@ -273,10 +303,13 @@ class Ports:
         failed: dict[str, str] = {}
         for symbol, writer in list(self._writers.items()):
             for work in (writer.sync, writer.prepare):
-                try:
-                    said = work()
-                except (MdtoolError, OSError) as error:
-                    said = str(error)
+                with self._maintaining:
+                    if symbol not in self._writers:
+                        break  # dismissed
+                    try:
+                        said = work()
+                    except (MdtoolError, OSError) as error:
+                        said = str(error)
                 if said is not None:
                     failed.setdefault(symbol, said)
         return failed

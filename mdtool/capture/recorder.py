@@ -9,14 +9,18 @@ loop, and of all of it only the links and a full store can end the run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import aiohttp
 
 from mdtool.capture.backoff import Backoff
+from mdtool.capture.fleet import Fleet
 from mdtool.capture.keeping import Keeper
 from mdtool.capture.link import Link
 from mdtool.capture.mender import Mender
@@ -36,14 +40,20 @@ __all__ = ["RecordOptions", "RecordStatus", "Recorder", "RecorderEvent", "record
 
 TICK = 1.0  # seconds between two heartbeats, and between two syncs
 RENEW_EARLY = 600.0  # seconds before the venue would cut a connection anyway
+SETTLE = 60.0  # seconds that connections of another plan have to come up before symbols that go are let go all the same
 CLOCK_STEP_NS = SECOND // 10  # a wall clock that moved this much against the monotonic one was stepped
 
 
 class Recorder:
     """Records one venue into a store. `run()` once; `stop()` from a signal handler or another task."""
 
-    def __init__(self, store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None) -> None:
+    def __init__(
+        self, store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None,
+        beat: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """`beat` is called with each heartbeat, to show `status` to whoever looks."""
         self._store = store
+        self._beat = beat
         self._options = options
         self._notify = notify
         self._clock = clock or SystemClock()
@@ -51,8 +61,10 @@ class Recorder:
         self._stop = asyncio.Event()
         self._why = "stopped"
         self._plan = _plan(options)
+        self._replanning = asyncio.Lock()
         self._refused = ""  # what the venue would not send, where that ends the run
         self._ports = Ports(store, options, self._clock, notify, self._give_up if options.fail_fast else None)
+        self._fleet: Fleet | None = None  # while it runs
         self.status = self._ports.status
 
     def stop(self, why: str = "stopped") -> None:
@@ -94,12 +106,15 @@ class Recorder:
         snapshots = Snapshots(
             http, options.venue, options.rest_url, self._ports, self._notify, self._backoff, options.streams
         )
-        links = [self._link(http, connection) for connection in self._plan]
-        mender = Mender(options.venue, options.streams, links, snapshots, self._notify, self._ports.failed)
-        supervisor = Supervisor(
+        fleet = self._fleet = Fleet(lambda connection: self._link(http, connection))
+        fleet.follow(self._plan)
+        mender = self._mender = Mender(
+            options.venue, options.streams, fleet.links, snapshots, self._notify, self._ports.failed
+        )
+        supervisor = self._supervisor = Supervisor(
             self._store, options, self.status, mender, self._notify, self._ports.note, self._backoff()
         )
-        keeper = Keeper(
+        keeper = self._keeper = Keeper(
             self._store, options.venue, (self._ports.session_feed, *options.symbols), options.streams, mender.request,
             self._retained, self._clock,
         )  # fmt: skip
@@ -114,21 +129,94 @@ class Recorder:
             asyncio.create_task(tended(name, work, self._ports.failed, self._backoff()))
             for name, work in beside.items()
         ]
-        receiving = [asyncio.create_task(link.run()) for link in links]
+        receiving = asyncio.create_task(fleet.run())
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            done, _ = await asyncio.wait((stopping, *receiving, *workers), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((stopping, receiving, *workers), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # a worker only ends by failing: fail with it
         finally:
             stopping.cancel()
-            await asyncio.gather(*(link.stop() for link in links), return_exceptions=True)
-            await asyncio.wait(receiving, timeout=3.0)  # so that each writes its CLOSE record
-            for task in (*receiving, *workers[1:]):
+            receiving.cancel()
+            await fleet.end()
+            for task in workers[1:]:
                 task.cancel()
             self.status.behind = not await supervisor.finish()
             workers[0].cancel()
-            await asyncio.gather(*receiving, *workers, return_exceptions=True)
+            await asyncio.gather(receiving, *workers, return_exceptions=True)
+
+    # -- orders, while it runs -----------------------------------------------------------------------------------------
+
+    def request_books(self, symbols: Sequence[str] = ()) -> tuple[str, ...]:
+        """Have the whole book of each symbol, or of all, soon; of which it will be had."""
+        asked = self._named(symbols)
+        for symbol in asked:
+            self._mender.request(symbol)
+        return asked
+
+    def reconnect(self, symbols: Sequence[str] = ()) -> tuple[str, ...]:
+        """Replace the connections that carry these symbols, or all; the symbols on them."""
+        asked = set(self._named(symbols))
+        links = self._fleet.links() if self._fleet is not None else []
+        touched = [link for link in links if asked.intersection(link.symbols)]
+        for link in touched:
+            link.renew("told to reconnect")
+        return tuple(symbol for link in touched for symbol in link.symbols)
+
+    async def replan(self, symbols: Sequence[str]) -> tuple[str, ...]:
+        """Record these symbols from now on, and no others: those that come get a feed, those that go an END, and of
+        the rest nothing is lost. Returns them. Raises UsageError and what opening a feed raises; then nothing has
+        changed."""
+        async with self._replanning:
+            await self._replan(symbols)
+            return self._options.symbols
+
+    async def leave(self, symbols: Sequence[str]) -> tuple[str, ...]:
+        """Record all but these symbols from now on; returns what is left. Raises as `replan`."""
+        async with self._replanning:
+            going = self._named(symbols)
+            await self._replan([symbol for symbol in self._options.symbols if symbol not in going])
+            return self._options.symbols
+
+    def note(self, what: dict[str, object]) -> None:
+        """Put on record what whoever runs this recorder has to say."""
+        self._ports.note(what)
+
+    async def _replan(self, symbols: Sequence[str]) -> None:
+        before = self._options
+        wanted = tuple(dict.fromkeys(before.venue.canonical(symbol) for symbol in symbols))
+        if not wanted:
+            raise UsageError("no symbol is left to record; to end all of it: mdtool stop")
+        options = replace(before, symbols=wanted)
+        plan = _plan(options)
+        come = [symbol for symbol in wanted if symbol not in before.symbols]
+        gone = [symbol for symbol in before.symbols if symbol not in wanted]
+        if not come and not gone:
+            return
+        if self._fleet is None:
+            raise UsageError("the recorder is starting: try again")
+        await self._ports.admit(come)
+        self._options, self._plan = options, plan
+        self._ports.replan(options, plan, come)
+        self._supervisor.watch(come)
+        self._keeper.watch((self._ports.session_feed, *wanted))
+        self._fleet.follow(plan)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE):
+                await self._fleet.settled()
+        self._supervisor.unwatch(gone)
+        await self._ports.dismiss(gone, "no longer asked for")
+
+    def _named(self, symbols: Sequence[str]) -> tuple[str, ...]:
+        """Those, or all. Raises UsageError of one that is not recorded, or where nothing is yet."""
+        if self._fleet is None:
+            raise UsageError("the recorder is starting: try again")
+        venue = self._options.venue
+        named = tuple(venue.canonical(symbol) for symbol in symbols)
+        for symbol in named:
+            if symbol not in self._options.symbols:
+                raise UsageError(f"{venue.name}/{symbol} is not recorded by this recorder")
+        return named or self._options.symbols
 
     def _give_up(self, refused: str) -> None:
         self._refused = self._refused or refused
@@ -164,6 +252,8 @@ class Recorder:
             while True:
                 began = time.monotonic()
                 self._ports.heartbeat()
+                if self._beat is not None:
+                    self._beat()
                 now_offset_ns = clock.now_ns() - clock.monotonic_ns()
                 if abs(now_offset_ns - offset_ns) > CLOCK_STEP_NS:
                     self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})

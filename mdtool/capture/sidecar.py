@@ -12,14 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from importlib import import_module
 
-from mdtool.capture.protocol import Alive, Said, Start, line, read_start
+from mdtool.capture.protocol import Alive, Said, line, read_start
 from mdtool.capture.watcher import Watcher
 from mdtool.clock import SystemClock
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
-from mdtool.venues.venue import Venue
 
 INTERVAL = 0.05  # seconds between two looks: a gap is answered within this
 SIGN_OF_LIFE = 5.0  # seconds between two, each with where the feeds stand
@@ -34,7 +32,7 @@ def main() -> int:
     ending = threading.Event()
     threading.Thread(target=_await_the_end, args=(ending,), daemon=True).start()
     with Store.open(start.store) as store:
-        watcher = Watcher(store, _venue(start), start.streams, start.marks, SystemClock(), _say)
+        watcher = Watcher(store, catalog.called(start.venue), start.streams, start.marks, SystemClock(), _say)
         try:
             _watch(watcher, ending)
         except BrokenPipeError:  # the parent has gone
@@ -64,14 +62,6 @@ def _await_the_end(ending: threading.Event) -> None:
     ending.set()
     time.sleep(LAST_LOOK)
     os._exit(1)
-
-
-def _venue(start: Start) -> Venue:
-    module, colon, name = start.venue.partition(":")
-    if not colon:
-        return catalog.get(start.venue)
-    venue: Venue = getattr(import_module(module), name)()
-    return venue
 
 
 def _say(said: Sequence[Said]) -> None:

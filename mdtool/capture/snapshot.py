@@ -35,7 +35,7 @@ class SnapshotSink(Protocol):
 
     def answered(self, symbol: str, body: bytes, failed: bool) -> None: ...
 
-    def refused(self) -> None:
+    def refused(self, symbol: str) -> None:
         """An answer was no whole book."""
         ...
 
@@ -88,7 +88,7 @@ class Snapshots:
 
     def refused(self, symbol: str, why: str) -> None:
         """What came for a symbol is no whole book: ask again, ever more slowly."""
-        self._sink.refused()
+        self._sink.refused(symbol)
         self._notify(RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: no whole book: {why}; will try again")
         self._fail(symbol, 0.0)
 

@@ -58,15 +58,24 @@ class Subscriptions:
     def begin(self, plan: Sequence[Connection]) -> None:
         """Put on record what is to be recorded, before anything is: of a venue that is never reached it is known all
         the same."""
+        self._tell_plans(plan, self._options.symbols)
+
+    def replan(self, options: RecordOptions, plan: Sequence[Connection], come: Sequence[str]) -> None:
+        """Put on record that something else is to be recorded; symbols that come get theirs."""
+        self._options = options
+        self._tell_plans(plan, come)
+
+    def _tell_plans(self, plan: Sequence[Connection], symbols: Sequence[str]) -> None:
         options = self._options
         self._note(
             {"note": "plan", "venue": options.venue.name, "symbols": options.symbols, "streams": options.streams},
             SESSION_SYMBOL,
         )
-        streams: dict[str, dict[str, None]] = {symbol: {} for symbol in options.symbols}
+        streams: dict[str, dict[str, None]] = {symbol: {} for symbol in symbols}
         for connection in plan:
             for symbol, names in self._planned(connection).items():
-                streams.setdefault(symbol, {}).update(dict.fromkeys(names))
+                if symbol in streams:
+                    streams[symbol].update(dict.fromkeys(names))
         self._tell_plan({symbol: list(names) for symbol, names in streams.items()})
 
     def _planned(self, connection: Connection) -> dict[str, list[str]]:
@@ -145,6 +154,9 @@ class Subscriptions:
                 f"no answer for {ANSWER_TIMEOUT:g} s to the subscription of",
             )  # fmt: skip
             self._status.unanswered += len(late)
+            for wanted in late:
+                for symbol in self._feeds([wanted]):
+                    self._status.of(symbol).unanswered += 1
             quiet = [wanted for wanted, since in talk.quiet.items() if now - since >= SILENCE]
             for wanted in quiet:
                 del talk.quiet[wanted]
@@ -167,6 +179,7 @@ class Subscriptions:
         why = text(outcome.reason)
         told = f"{_name(wanted)}: refused by the venue: {why}"
         for symbol in self._feeds([wanted]):
+            self._status.of(symbol).refused += 1
             self._note(
                 {
                     "note": "refused",

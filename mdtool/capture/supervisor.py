@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from mdtool.capture.backoff import STABLE, Backoff
@@ -32,7 +31,6 @@ from mdtool.errors import MdtoolError
 from mdtool.model import Scale
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
-from mdtool.venues.venue import Venue
 
 SIDECAR = "mdtool.capture.sidecar"
 MOUTHFUL = 16 * 1024  # bytes taken at a time, with PAUSE between: at most 800 KB a second, about 1 % of a core
@@ -79,11 +77,28 @@ class Supervisor:
         self._futile = 0
         self._learned: dict[str, Scale] = {}
         self._learning: asyncio.Task[None] | None = None
-        self._stand_at_the_head()
+        self._gone: set[str] = set()  # not watched any more; one that was to be told of such is passed over
+        self._renewing = False  # another sidecar is wanted, and nothing is wrong with this one
+        self._stand_at_the_head(options.symbols)
 
-    def _stand_at_the_head(self) -> None:
+    def watch(self, symbols: Sequence[str]) -> None:
+        """Watch more feeds, from their end as of now: by another sidecar, which takes over from this one."""
+        self._gone.difference_update(symbols)
+        self._stand_at_the_head(symbols)
+        if self._process is not None:
+            self._renewing = True
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def unwatch(self, symbols: Sequence[str]) -> None:
+        """These feeds are not recorded any more."""
+        self._gone.update(symbols)
+        for symbol in symbols:
+            self._marks.pop(symbol, None)
+
+    def _stand_at_the_head(self, symbols: Iterable[str]) -> None:
         """Watch each feed from its end as of now."""
-        for symbol in self._options.symbols:
+        for symbol in symbols:
             try:
                 with self._store.reader(f"{self._options.venue.name}/{symbol}", verify=False) as reader:
                     reader.to_end()
@@ -105,6 +120,9 @@ class Supervisor:
             if self._ending:
                 self._ended.set()
                 return
+            if self._renewing:
+                self._renewing = False
+                continue
             if clock() - began >= STABLE:
                 self._backoff.succeeded()
             self._pass_over(before)
@@ -134,7 +152,7 @@ class Supervisor:
         self._futile = self._futile + 1 if self._marks == before else 0
         if self._futile >= FUTILE:
             self._futile = 0
-            self._stand_at_the_head()
+            self._stand_at_the_head(list(self._marks))
 
     async def _live(self) -> str:
         """One sidecar from start to end; why it ended."""
@@ -167,7 +185,7 @@ class Supervisor:
 
     def _start(self) -> Start:
         marks = tuple(self._marks.values())
-        return Start(str(self._store.path), _name(self._options.venue), self._options.streams, marks)
+        return Start(str(self._store.path), catalog.name_of(self._options.venue), self._options.streams, marks)
 
     async def _listen(self, stdout: asyncio.StreamReader) -> str:
         """Take what it says until it ends; what is wrong with it, "" where it has to say that itself."""
@@ -193,6 +211,8 @@ class Supervisor:
         if isinstance(said, Alive):
             return
         symbol, status = said.symbol, self._status
+        if symbol in self._gone:
+            return
         if symbol not in self._marks:
             self._unknown(1)
         elif isinstance(said, Mark):
@@ -203,9 +223,11 @@ class Supervisor:
             self._books.refused(symbol, said.text)
         elif isinstance(said, Gap):
             status.gaps += 1
+            status.of(symbol).gaps += 1
             self._notify(RecorderEvent.GAP, f"{symbol}: {said.text}")
         elif isinstance(said, Undecodable):
             status.undecodable += said.records
+            status.of(symbol).undecodable += said.records
             if said.text:
                 self._notify(RecorderEvent.UNDECODABLE, f"{symbol}: cannot be decoded, kept as received: {said.text}")
         elif isinstance(said, Unwatched):
@@ -238,13 +260,3 @@ async def _last(stream: asyncio.StreamReader) -> bytes:
     while data := await stream.read(LONGEST_COMPLAINT):
         kept = (kept + data)[-LONGEST_COMPLAINT:]
     return kept
-
-
-def _name(venue: Venue) -> str:
-    """How another process makes the venue. Raises LookupError where it cannot."""
-    if catalog.VENUES.get(venue.name) is venue:
-        return venue.name
-    kind = type(venue)
-    if getattr(sys.modules[kind.__module__], kind.__name__, None) is not kind:
-        raise LookupError(f"{kind.__qualname__} is no name of {kind.__module__}")
-    return f"{kind.__module__}:{kind.__name__}"

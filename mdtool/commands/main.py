@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -248,6 +249,9 @@ def _end_in_order() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     # What was under way may make an error of its own of this: a library that calls back says that the call failed.
     _interrupted.set()
+    # Nor what it left half made, where the interpreter itself would tell of that.
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
     signal.raise_signal(signal.SIGINT)  # which an event loop takes in its own time
 
 

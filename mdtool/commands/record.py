@@ -56,6 +56,12 @@ def record(
     chunk_size: Annotated[
         str | None, typer.Option("--chunk-size", metavar="SIZE", help="Bytes of payload a chunk holds, as in 64MiB.")
     ] = None,
+    shards: Annotated[
+        int, typer.Option("--shards", metavar="N", min=1, max=64, help="Recorder processes to spread the symbols over.")
+    ] = 1,
+    cpu: Annotated[
+        str | None, typer.Option("--cpu", metavar="LIST", help="CPUs to pin recorders to, one each, as in 2,3.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Record live feeds: every message as received, with its time.
@@ -79,14 +85,17 @@ def record(
     config = run.config()
     options = wanted.options(config.record)
 
-    def notify(event: RecorderEvent, text: str) -> None:
-        if out.verbose or event not in (RecorderEvent.SNAPSHOT, RecorderEvent.SEALED):
+    def notify(event: str, text: str) -> None:
+        if out.verbose or event not in (RecorderEvent.SNAPSHOT.value, RecorderEvent.SEALED.value):
             out.log(text)
 
     out.talk_without_waiting()
     with Store.create(config.store) as store:
         out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
-        done = recording.record(store, options, notify, _progress(run), None if out.talks_to_terminal else out.log)
+        done = recording.record(
+            store, options, notify, _progress(run), None if out.talks_to_terminal else out.log,
+            shards=shards, cpus=recording.parse_cpus(cpu),
+        )  # fmt: skip
     status = done.status
     if json:
         out.json(done.to_json())

@@ -13,7 +13,7 @@ from mdtool.storage import files
 from mdtool.storage.format.layout import Location
 from mdtool.storage.journal.chunk import chunk_directory
 from mdtool.storage.journal.live import discard_next
-from mdtool.storage.journal.locks import lock_writer, maintaining, unlock_writer
+from mdtool.storage.journal.locks import lock_writer, maintaining, unlock
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.archive import own_place
 from mdtool.units import format_time
@@ -77,7 +77,7 @@ def to_trash(feed: FeedInfo, store: Path, now_ns: int) -> Path | None:
     if not feed.directory.is_dir():
         return None
     with ExitStack() as held:
-        held.callback(unlock_writer, lock_writer(feed))
+        held.callback(unlock, lock_writer(feed))
         held.enter_context(maintaining(feed, wait=False))
         discard_next(feed, Location.SHM)
         shm = chunk_directory(feed, Location.SHM)

@@ -73,6 +73,11 @@ class Store:
             raise StoreError(f"{path / REGISTRY}: not writable by this user; record into another --store")
         return cls(path, writable=True)
 
+    @property
+    def shared_memory(self) -> Path:
+        """The store's own directory in shared memory; it need not exist."""
+        return layout.shm_root(self.id)
+
     def feeds(self) -> list[FeedInfo]:
         """Every feed, by name."""
         return sorted(self._registry.feeds(), key=lambda feed: feed.name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from difflib import get_close_matches
+from importlib import import_module
 
 from mdtool.errors import UnknownVenue
 from mdtool.venues.binance.adapter import COINM, SIM, SPOT, USDM, Binance
@@ -59,3 +61,22 @@ def get(name: str) -> Venue:
 def names() -> tuple[str, ...]:
     """Every venue's name, sorted."""
     return tuple(sorted(VENUES))
+
+
+def name_of(venue: Venue) -> str:
+    """How another process makes the venue with `called`. Raises LookupError where it cannot."""
+    if VENUES.get(venue.name) is venue:
+        return venue.name
+    kind = type(venue)
+    if getattr(sys.modules[kind.__module__], kind.__name__, None) is not kind:
+        raise LookupError(f"{kind.__qualname__} is no name of {kind.__module__}")
+    return f"{kind.__module__}:{kind.__name__}"
+
+
+def called(name: str) -> Venue:
+    """The venue that `name_of` gave this name. Raises UnknownVenue."""
+    module, colon, kind = name.partition(":")
+    if not colon:
+        return get(name)
+    venue: Venue = getattr(import_module(module), kind)()
+    return venue

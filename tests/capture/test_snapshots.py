@@ -44,7 +44,7 @@ class Sink:
     def answered(self, symbol, body, failed):
         self.got.append((symbol, len(body), failed))
 
-    def refused(self):
+    def refused(self, symbol):
         self.refusals += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -122,24 +123,53 @@ def test_a_signal_stops_recording_gracefully(
     assert mdtool("--store", store, "audit").code == 0
 
 
-def test_a_killed_recorder_leaves_what_it_committed(start: Start, mdtool, tmp_path: Path) -> None:
+def duty(store: Path) -> int:
+    """The pid of the recorder."""
+    return int(json.loads((store / "run" / "sim.json").read_bytes())["pid"])
+
+
+def test_a_killed_recorder_leaves_what_it_committed_and_is_started_again(start: Start, mdtool, tmp_path: Path) -> None:
     store = tmp_path / "store"
     with serving(start("sim", "--port", "0", "--symbols", "1")) as (_, command):
-        recorder = start("--store", store, *command.split()[1:])
-        assert recorder.stderr is not None
-        recorder.stderr.readline()
+        recording = start("--store", store, *command.split()[1:])
+        assert recording.stderr is not None
+        recording.stderr.readline()
         wait_until(lambda: whole(store, "ALPHA_USDT"))
-        recorder.kill()
-        recorder.communicate(timeout=LONGEST)
+        os.kill(duty(store), signal.SIGKILL)
+        line = recording.stderr.readline().partition(" ")[2]
+        assert re.fullmatch(r"the recorder has ended: killed by signal 9; starting it again in \d\.\d s\n", line)
         before = mdtool("--store", store, "replay", "sim/ALPHA_USDT").out.splitlines()
         assert len(before) > 5
-        recorder = start("--store", store, *command.split()[1:])
         wait_until(lambda: whole(store, "ALPHA_USDT", epoch=2))
-        assert stop(recorder)[0] == 0
+        code, err = stop(recording)
+        assert code == 0
+        # What was counted in the last second of the one that was killed is not: its page is written once a second.
+        assert re.search(r"Z recorded [\d,]+ messages, [1-9][\d.]*KiB, in [12] sessions?; ", err, re.M)
     after = mdtool("--store", store, "replay", "sim/ALPHA_USDT").out.splitlines()
     assert after[: len(before)] == before
     (row,) = json.loads(mdtool("--store", store, "registry", "list", "sim/ALPHA_USDT", "--json").out)["feeds"]
     assert row["epochs"] == 2
+    notes = mdtool("--store", store, "replay", "sim/_session").out
+    assert '"note": "restarted", "what": "recorder sim", "why": "killed by signal 9"' in notes.replace("\\", "")
+
+
+def test_recording_goes_on_without_whoever_began_it_and_is_taken_over(start: Start, mdtool, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with serving(start("sim", "--port", "0", "--symbols", "1")) as (_, command):
+        first = start("--store", store, *command.split()[1:])
+        wait_until(lambda: whole(store, "ALPHA_USDT"))
+        first.kill()
+        first.communicate(timeout=LONGEST)
+        recorder = duty(store)
+        second = start("--store", store, *command.split()[1:])
+        assert second.stderr is not None
+        assert second.stderr.readline().partition(" ")[2] == "the recorder sim runs already: taken over\n"
+        wait_until(lambda: '"there": true' in mdtool("--store", store, "replay", "sim/_session").out.replace("\\", ""))
+        code, _ = stop(second)
+        assert (code, duty(store)) == (0, recorder)
+    (row,) = json.loads(mdtool("--store", store, "registry", "list", "sim/ALPHA_USDT", "--json").out)["feeds"]
+    assert row["epochs"] == 1
+    assert mdtool("--store", store, "audit").code == 0
 
 
 def test_no_exchange_there(mdtool, tmp_path: Path, closed_port: int) -> None:
@@ -223,7 +253,10 @@ def test_recording_what_another_process_records(start: Start, mdtool, tmp_path: 
         done = mdtool("--store", tmp_path / "store", *command.split()[1:], "--for", "1s")
         stop(recorder)
     assert done.code == 2
-    assert re.match(r"mdtool: sim/\w+ is being written by another process \(pid \d+\)", done.error_line)
+    assert re.fullmatch(
+        r"mdtool: the recorder 'sim' \(pid \d+\) records this already; see: mdtool status, to end it: mdtool stop",
+        done.error_line,
+    )
 
 
 def test_demo_ends_well_and_may_be_kept(mdtool, tmp_path: Path) -> None:

@@ -4,22 +4,30 @@ and its counters are looked at."""
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
-from mdtool.capture.options import Notify, RecordOptions, RecordStatus, record_options
-from mdtool.capture.recorder import Recorder
+from msgspec import structs
+
+from mdtool.capture.options import RecordOptions, RecordStatus, record_options
 from mdtool.clock import SECOND, SystemClock
 from mdtool.commands.options import Live, Sync
 from mdtool.commands.tasks import minutes
 from mdtool.config import RecordDefaults
 from mdtool.errors import UsageError
+from mdtool.service.assignment import assignment
+from mdtool.service.roster import Roster
+from mdtool.service.shards import Shards, Work, free_name, take_over
+from mdtool.service.spreading import loads, spread
 from mdtool.storage.store import Store
 from mdtool.units import parse_duration, parse_size
 from mdtool.venues import catalog
 
+MOST_CPUS = 1023
 LOOK_EVERY = 0.5  # seconds between two looks at the counters
 
 
@@ -96,58 +104,106 @@ class Recorded:
 def record(
     store: Store,
     options: RecordOptions,
-    notify: Notify,
+    notify: Callable[[str, str], None],
     look: Callable[[RecordStatus], None],
     minutely: Callable[[str], None] | None = None,
+    *,
+    shards: int = 1,
+    cpus: tuple[int, ...] = (),
 ) -> Recorded:
-    """Record until the time asked for is over or a signal comes. `minutely`: gets a line a minute on what came. Raises
-    what `Recorder` raises."""
-    return asyncio.run(_record(store, options, notify, look, minutely))
+    """Record until the time asked for is over or a signal comes. `notify` gets an event's name and a line; `minutely` a
+    line a minute on what came. Raises ShardFailed, FeedLocked."""
+    return asyncio.run(_record(store, assignments(store, options, shards, cpus), options, notify, look, minutely))
+
+
+def parse_cpus(text: str | None) -> tuple[int, ...]:
+    """The CPUs in a list such as `2,3` or `4-7`. Raises UsageError."""
+    cpus: dict[int, None] = {}
+    for piece in text.split(",") if text is not None else ():
+        first, dash, last = piece.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) > MOST_CPUS:
+            raise UsageError(f"--cpu {text!r}: expected numbers of CPUs, as in 2,3 or 4-7")
+        cpus.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+    usable = os.sched_getaffinity(0)
+    for cpu in cpus:
+        if cpu not in usable:
+            raise UsageError(f"--cpu {text!r}: no CPU {cpu} here; there are {','.join(map(str, sorted(usable)))}")
+    return tuple(cpus)
+
+
+def assignments(store: Store, options: RecordOptions, shards: int, cpus: tuple[int, ...]) -> list[Work]:
+    """What each recorder of a run is given. One that runs already and does the same is taken over as it is. Raises
+    FeedLocked where it has somebody else, UsageError."""
+    roster = Roster(store.path)
+    taken: set[str] = set()
+    found = []
+    weights = loads(store, options.venue.name, options.symbols) if shards > 1 else [1.0] * len(options.symbols)
+    for number, symbols in enumerate(spread(options.symbols, weights, shards)):
+        pinned = (cpus[number % len(cpus)],) if cpus else ()
+        wanted = assignment("new", str(store.path), replace(options, symbols=symbols), pinned)
+        member = take_over(roster, wanted)
+        name = free_name(roster, options.venue.name, taken) if member is None else member.name
+        found.append(Work(structs.replace(wanted, name=name), member is not None))
+    return found
 
 
 async def _record(
     store: Store,
+    works: Sequence[Work],
     options: RecordOptions,
-    notify: Notify,
+    notify: Callable[[str, str], None],
     look: Callable[[RecordStatus], None],
     minutely: Callable[[str], None] | None,
 ) -> Recorded:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    recorder = Recorder(store, options, notify)
+
+    def told(name: str, event: str, text: str) -> None:
+        notify(event, f"{name}: {text}" if name and len(works) > 1 else text)
+
+    shards = Shards(Roster(store.path), works, told, Random())
     interrupted = False
 
     def stop(number: int) -> None:
         nonlocal interrupted
         interrupted = interrupted or number == signal.SIGINT
-        recorder.stop("interrupted" if number == signal.SIGINT else "terminated")
+        shards.stop("interrupted" if number == signal.SIGINT else "terminated")
         loop.remove_signal_handler(number)  # a second one is meant
+        loop.add_signal_handler(number, shards.kill)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
-    beside = [asyncio.create_task(_look(recorder.status, look))]
+    for work in works:
+        if work.taken_over:
+            told(work.assignment.name, "recorder", f"the recorder {work.assignment.name} runs already: taken over")
+    beside = [asyncio.create_task(_look(shards, look))]
     if minutely is not None:
-        beside.append(asyncio.create_task(_tell(store, options, recorder.status, minutely)))
+        beside.append(asyncio.create_task(_tell(store, options, shards, minutely)))
     try:
-        status = await recorder.run()
-        return Recorded(status, interrupted, options.venue.name, options.symbols, loop.time() - began)
+        await shards.run()
+        return Recorded(_status(shards), interrupted, options.venue.name, options.symbols, loop.time() - began)
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
 
 
-async def _look(status: RecordStatus, look: Callable[[RecordStatus], None]) -> None:
+def _status(shards: Shards) -> RecordStatus:
+    totals = shards.totals()
+    return RecordStatus(**{**totals, "behind": bool(totals["behind"])})  # type: ignore[arg-type]
+
+
+async def _look(shards: Shards, look: Callable[[RecordStatus], None]) -> None:
     while True:
-        look(status)
+        look(_status(shards))
         await asyncio.sleep(LOOK_EVERY)
 
 
-async def _tell(store: Store, options: RecordOptions, status: RecordStatus, say: Callable[[str], None]) -> None:
+async def _tell(store: Store, options: RecordOptions, shards: Shards, say: Callable[[str], None]) -> None:
     """A line a minute; what it takes to know what to say is done in a thread."""
     clock = SystemClock()
     feeds = [f"{options.venue.name}/{symbol}" for symbol in options.symbols]
     with minutes.Minutes(store, feeds, clock.now_ns()) as lately:
         while True:
             await asyncio.sleep(minutes.EVERY_NS / SECOND)
-            say(await asyncio.to_thread(lately.line, status, clock.now_ns()))
+            say(await asyncio.to_thread(lately.line, _status(shards), clock.now_ns()))

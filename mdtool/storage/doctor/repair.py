@@ -45,7 +45,7 @@ from mdtool.storage.doctor.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
-from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock_writer
+from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock
 from mdtool.storage.journal.registry import FeedInfo, denied_of
 from mdtool.storage.parts.archive import own_place, place_of
 from mdtool.storage.reading import cursor
@@ -87,7 +87,7 @@ def repair(
             raise FeedLocked(f"{feed.name} is being written: stop that first, or name other feeds")
         return plan(feed, gone=gone, progress=progress).actions
     with ExitStack() as held:
-        held.callback(unlock_writer, lock_writer(feed))
+        held.callback(unlock, lock_writer(feed))
         held.enter_context(maintaining(feed, wait=False))
         made = plan(feed, gone=gone, progress=progress)
         if made.steps:

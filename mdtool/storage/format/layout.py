@@ -297,6 +297,11 @@ def feed_directory(store: Path, venue: str, symbol: str) -> Path:
     return store / "feeds" / venue / folder_name(symbol)
 
 
+def shm_root(store_id: str) -> Path:
+    """What a store has in shared memory: named by the store's id, so two stores never meet."""
+    return Path("/dev/shm") / f"mdtool-{store_id}"
+
+
 def shm_directory(store_id: str, feed_id: int) -> Path:
-    """Where a feed's chunks live in shared memory: named by the store's id, so two stores never meet."""
-    return Path("/dev/shm") / f"mdtool-{store_id}" / f"{feed_id:06d}"
+    """Where a feed's chunks live in shared memory."""
+    return shm_root(store_id) / f"{feed_id:06d}"

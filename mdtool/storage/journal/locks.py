@@ -35,29 +35,44 @@ class Holder:
 
 
 def lock_writer(feed: FeedInfo) -> int:
-    """The feed's writer lock, as a descriptor for `unlock_writer`. Raises FeedLocked naming the process that holds
+    """The feed's writer lock, as a descriptor for `unlock`. Raises FeedLocked naming the process that holds
     it."""
-    path = feed.directory / WRITER_LOCK
+    try:
+        return lock(feed.directory / WRITER_LOCK)
+    except LockHeld as held:
+        raise FeedLocked(
+            f"{feed.name} is being written by another process (pid {held.pid}): stop it first, or name other feeds"
+        ) from None
+
+
+class LockHeld(Exception):
+    """Another process has the lock."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(f"held by pid {pid}")
+        self.pid = pid
+
+
+def lock(path: Path) -> int:
+    """The lock in this file, made where it is not there, as a descriptor for `unlock`. Raises LockHeld."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         pid = os.pread(fd, PID_BYTES, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(fd)
-        raise FeedLocked(
-            f"{feed.name} is being written by another process (pid {pid}): stop it first, or name other feeds"
-        ) from None
+        raise LockHeld(pid) from None
     try:
         # Never contended: it is only ever set under the flock. Bound to this open file, as that is.
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, RANGE_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         os.pwrite(fd, f"{os.getpid():<{PID_BYTES - 1}}\n".encode(), 0)
     except OSError as error:
         os.close(fd)
-        raise files.refusal(path, error, "the writer's lock cannot be taken") from None
+        raise files.refusal(path, error, "the lock cannot be taken") from None
     return fd
 
 
-def unlock_writer(fd: int) -> None:
+def unlock(fd: int) -> None:
     """Give the lock back: who looks afterwards sees that its holder did not die."""
     try:
         os.pwrite(fd, b" " * (PID_BYTES - 1) + b"\n", 0)
@@ -67,8 +82,13 @@ def unlock_writer(fd: int) -> None:
 
 def holder(directory: Path) -> Holder:
     """Who has the writer lock of the feed in `directory`, as of now. Disturbs nobody."""
+    return holder_of(directory / WRITER_LOCK)
+
+
+def holder_of(path: Path) -> Holder:
+    """Who has the lock in this file, as of now. Disturbs nobody."""
     try:
-        fd = files.open_existing(directory / WRITER_LOCK)
+        fd = files.open_existing(path)
     except OSError:
         return Holder(False, 0)
     try:

@@ -20,7 +20,7 @@ from mdtool.storage import files
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import chunk
 from mdtool.storage.journal.live import FIRST_STEP, LiveChunk, discard_next, preallocate
-from mdtool.storage.journal.locks import lock_writer, unlock_writer
+from mdtool.storage.journal.locks import lock_writer, unlock
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
 from mdtool.units import count
 
@@ -72,7 +72,7 @@ class Writer:
             self._next_chunk_id = last.chunk_id + 1 if last else 1
             self._close_what_the_dead_left()
         except BaseException:
-            unlock_writer(self._lock_fd)
+            unlock(self._lock_fd)
             raise
 
     def stream(self, name: str) -> int:
@@ -174,7 +174,7 @@ class Writer:
         finally:
             self._registry.close()
             lock_fd, self._lock_fd = self._lock_fd, -1
-            unlock_writer(lock_fd)
+            unlock(lock_fd)
         if refused:
             raise SyncFailed("; ".join(refused))
 

@@ -19,7 +19,7 @@ from mdtool.model import Kind
 from mdtool.storage.discovery import discover
 from mdtool.storage.format.layout import Location
 from mdtool.storage.journal import chunk
-from mdtool.storage.journal.locks import Holder, holder, lock_writer, unlock_writer
+from mdtool.storage.journal.locks import Holder, holder, lock_writer, unlock
 from mdtool.storage.journal.presence import Reason
 from mdtool.storage.reading.reader import WriterStatus
 from mdtool.storage.store import Store
@@ -202,7 +202,7 @@ def test_the_lock_is_asked_about_and_never_taken(store):
     assert holder(feed.directory) == Holder(True, 0)
     os.close(fd)  # as a death does
     assert holder(feed.directory) == Holder(False, os.getpid())
-    unlock_writer(lock_writer(feed))
+    unlock(lock_writer(feed))
     assert holder(feed.directory) == Holder(False, 0)
     assert holder(feed.directory / "nowhere") == Holder(False, 0)
     with open(feed.directory / "writer.lock", "rb") as file:

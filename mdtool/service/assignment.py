@@ -1,0 +1,89 @@
+"""What a recorder process is told to record: a line of JSON that says all of it, so that another can be told the same.
+
+Rule: it comes from a process of the same user over a pipe or out of the store, and is checked all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import DecodeError, Meta, Struct, ValidationError, structs
+from msgspec.json import decode, encode
+
+from mdtool.capture.options import RecordOptions, record_options
+from mdtool.errors import UsageError
+from mdtool.venues import catalog
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")]  # of a recorder: its files in the store begin so
+
+
+class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
+    """One recorder: its name in the store, and what it records there."""
+
+    name: Name
+    store: str
+    venue: str  # as `catalog.name_of` has it
+    symbols: tuple[str, ...]
+    streams: tuple[str, ...]
+    ws_url: str
+    rest_url: str
+    seconds: float | None = None  # how long; none: until it is told to end
+    fail_fast: bool = False
+    live: Literal["disk", "shm"] | None = None
+    chunk_bytes: int | None = None
+    sync: Literal["none", "1s", "chunk"] = "1s"
+    cpus: tuple[int, ...] = ()  # where it may run; none: anywhere
+    after: str = ""  # why the one before it ended, where this one takes its place
+
+    def options(self) -> RecordOptions:
+        """What the recorder is given. Raises UnknownVenue, UnknownSymbol, UsageError."""
+        return record_options(
+            catalog.called(self.venue),
+            self.symbols,
+            streams=self.streams,
+            ws_url=self.ws_url,
+            rest_url=self.rest_url,
+            fail_fast=self.fail_fast,
+            live=self.live,
+            chunk_bytes=self.chunk_bytes,
+            sync=self.sync,
+            duration=self.seconds,
+        )
+
+    def same_work(self, other: Assignment) -> bool:
+        """Whether both record the same, whatever they are called and whenever they end."""
+        return _work(self) == _work(other)
+
+    def to_line(self) -> bytes:
+        return encode(self) + b"\n"
+
+
+def assignment(name: str, store: str, options: RecordOptions, cpus: tuple[int, ...] = ()) -> Assignment:
+    """The assignment that leads to these options. Raises LookupError where another process cannot make the venue."""
+    return Assignment(
+        name=name,
+        store=store,
+        venue=catalog.name_of(options.venue),
+        symbols=options.symbols,
+        streams=options.streams,
+        ws_url=options.ws_url,
+        rest_url=options.rest_url,
+        seconds=options.duration,
+        fail_fast=options.fail_fast,
+        live=options.live,
+        chunk_bytes=options.chunk_bytes,
+        sync=options.sync,
+        cpus=cpus,
+    )
+
+
+def read(line: bytes) -> Assignment:
+    """The assignment in a line. Raises UsageError."""
+    try:
+        return decode(line, type=Assignment)
+    except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"no assignment of a recorder: {error}") from None
+
+
+def _work(of: Assignment) -> Assignment:
+    return structs.replace(of, name="any", symbols=tuple(sorted(of.symbols)), seconds=None, after="", cpus=())

@@ -1,0 +1,144 @@
+"""The page a recorder keeps its counters on: one process writes, any may read, nobody waits.
+
+Rule: each number is written whole, by its one writer; two numbers may be of different moments, up to a heartbeat apart.
+What is on a page is told of a process that may be gone: who reads it asks the roster whether it lives.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from mdtool.capture.options import FeedCounters, RecordStatus
+from mdtool.errors import CorruptStore
+from mdtool.storage import files
+from mdtool.units import count
+
+MAGIC = b"MDTPAGE\n"
+VERSION = 1
+MOST_FEEDS = 4096  # of one recorder
+BUCKETS = 64  # of a histogram: by powers of two of nanoseconds
+LONGEST_NAME = 96  # bytes of a feed's name; the store allows 95
+
+TOTALS = tuple(field.name for field in fields(RecordStatus) if field.type in ("int", "bool"))
+COUNTERS = tuple(field.name for field in fields(FeedCounters))
+HEADER = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "<u4"),
+        ("feeds", "<u4"),  # rows of the table in use
+        ("pid", "<i8"),
+        ("started_ns", "<i8"),
+        ("beat_ns", "<i8"),  # of the last heartbeat
+        ("totals", "<i8", (len(TOTALS),)),
+        ("commit_ns", "<u8", (BUCKETS,)),  # from receiving to the commit, of a sample of the records
+    ]
+)
+ROW = np.dtype([("name", f"S{LONGEST_NAME}"), ("counters", "<i8", (len(COUNTERS),))])
+HEADER_BYTES = 4096
+SIZE = HEADER_BYTES + MOST_FEEDS * ROW.itemsize  # sparse: what is not written takes no room
+
+
+class Page:
+    """The page of this process, new."""
+
+    def __init__(self, path: Path, venue: str, pid: int, now_ns: int) -> None:
+        self.path = path
+        self._venue = venue
+        path.unlink(missing_ok=True)  # of one that is gone: this process holds the name
+        fd = files.create(path, 0)
+        try:
+            files.reserve(fd, 0, SIZE, path)  # a page that is written to and has no storage would end the process
+            self._map = files.map_file(fd, writable=True)
+        finally:
+            os.close(fd)
+        self._header = np.frombuffer(memoryview(self._map), HEADER, 1)
+        self._rows = np.frombuffer(memoryview(self._map), ROW, MOST_FEEDS, HEADER_BYTES)
+        header = self._header[0]
+        header["version"], header["pid"], header["started_ns"], header["beat_ns"] = VERSION, pid, now_ns, now_ns
+        header["magic"] = MAGIC  # last
+        self._at: dict[str, int] = {}
+
+    @property
+    def commit_ns(self) -> memoryview:
+        """The histogram of the time from receiving to the commit, for who fills it: 64 unsigned words."""
+        at = int(HEADER.fields["commit_ns"][1])  # type: ignore[index]
+        return memoryview(self._map)[at : at + 8 * BUCKETS]
+
+    def beat(self, status: RecordStatus, now_ns: int) -> None:
+        """Write down how the run stands. Of feeds only those whose counters have changed."""
+        header = self._header[0]
+        header["totals"] = [int(getattr(status, name)) for name in TOTALS]
+        for symbol in status.changed:
+            at = self._row(f"{self._venue}/{symbol}")
+            if at is not None:
+                self._rows["counters"][at] = [getattr(status.feeds[symbol], counter) for counter in COUNTERS]
+        status.changed.clear()
+        header["beat_ns"] = now_ns
+
+    def _row(self, name: str) -> int | None:
+        at = self._at.get(name)
+        if at is None and len(self._at) < MOST_FEEDS:
+            at = self._at[name] = len(self._at)
+            self._rows["name"][at] = name.encode()
+            self._header[0]["feeds"] = len(self._at)
+        return at
+
+
+class PageReader:
+    """The page of some process, as it is now. Raises CorruptStore of what is none, OSError of what cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        fd = files.open_existing(path)
+        try:
+            if os.fstat(fd).st_size != SIZE:
+                raise CorruptStore(
+                    f"{path}: {count(os.fstat(fd).st_size, 'byte')}, expected a recorder's page of {SIZE}"
+                )
+            self._map = files.map_file(fd)
+        finally:
+            os.close(fd)
+        self._header = np.frombuffer(memoryview(self._map), HEADER, 1)
+        self._rows = np.frombuffer(memoryview(self._map), ROW, MOST_FEEDS, HEADER_BYTES)
+        header = self._header[0]
+        if header["magic"] != MAGIC.rstrip(b"\0") or header["version"] != VERSION:
+            raise CorruptStore(f"{path}: no recorder's page of version {VERSION}; use the mdtool that records")
+
+    @property
+    def pid(self) -> int:
+        return int(self._header[0]["pid"])
+
+    @property
+    def started_ns(self) -> int:
+        return int(self._header[0]["started_ns"])
+
+    @property
+    def beat_ns(self) -> int:
+        return int(self._header[0]["beat_ns"])
+
+    def totals(self) -> dict[str, int]:
+        """The counters of the whole run."""
+        return dict(zip(TOTALS, self._header[0]["totals"].tolist(), strict=True))
+
+    def feeds(self) -> dict[str, dict[str, int]]:
+        """By the feed's name its counters; a feed of which nothing was ever counted has none."""
+        used = min(int(self._header[0]["feeds"]), MOST_FEEDS)
+        names: Sequence[bytes] = self._rows["name"][:used].tolist()
+        counters = self._rows["counters"][:used].tolist()
+        return {
+            name.decode("utf-8", "replace"): dict(zip(COUNTERS, row, strict=True))
+            for name, row in zip(names, counters, strict=True)
+        }
+
+    def commit_ns(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        """(64,) counts: of receive-to-commit times of 2**n to 2**(n+1) nanoseconds."""
+        return self._header[0]["commit_ns"].copy()  # type: ignore[no-any-return]
+
+
+def summed(many: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Counters of several added up."""
+    return {name: sum(one[name] for one in many) for name in TOTALS}
