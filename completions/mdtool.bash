@@ -17,11 +17,11 @@ _mdtool() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
-            "mdtool record" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            "mdtool record" | "mdtool stop" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --chunk-size | --config | --cpu | --data | --depth | --dir | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
+                    --at | --at-end | --chunk-size | --config | --cpu | --data | --depth | --dir | --feed | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -69,6 +69,10 @@ _mdtool() {
             ;;
         "mdtool record --cpu")
             :
+            return
+            ;;
+        "mdtool stop --feed")
+            COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
             return
             ;;
         "mdtool import --symbol")
@@ -237,7 +241,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "record import registry tail replay audit book serve seal clean verify repair sim bench torture demo" -- "$word"))
+                COMPREPLY=($(compgen -W "record stop snapshot reconnect import registry tail replay audit book serve seal clean verify repair sim bench torture demo" -- "$word"))
             fi
             ;;
         "mdtool record")
@@ -245,6 +249,27 @@ _mdtool() {
                 COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --shards --cpu --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); :
+            fi
+            ;;
+        "mdtool stop")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--feed --json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool snapshot")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool reconnect")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
             fi
             ;;
         "mdtool import")

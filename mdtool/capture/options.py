@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
+from mdtool.books.phases import BookState
 from mdtool.errors import UsageError
 from mdtool.storage.journal.writer import Sync
 from mdtool.storage.store import Live
@@ -108,6 +109,10 @@ class FeedCounters:
     undecodable: int = 0
     refused: int = 0  # subscriptions
     unanswered: int = 0
+    book: int = 0  # what it is worth: its place in BOOK_STATES
+
+
+BOOK_STATES = (None, *BookState)  # None: nobody has said so far
 
 
 @dataclass(slots=True)

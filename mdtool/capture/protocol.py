@@ -11,6 +11,8 @@ from typing import Annotated
 from msgspec import DecodeError, Meta, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
 
+from mdtool.books.phases import BookState
+
 LONGEST_LINE = 8192
 LONGEST_TEXT = 1000  # characters of a reason: they come off the wire of a venue
 
@@ -58,6 +60,13 @@ class Learned(Struct, frozen=True, tag="learned"):
     size_exp: Exponent
 
 
+class Book(Struct, frozen=True, tag="book"):
+    """What the book of a symbol is worth from now on."""
+
+    symbol: str
+    state: BookState
+
+
 class Unwatched(Struct, frozen=True, tag="unwatched"):
     """A feed is not followed any more."""
 
@@ -74,7 +83,7 @@ class Mark(Struct, frozen=True, tag="mark"):
     told: Position
 
 
-Said = Alive | Ask | Gap | Undecodable | NoBook | Learned | Unwatched | Mark
+Said = Alive | Ask | Gap | Undecodable | NoBook | Learned | Book | Unwatched | Mark
 
 
 class Start(Struct, frozen=True):

@@ -13,10 +13,11 @@ from typing import Protocol
 
 from mdtool.capture.backoff import STABLE, Backoff
 from mdtool.capture.child import LONGEST_COMPLAINT, command, complaint, environment
-from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
+from mdtool.capture.options import BOOK_STATES, Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import (
     Alive,
     Ask,
+    Book,
     Gap,
     Lines,
     Mark,
@@ -230,6 +231,8 @@ class Supervisor:
             status.of(symbol).undecodable += said.records
             if said.text:
                 self._notify(RecorderEvent.UNDECODABLE, f"{symbol}: cannot be decoded, kept as received: {said.text}")
+        elif isinstance(said, Book):
+            status.of(symbol).book = BOOK_STATES.index(said.state)
         elif isinstance(said, Unwatched):
             self._notify(RecorderEvent.SIDECAR, f"{symbol}: no longer watched: {said.text}")
         else:

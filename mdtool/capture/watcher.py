@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mdtool.books.engine import FeedEngine
 from mdtool.books.sync import BookState, Step
-from mdtool.capture.protocol import Ask, Gap, Learned, Mark, NoBook, Said, Undecodable, Unwatched, text
+from mdtool.capture.protocol import Ask, Book, Gap, Learned, Mark, NoBook, Said, Undecodable, Unwatched, text
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import CorruptStore, StoreError
 from mdtool.model import Flag, Kind, Scale, Update
@@ -44,6 +44,7 @@ class _Watched:
     since_anchor: int = 0  # records
     owed: bool = False  # a whole book was needed within what was told before
     scale: Scale | None = None  # as it is known
+    shown: BookState | None = None  # what was said of its book
     news: list[Said] = field(default_factory=list)  # not said yet
 
 
@@ -139,6 +140,9 @@ class Watcher:
         if before is BookState.SYNCED and state is not before and taken.fault is None:  # else its numbers are unknown
             feed.anchor, feed.since_anchor = record.position, 0
         feed.owed &= state is not BookState.SYNCED
+        if state is not feed.shown:
+            feed.shown = state
+            feed.news.append(Book(feed.symbol, state))
 
     def _not_understood(self, feed: _Watched, record: Record, why: str, *, again: bool) -> None:
         if again:

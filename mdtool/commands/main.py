@@ -28,6 +28,7 @@ from mdtool.commands import (
     demo,
     docs,
     import_,
+    reconnect,
     record,
     registry,
     repair,
@@ -35,6 +36,8 @@ from mdtool.commands import (
     seal,
     serve,
     sim,
+    snapshot,
+    stop,
     tail,
     torture,
     verify,
@@ -55,6 +58,9 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 VERBS: tuple[Verb, ...] = (
     Verb("record", record.record, record.EXAMPLES),
+    Verb("stop", stop.stop, stop.EXAMPLES),
+    Verb("snapshot", snapshot.snapshot, snapshot.EXAMPLES),
+    Verb("reconnect", reconnect.reconnect, reconnect.EXAMPLES),
     Verb("import", import_.import_, import_.EXAMPLES, exit_one=import_.FINDINGS),
     Verb("registry", registry.registry, registry.EXAMPLES, exit_one=registry.FINDINGS),
     Verb("tail", tail.tail, tail.EXAMPLES),

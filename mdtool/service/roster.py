@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import DecodeError, Struct, ValidationError, structs
 from msgspec.json import decode, encode
 
 from mdtool.errors import FeedLocked
@@ -28,6 +28,7 @@ from mdtool.service.page import Page, PageReader
 from mdtool.storage import files
 from mdtool.storage.journal.locks import LockHeld, holder_of, lock, unlock
 from mdtool.storage.store import Store
+from mdtool.venues import catalog
 
 RUN = "run"
 PRIVATE = 0o700
@@ -40,6 +41,7 @@ class Duty(Struct, frozen=True):
     """What stands in NAME.json."""
 
     assignment: Assignment
+    venue: str  # the name its feeds have
     pid: int
     page: str
 
@@ -138,10 +140,11 @@ class Roster:
         except LockHeld as other:
             raise FeedLocked(f"a recorder {name!r} runs on this store already (pid {other.pid})") from None
         try:
-            page = Page(_page_path(store, self.directory, name), catalog_venue(assignment), os.getpid(), now_ns)
+            venue = catalog.called(assignment.venue).name
+            page = Page(_page_path(store, self.directory, name), venue, os.getpid(), now_ns)
             self._path(name, "ended").unlink(missing_ok=True)
-            _write(self._path(name, "json"), encode(Duty(assignment, os.getpid(), str(page.path))))
-            yield Seat(page, self.socket(name), self._path(name, "ended"))
+            _write(self._path(name, "json"), encode(Duty(assignment, venue, os.getpid(), str(page.path))))
+            yield Seat(page, self.socket(name), self._path(name, "ended"), self._path(name, "json"))
         finally:
             unlock(held)
 
@@ -156,15 +159,17 @@ class Seat:
     page: Page
     socket: Path
     _ended: Path
+    _duty: Path
+
+    def reassigned(self, assignment: Assignment) -> None:
+        """From now on this is what it records: who starts it again, starts it with that."""
+        duty = _read(self._duty, Duty)
+        if duty is not None:
+            _write(self._duty, encode(structs.replace(duty, assignment=assignment)))
 
     def ends(self, ended: Ended) -> None:
         """Write down how it ended."""
         _write(self._ended, encode(ended))
-
-
-def catalog_venue(assignment: Assignment) -> str:
-    """The name its feeds have."""
-    return assignment.options().venue.name if ":" in assignment.venue else assignment.venue
 
 
 def _page_path(store: Store, directory: Path, name: str) -> Path:

@@ -13,6 +13,8 @@ import signal
 import sys
 from typing import Any
 
+from msgspec import structs
+
 from mdtool.capture.options import RecorderEvent
 from mdtool.capture.recorder import Recorder
 from mdtool.clock import SystemClock
@@ -138,9 +140,13 @@ class _Shard:
         if isinstance(request, Reconnect):
             return {"symbols": recorder.reconnect(request.symbols)}
         if isinstance(request, Reload):
-            return {"symbols": await recorder.replan(request.symbols)}
-        assert isinstance(request, Stop)
-        return {"symbols": await recorder.leave(request.symbols)}
+            symbols = await recorder.replan(request.symbols)
+        else:
+            assert isinstance(request, Stop)
+            symbols = await recorder.leave(request.symbols)
+        self._assignment = structs.replace(self._assignment, symbols=symbols)
+        await asyncio.to_thread(self._seat.reassigned, self._assignment)
+        return {"symbols": symbols}
 
 
 if __name__ == "__main__":

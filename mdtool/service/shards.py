@@ -87,12 +87,6 @@ class Shards:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(shard.pid, signal.SIGKILL)
 
-    def reload(self, assignments: Sequence[Assignment]) -> None:
-        """What each recorder of these names records when it is started again; it has been told already."""
-        by_name = {one.name: one for one in assignments}
-        for shard in self._shards:
-            shard.assignment = by_name.get(shard.assignment.name, shard.assignment)
-
     async def run(self) -> list[Ended]:
         """Until all have ended. Raises ShardFailed with what one says that cannot do its work; the others have been
         told to end then."""
@@ -145,7 +139,9 @@ class Shards:
             seconds = shard.assignment.seconds
             if seconds is not None:
                 seconds = max(0.0, seconds - (clock() - began))
-            shard.assignment = structs.replace(shard.assignment, after=why, seconds=seconds)
+            member = self._roster.member(name)  # where it was told to record something else meanwhile, that
+            latest = member.duty.assignment if member is not None else shard.assignment
+            shard.assignment = structs.replace(latest, after=why, seconds=seconds)
 
     async def _live(self, shard: _Shard) -> Ended:
         """One life: begun or taken over, listened to, to its end."""

@@ -1,0 +1,302 @@
+"""How the recorders of a store are doing, read from outside: from their pages, and from what they have recorded.
+
+Rule: nobody is asked and nobody is held up. What is not known is None, and of a recorder that is gone no more is said
+than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mdtool.books.phases import NO_WHOLE_YET, BookState
+from mdtool.capture.options import BOOK_STATES, FeedCounters
+from mdtool.clock import MINUTE, SECOND
+from mdtool.errors import StoreError
+from mdtool.service.page import PageReader
+from mdtool.service.roster import Member, Roster
+from mdtool.storage.journal.registry import ChunkInfo
+from mdtool.storage.reading.reader import Reader
+from mdtool.storage.store import Store
+
+MOST_POINTS = 120  # looks kept of the last minute
+QUIET_NS = 60 * SECOND  # a feed that has brought nothing for longer is called quiet
+STUCK_NS = 10 * SECOND  # a recorder beats once a second; one that has not for so long hangs
+
+
+class FeedState(Enum):
+    """A feed in one word, worst first."""
+
+    DOWN = "down"  # its recorder is gone
+    STUCK = "stuck"  # its recorder hangs
+    REFUSED = "refused"  # the venue sends none of it
+    BROKEN = "broken"  # its book is not whole
+    SILENT = "silent"  # nothing has come since its recorder began
+    QUIET = "quiet"  # nothing has come for a while
+    WAITING = "waiting"  # for its first whole book
+    LIVE = "live"
+    ENDED = "ended"  # its recorder was told to end
+
+
+ORDER = list(FeedState)
+TROUBLE = frozenset({FeedState.DOWN, FeedState.STUCK, FeedState.REFUSED, FeedState.BROKEN, FeedState.SILENT})
+
+
+@dataclass(frozen=True, slots=True)
+class FeedReading:
+    """One feed at one moment. Times in ns; `minute` is of the last minute, or of as long as it was looked at."""
+
+    feed: str
+    recorder: str
+    state: FeedState
+    records: int  # kept
+    minute_records: int
+    minute_bytes: int
+    rate: float  # records a second in the last minute
+    rates: tuple[float, ...]  # of each moment it was looked at in it, the oldest first
+    age_ns: int | None  # of the last record
+    epoch: int | None
+    chunk: int | None
+    counters: FeedCounters
+    book: BookState | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderReading:
+    """One recorder at one moment."""
+
+    name: str
+    venue: str
+    symbols: tuple[str, ...]
+    pid: int
+    alive: bool
+    ended: str | None  # why, where it is not
+    graceful: bool  # it ended as it was told to
+    started_ns: int | None
+    beat_age_ns: int | None
+    memory: int | None  # bytes of it that are its own
+    open_files: int | None
+    totals: Mapping[str, int]
+    minute: Mapping[str, int]  # the same, of the last minute
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A store's recorders at one moment."""
+
+    now_ns: int
+    recorders: tuple[RecorderReading, ...]
+    feeds: tuple[FeedReading, ...]  # the most troubled first
+    free_bytes: int
+    full_in_ns: int | None  # at the last minute's rate; None where nothing comes, or it is too early to say
+    window_ns: int  # how much of the last minute was looked at
+
+
+class Readings:
+    """A context. Each `take` knows what the ones of the last minute found."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._roster = Roster(store.path)
+        self._open = ExitStack()
+        self._feeds: dict[str, _Feed] = {}
+        self._recorders: dict[tuple[str, int], _Recorder] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def take(self, now_ns: int) -> Reading:
+        """As of now. Raises nothing of one feed or recorder that cannot be read."""
+        recorders: list[RecorderReading] = []
+        feeds: list[FeedReading] = []
+        for member in self._roster.members():
+            known = self._recorders.setdefault((member.name, member.duty.pid), _Recorder())
+            recorder = known.take(member, self._roster, now_ns)
+            recorders.append(recorder)
+            counted = known.page.feeds() if known.page is not None else {}
+            for symbol in recorder.symbols:
+                name = f"{recorder.venue}/{symbol}"
+                seen = self._feeds.setdefault(name, _Feed()).take(self._reader(name), now_ns)
+                feeds.append(_feed(name, recorder, seen, FeedCounters(**counted.get(name, {})), now_ns))
+        free = shutil.disk_usage(self._store.path).free
+        window_ns = max((feed.window.lasted_ns for feed in self._feeds.values()), default=0)
+        grown = sum(feed.minute_bytes for feed in feeds)
+        full_in_ns = round(free / grown * window_ns) if grown > 0 and window_ns >= SECOND else None
+        feeds.sort(key=lambda feed: (ORDER.index(feed.state), -feed.rate, feed.feed))
+        return Reading(now_ns, tuple(recorders), tuple(feeds), free, full_in_ns, window_ns)
+
+    def _reader(self, name: str) -> Reader | None:
+        known = self._feeds[name]
+        if known.reader is None:
+            with contextlib.suppress(StoreError, OSError):
+                known.reader = self._open.enter_context(self._store.reader(name, verify=False))
+        return known.reader
+
+
+class Window:
+    """Counters as they were over the last minute."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[int, tuple[int, ...]]] = deque(maxlen=MOST_POINTS)
+
+    def add(self, now_ns: int, counters: tuple[int, ...]) -> None:
+        points = self._points
+        points.append((now_ns, counters))
+        while len(points) > 2 and now_ns - points[1][0] >= MINUTE:
+            points.popleft()
+
+    @property
+    def lasted_ns(self) -> int:
+        return self._points[-1][0] - self._points[0][0] if self._points else 0
+
+    def growth(self) -> tuple[int, ...]:
+        """By how much each has grown; what began anew is taken for no growth."""
+        first, last = self._points[0][1], self._points[-1][1]
+        return tuple(max(new - old, 0) for old, new in zip(first, last, strict=True))
+
+    def rates(self, at: int) -> tuple[float, ...]:
+        """The growth a second of one counter between each two looks, the oldest first."""
+        return tuple(
+            max(later[1][at] - earlier[1][at], 0) * SECOND / max(later[0] - earlier[0], 1)
+            for earlier, later in pairwise(self._points)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    records: int = 0
+    minute: tuple[int, int] = (0, 0)  # records, bytes
+    rate: float = 0.0
+    rates: tuple[float, ...] = ()
+    last_ns: int | None = None
+    latest: ChunkInfo | None = None
+
+
+class _Feed:
+    """A feed as it was looked at."""
+
+    def __init__(self) -> None:
+        self.reader: Reader | None = None
+        self.window = Window()
+        self._chunk = 0  # the newest, and its bytes
+        self._bytes = 0
+        self._earlier = 0  # bytes of those that closed since it was looked at first, as far as they were seen
+
+    def take(self, reader: Reader | None, now_ns: int) -> _Seen:
+        if reader is None:
+            return _Seen()
+        try:
+            latest, records, last_ns = reader.latest_chunk(), reader.count(), reader.last_ns
+        except (StoreError, OSError):
+            return _Seen()
+        if latest is not None:
+            if latest.chunk_id != self._chunk:
+                self._earlier += self._bytes if self._chunk else -latest.heap_bytes
+            self._chunk, self._bytes = latest.chunk_id, latest.heap_bytes
+        self.window.add(now_ns, (records, self._earlier + self._bytes))
+        new, size = self.window.growth()
+        rate = new * SECOND / self.window.lasted_ns if self.window.lasted_ns else 0.0
+        return _Seen(records, (new, size), rate, self.window.rates(0), last_ns, latest)
+
+
+class _Recorder:
+    """A recorder as it was looked at."""
+
+    def __init__(self) -> None:
+        self.page: PageReader | None = None
+        self._window = Window()
+
+    def take(self, member: Member, roster: Roster, now_ns: int) -> RecorderReading:
+        if self.page is None:
+            self.page = member.page()
+        page, pid = self.page, member.duty.pid
+        totals = page.totals() if page is not None else {}
+        self._window.add(now_ns, tuple(totals.values()))
+        ended = None if member.alive else roster.ended(member.name)
+        return RecorderReading(
+            name=member.name,
+            venue=member.duty.venue,
+            symbols=member.duty.assignment.symbols,
+            pid=pid,
+            alive=member.alive,
+            ended=None if member.alive else "died without a word" if ended is None else ended.error or ended.why,
+            graceful=ended is not None and not ended.error,
+            started_ns=page.started_ns if page is not None else None,
+            beat_age_ns=max(now_ns - page.beat_ns, 0) if page is not None else None,
+            memory=own_memory(pid) if member.alive else None,
+            open_files=open_files(pid) if member.alive else None,
+            totals=totals,
+            minute=dict(zip(totals, self._window.growth(), strict=True)) if totals else {},
+        )
+
+
+def _feed(name: str, recorder: RecorderReading, seen: _Seen, counters: FeedCounters, now_ns: int) -> FeedReading:
+    book = BOOK_STATES[counters.book] if 0 <= counters.book < len(BOOK_STATES) else None
+    return FeedReading(
+        feed=name,
+        recorder=recorder.name,
+        state=_state(recorder, counters, book, seen.last_ns, now_ns),
+        records=seen.records,
+        minute_records=seen.minute[0],
+        minute_bytes=seen.minute[1],
+        rate=seen.rate,
+        rates=seen.rates,
+        age_ns=max(now_ns - seen.last_ns, 0) if seen.last_ns is not None else None,
+        epoch=seen.latest.epoch if seen.latest is not None else None,
+        chunk=seen.latest.chunk_id if seen.latest is not None else None,
+        counters=counters,
+        book=book,
+    )
+
+
+def _state(
+    recorder: RecorderReading, counters: FeedCounters, book: BookState | None, last_ns: int | None, now_ns: int
+) -> FeedState:
+    if not recorder.alive:
+        return FeedState.ENDED if recorder.graceful else FeedState.DOWN
+    if recorder.beat_age_ns is not None and recorder.beat_age_ns > STUCK_NS:
+        return FeedState.STUCK
+    if counters.refused:
+        return FeedState.REFUSED
+    if last_ns is None or (recorder.started_ns is not None and last_ns < recorder.started_ns):
+        return FeedState.SILENT
+    if book is BookState.DIRTY:
+        return FeedState.BROKEN
+    if now_ns - last_ns > QUIET_NS:
+        return FeedState.QUIET
+    return FeedState.WAITING if book in NO_WHOLE_YET else FeedState.LIVE
+
+
+def own_memory(pid: int) -> int | None:
+    """Bytes of a process that are its own: not its code, nor the files and shared memory it maps. None where that is
+    not to be seen."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def open_files(pid: int) -> int | None:
+    """How many files a process has open; None where that is not to be seen."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - of names alone
+    except OSError:
+        return None
