@@ -184,7 +184,7 @@ def complete(tmp_path: Path, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("mdtool re", ["record", "registry", "replay", "repair"]),
+        ("mdtool re", ["record", "reconnect", "registry", "replay", "repair"]),
         ("mdtool registry ", ["list", "show", "set", "remove", "verify"]),
         ("mdtool registry list ", ["binance/BTC_USDT", "sim/ALPHA_USDT"]),
         ("mdtool book si", ["sim/ALPHA_USDT"]),

@@ -105,7 +105,9 @@ class FeedCounters:
     """Of one feed what the store itself does not tell at a glance."""
 
     gaps: int = 0
+    resets: int = 0  # ids that began anew
     snapshots: int = 0
+    connects: int = 0  # connections that carried it
     undecodable: int = 0
     refused: int = 0  # subscriptions
     unanswered: int = 0

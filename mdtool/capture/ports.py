@@ -226,6 +226,8 @@ class Ports:
         self._subscriptions.opened(connection, session)
         self.status.connections += 1
         self.status.sessions += 1
+        for symbol in connection.symbols:
+            self.status.of(symbol).connects += 1
         many = "" if len(connection.symbols) == 1 else "s"
         self._notify(
             RecorderEvent.CONNECTED, f"connected to {url} for {len(connection.symbols)} symbol{many}, session {session}"

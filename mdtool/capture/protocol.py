@@ -37,6 +37,12 @@ class Gap(Struct, frozen=True, tag="gap"):
     text: str
 
 
+class Reset(Struct, frozen=True, tag="reset"):
+    """The venue's numbers have begun anew."""
+
+    symbol: str
+
+
 class Undecodable(Struct, frozen=True, tag="undecodable"):
     """So many records more of a feed could not be read. `text`: why, of the first."""
 
@@ -83,7 +89,7 @@ class Mark(Struct, frozen=True, tag="mark"):
     told: Position
 
 
-Said = Alive | Ask | Gap | Undecodable | NoBook | Learned | Book | Unwatched | Mark
+Said = Alive | Ask | Gap | Reset | Undecodable | NoBook | Learned | Book | Unwatched | Mark
 
 
 class Start(Struct, frozen=True):

@@ -22,6 +22,7 @@ from mdtool.capture.protocol import (
     Lines,
     Mark,
     NoBook,
+    Reset,
     Said,
     Start,
     Undecodable,
@@ -231,6 +232,8 @@ class Supervisor:
             status.of(symbol).undecodable += said.records
             if said.text:
                 self._notify(RecorderEvent.UNDECODABLE, f"{symbol}: cannot be decoded, kept as received: {said.text}")
+        elif isinstance(said, Reset):
+            status.of(symbol).resets += 1
         elif isinstance(said, Book):
             status.of(symbol).book = BOOK_STATES.index(said.state)
         elif isinstance(said, Unwatched):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mdtool.books.engine import FeedEngine
 from mdtool.books.sync import BookState, Step
-from mdtool.capture.protocol import Ask, Book, Gap, Learned, Mark, NoBook, Said, Undecodable, Unwatched, text
+from mdtool.capture.protocol import Ask, Book, Gap, Learned, Mark, NoBook, Reset, Said, Undecodable, Unwatched, text
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import CorruptStore, StoreError
 from mdtool.model import Flag, Kind, Scale, Update
@@ -169,6 +169,8 @@ class Watcher:
                 self._not_understood(feed, record, step.error, again=again)
             elif not message.snapshot and step.verdict is Verdict.GAP:
                 feed.news.append(Gap(feed.symbol, f"gap before update {message.first_seq}; asking for a snapshot"))
+            elif not message.snapshot and step.verdict is Verdict.RESET:
+                feed.news.append(Reset(feed.symbol))
             if step.mismatch is not None:
                 feed.news.append(Gap(feed.symbol, text(f"{step.mismatch}; asking for a whole book")))
         if step.error is None or record.kind != Kind.RESPONSE:  # whoever fetched a book that is none asks again

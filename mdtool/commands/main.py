@@ -37,6 +37,7 @@ from mdtool.commands import (
     serve,
     sim,
     snapshot,
+    status,
     stop,
     tail,
     torture,
@@ -58,6 +59,7 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 VERBS: tuple[Verb, ...] = (
     Verb("record", record.record, record.EXAMPLES),
+    Verb("status", status.status, status.EXAMPLES, exit_one=status.TROUBLE),
     Verb("stop", stop.stop, stop.EXAMPLES),
     Verb("snapshot", snapshot.snapshot, snapshot.EXAMPLES),
     Verb("reconnect", reconnect.reconnect, reconnect.EXAMPLES),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdtool.commands.context import Invocation, current
+from mdtool.commands.context import current
 from mdtool.commands.options import Json, Live, Sync, Venue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mdtool.capture.options import RecordStatus
+    from mdtool.service.readings import Reading
 
 EXAMPLES = (
     ("mdtool record binance", "the default symbols, until stopped"),
@@ -20,6 +20,7 @@ EXAMPLES = (
     ("mdtool record sim --url ws://127.0.0.1:7801", "from the synthetic exchange that mdtool sim runs"),
 )
 INTERRUPTED = 130
+SHOWN = 6  # lines of what was said that the screen has, and that are left when it goes
 
 
 def record(
@@ -76,6 +77,7 @@ def record(
     from mdtool.commands.tasks import recording
     from mdtool.storage.store import Store
     from mdtool.units import count, format_size
+    from mdtool.view.status import status_lines
 
     run = current(ctx)
     out = run.out
@@ -85,17 +87,32 @@ def record(
     config = run.config()
     options = wanted.options(config.record)
 
-    def notify(event: str, text: str) -> None:
-        if out.verbose or event not in (RecorderEvent.SNAPSHOT.value, RecorderEvent.SEALED.value):
-            out.log(text)
+    shown = deque[str](maxlen=SHOWN)
+    with ExitStack() as screen:
+        show = screen.enter_context(out.talking_screen()) if out.talks_to_terminal else None
 
-    out.talk_without_waiting()
-    with Store.create(config.store) as store:
+        def notify(event: str, text: str) -> None:
+            if not out.verbose and event in (RecorderEvent.SNAPSHOT.value, RecorderEvent.SEALED.value):
+                return
+            if show is None:
+                out.log(text)
+            else:
+                shown.append(out.stamped(text))
+
+        def look(reading: Reading) -> None:
+            if show is not None:
+                show(lambda width, height: status_lines(reading.to_json(), width, height, shown))
+
+        out.talk_without_waiting()
+        store = screen.enter_context(Store.create(config.store))
         out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
         done = recording.record(
-            store, options, notify, _progress(run), None if out.talks_to_terminal else out.log,
+            store, options, notify,
+            look=None if show is None else look, minutely=None if show is not None else out.log,
             shards=shards, cpus=recording.parse_cpus(cpu),
         )  # fmt: skip
+    for line in shown:
+        out.talk(line)
     status = done.status
     if json:
         out.json(done.to_json())
@@ -109,24 +126,3 @@ def record(
     )
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _progress(run: Invocation) -> Callable[[RecordStatus], None]:
-    """What shows the counters of a run at a terminal."""
-    import time
-
-    from mdtool.units import count, format_size
-
-    began, before = time.monotonic(), (time.monotonic(), 0)
-
-    def look(status: RecordStatus) -> None:
-        nonlocal before
-        now = time.monotonic()
-        rate = (status.records - before[1]) / max(now - before[0], 1e-3)
-        before = (now, status.records)
-        run.out.progress(
-            f"{now - began:6.0f} s  {status.connections} open  {count(status.records, 'message')}  {rate:,.0f}/s  "
-            f"{format_size(status.payload_bytes)}"
-        )
-
-    return look

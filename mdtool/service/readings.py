@@ -10,20 +10,20 @@ import contextlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from mdtool.books.phases import NO_WHOLE_YET, BookState
 from mdtool.capture.options import BOOK_STATES, FeedCounters
 from mdtool.clock import MINUTE, SECOND
 from mdtool.errors import StoreError
-from mdtool.service.page import PageReader
+from mdtool.service.page import COUNTERS, PageReader
 from mdtool.service.roster import Member, Roster
 from mdtool.storage.journal.registry import ChunkInfo
 from mdtool.storage.reading.reader import Reader
@@ -68,7 +68,25 @@ class FeedReading:
     epoch: int | None
     chunk: int | None
     counters: FeedCounters
+    minute: Mapping[str, int]  # the growth of the counters in the last minute
     book: BookState | None
+
+    def to_json(self) -> dict[str, Any]:
+        counters = {name: value for name, value in asdict(self.counters).items() if name != "book"}
+        return {
+            "feed": self.feed,
+            "recorder": self.recorder,
+            "state": self.state.value,
+            "book": self.book.value if self.book is not None else None,
+            "records": self.records,
+            "rate": round(self.rate, 3),
+            "age_ns": self.age_ns,
+            "epoch": self.epoch,
+            "chunk": self.chunk,
+            **counters,
+            "minute": {"records": self.minute_records, "bytes": self.minute_bytes, **self.minute},
+            "rates": [round(rate, 3) for rate in self.rates],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,23 @@ class RecorderReading:
     totals: Mapping[str, int]
     minute: Mapping[str, int]  # the same, of the last minute
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "recorder": self.name,
+            "venue": self.venue,
+            "pid": self.pid,
+            "alive": self.alive,
+            "ended": self.ended,
+            "graceful": self.graceful,
+            "feeds": len(self.symbols),
+            "started_ns": self.started_ns,
+            "beat_age_ns": self.beat_age_ns,
+            "memory_bytes": self.memory,
+            "open_files": self.open_files,
+            "totals": dict(self.totals),
+            "minute": dict(self.minute),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -101,12 +136,31 @@ class Reading:
     full_in_ns: int | None  # at the last minute's rate; None where nothing comes, or it is too early to say
     window_ns: int  # how much of the last minute was looked at
 
+    @property
+    def trouble(self) -> bool:
+        """Whether something is not as it should be."""
+        died = any(not one.alive and not one.graceful for one in self.recorders)
+        return died or any(feed.state in TROUBLE for feed in self.feeds)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        return {
+            "now_ns": self.now_ns,
+            "window_ns": self.window_ns,
+            "free_bytes": self.free_bytes,
+            "full_in_ns": self.full_in_ns,
+            "recorders": [one.to_json() for one in self.recorders],
+            "feeds": [one.to_json() for one in self.feeds],
+        }
+
 
 class Readings:
-    """A context. Each `take` knows what the ones of the last minute found."""
+    """A context: of all recorders of a store, or of those of these names. Each `take` knows what the ones of the last
+    minute found."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, names: Sequence[str] | None = None) -> None:
         self._store = store
+        self._names = names
         self._roster = Roster(store.path)
         self._open = ExitStack()
         self._feeds: dict[str, _Feed] = {}
@@ -124,21 +178,27 @@ class Readings:
         """As of now. Raises nothing of one feed or recorder that cannot be read."""
         recorders: list[RecorderReading] = []
         feeds: list[FeedReading] = []
-        for member in self._roster.members():
+        for member in self._members():
             known = self._recorders.setdefault((member.name, member.duty.pid), _Recorder())
             recorder = known.take(member, self._roster, now_ns)
             recorders.append(recorder)
             counted = known.page.feeds() if known.page is not None else {}
             for symbol in recorder.symbols:
                 name = f"{recorder.venue}/{symbol}"
-                seen = self._feeds.setdefault(name, _Feed()).take(self._reader(name), now_ns)
-                feeds.append(_feed(name, recorder, seen, FeedCounters(**counted.get(name, {})), now_ns))
+                counters = FeedCounters(**counted.get(name, {}))
+                seen = self._feeds.setdefault(name, _Feed()).take(self._reader(name), counters, now_ns)
+                feeds.append(_feed(name, recorder, seen, counters, now_ns))
         free = shutil.disk_usage(self._store.path).free
         window_ns = max((feed.window.lasted_ns for feed in self._feeds.values()), default=0)
         grown = sum(feed.minute_bytes for feed in feeds)
         full_in_ns = round(free / grown * window_ns) if grown > 0 and window_ns >= SECOND else None
         feeds.sort(key=lambda feed: (ORDER.index(feed.state), -feed.rate, feed.feed))
         return Reading(now_ns, tuple(recorders), tuple(feeds), free, full_in_ns, window_ns)
+
+    def _members(self) -> list[Member]:
+        if self._names is None:
+            return self._roster.members()
+        return [member for name in self._names if (member := self._roster.member(name)) is not None]
 
     def _reader(self, name: str) -> Reader | None:
         known = self._feeds[name]
@@ -181,6 +241,7 @@ class Window:
 class _Seen:
     records: int = 0
     minute: tuple[int, int] = (0, 0)  # records, bytes
+    counted: tuple[int, ...] = ()  # the growth of the counters in the last minute
     rate: float = 0.0
     rates: tuple[float, ...] = ()
     last_ns: int | None = None
@@ -197,7 +258,7 @@ class _Feed:
         self._bytes = 0
         self._earlier = 0  # bytes of those that closed since it was looked at first, as far as they were seen
 
-    def take(self, reader: Reader | None, now_ns: int) -> _Seen:
+    def take(self, reader: Reader | None, counters: FeedCounters, now_ns: int) -> _Seen:
         if reader is None:
             return _Seen()
         try:
@@ -208,10 +269,10 @@ class _Feed:
             if latest.chunk_id != self._chunk:
                 self._earlier += self._bytes if self._chunk else -latest.heap_bytes
             self._chunk, self._bytes = latest.chunk_id, latest.heap_bytes
-        self.window.add(now_ns, (records, self._earlier + self._bytes))
-        new, size = self.window.growth()
+        self.window.add(now_ns, (records, self._earlier + self._bytes, *astuple(counters)))
+        new, size, *counted = self.window.growth()
         rate = new * SECOND / self.window.lasted_ns if self.window.lasted_ns else 0.0
-        return _Seen(records, (new, size), rate, self.window.rates(0), last_ns, latest)
+        return _Seen(records, (new, size), tuple(counted), rate, self.window.rates(0), last_ns, latest)
 
 
 class _Recorder:
@@ -260,6 +321,7 @@ def _feed(name: str, recorder: RecorderReading, seen: _Seen, counters: FeedCount
         epoch=seen.latest.epoch if seen.latest is not None else None,
         chunk=seen.latest.chunk_id if seen.latest is not None else None,
         counters=counters,
+        minute={name: grown for name, grown in zip(COUNTERS, seen.counted, strict=False) if name != "book"},
         book=book,
     )
 

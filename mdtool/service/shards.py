@@ -19,6 +19,7 @@ from msgspec.json import Decoder, encode
 
 from mdtool.capture.backoff import STABLE, Backoff
 from mdtool.capture.child import command, environment
+from mdtool.capture.options import RecorderEvent
 from mdtool.errors import FeedLocked, MdtoolError
 from mdtool.service.assignment import Assignment
 from mdtool.service.control import LONGEST_LINE, Event, Follow, Ping, Stop, ask, short
@@ -28,6 +29,7 @@ from mdtool.service.roster import Ended, Member, Roster
 SHARD = "mdtool.service.shard"
 LOOK = 0.02  # seconds between two looks for a recorder that is starting, or ending
 GRACE = 20.0  # seconds to end in once told, after which it is signalled, and as long again until it is killed
+STOPPING = RecorderEvent.STOPPING.value
 ONLY_NEW = 2**53  # of events: those that are told from now on
 
 Notify = Callable[[str, str, str], None]  # the recorder's name, the event, and one line about it; must not block
@@ -75,7 +77,7 @@ class Shards:
         """Have each end gracefully."""
         if not self._stopping:
             self._stopping = why
-            self._notify("", "stopping", f"stopping: {why}")
+            self._notify("", STOPPING, f"stopping: {why}")
         self._stop_asked.set()
         for shard in self._shards:
             self._tell_stop(shard)
@@ -210,7 +212,8 @@ class Shards:
                 with contextlib.suppress(ValidationError, DecodeError):
                     event = _events.decode(line)
                     after = event.number
-                    self._notify(shard.assignment.name, event.event, event.text)
+                    if not (self._stopping and event.event == STOPPING):  # it has been said
+                        self._notify(shard.assignment.name, event.event, event.text)
         except (OSError, ValueError, asyncio.LimitOverrunError):
             pass
         finally:

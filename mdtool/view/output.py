@@ -11,8 +11,10 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from mdtool.view.talker import Talker
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
+    from mdtool.view.line import Line
     from mdtool.view.painter import Painter
 
 PIPED_WIDTH = 160  # columns a report may take where no terminal says otherwise: nothing is cut in a file or a pipe
@@ -103,6 +106,23 @@ class Output:
 
         return Painter(sys.stdout, self.console.color_system, no_color=self.console.no_color)
 
+    @contextmanager
+    def talking_screen(self) -> Iterator[Callable[[Callable[[int, int], Sequence[Line]]], None]]:
+        """A context in which stderr's terminal is a screen. What it gives takes what draws one, for a width and height,
+        and shows that; not where the one before is still being written, as a terminal that is held (Ctrl-S) must hold
+        nobody else."""
+        from mdtool.view.painter import Painter
+
+        console = _console(self.color, sys.stderr)
+        with Painter(sys.stderr, console.color_system, no_color=console.no_color) as painter:
+
+            def show(drawn: Callable[[int, int], Sequence[Line]]) -> None:
+                if self._talker is None or self._talker.idle:
+                    size = painter.size
+                    painter.paint(drawn(*size), size)
+
+            yield show
+
     def line(self, text: Text) -> None:
         """One line of data: styled on a terminal, plain elsewhere, never wrapped."""
         if self.is_terminal:
@@ -123,10 +143,14 @@ class Output:
 
     def log(self, text: str) -> None:
         """As talk, of something that goes on: with the time, in a file with the day."""
+        self.talk(self.stamped(text))
+
+    def stamped(self, text: str) -> str:
+        """With the time it is said at, in a file with the day."""
         from mdtool.units import format_time
 
         now = format_time(time.time_ns() // 10**9 * 10**9)
-        self.talk(f"{now[11:-1] if self.talks_to_terminal else now} {text}")
+        return f"{now[11:-1] if self.talks_to_terminal else now} {text}"
 
     def talk_without_waiting(self) -> None:
         """From here on nothing that is said on stderr, by whomever, can hold up who says it; what nobody reads is
@@ -184,11 +208,12 @@ class Output:
         sys.stdout.flush()
 
 
-def _console(color: bool | None) -> Console:
+def _console(color: bool | None, stream: TextIO | None = None) -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(
+        file=stream,
         width=width,
         force_terminal=True if color else None,
         no_color=True if color is False else None,

@@ -27,6 +27,7 @@ class Talker(io.TextIOBase):
         self.stream = stream
         self._waiting: deque[str] = deque()
         self._dropped = 0
+        self._writing = False
         self._wanted = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="talking", daemon=True)
@@ -40,6 +41,12 @@ class Talker(io.TextIOBase):
                 self._dropped += 1
             self._wanted.notify()
         return len(text)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was given is written: who draws a screen waits for that, as half of one is none."""
+        with self._wanted:
+            return not self._waiting and not self._writing
 
     def flush(self) -> None:
         """Nothing: that would be to wait."""
@@ -69,6 +76,7 @@ class Talker(io.TextIOBase):
         while (text := self._next()) is not None:
             with contextlib.suppress(OSError, ValueError):  # nobody is there any more
                 self._put(text)
+            self._writing = False
 
     def _next(self) -> str | None:
         with self._wanted:
@@ -77,6 +85,7 @@ class Talker(io.TextIOBase):
             if not self._waiting:
                 return None
             text = "".join(self._waiting)
+            self._writing = True
             self._waiting.clear()
             if self._dropped:
                 text += f"({count(self._dropped, 'more line was', 'more lines were')} not shown: nobody read them)\n"

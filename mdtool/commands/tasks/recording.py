@@ -20,6 +20,7 @@ from mdtool.commands.tasks import minutes
 from mdtool.config import RecordDefaults
 from mdtool.errors import UsageError
 from mdtool.service.assignment import assignment
+from mdtool.service.readings import Reading, Readings
 from mdtool.service.roster import Roster
 from mdtool.service.shards import Shards, Work, free_name, take_over
 from mdtool.service.spreading import loads, spread
@@ -28,7 +29,7 @@ from mdtool.units import parse_duration, parse_size
 from mdtool.venues import catalog
 
 MOST_CPUS = 1023
-LOOK_EVERY = 0.5  # seconds between two looks at the counters
+LOOK_EVERY = 1.0  # seconds between two readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,14 @@ def record(
     store: Store,
     options: RecordOptions,
     notify: Callable[[str, str], None],
-    look: Callable[[RecordStatus], None],
-    minutely: Callable[[str], None] | None = None,
     *,
+    look: Callable[[Reading], None] | None = None,
+    minutely: Callable[[str], None] | None = None,
     shards: int = 1,
     cpus: tuple[int, ...] = (),
 ) -> Recorded:
-    """Record until the time asked for is over or a signal comes. `notify` gets an event's name and a line; `minutely` a
-    line a minute on what came. Raises ShardFailed, FeedLocked."""
+    """Record until the time asked for is over or a signal comes. `notify` gets an event's name and a line; `look` a
+    reading a second of how it goes; `minutely` a line a minute on what came. Raises ShardFailed, FeedLocked."""
     return asyncio.run(_record(store, assignments(store, options, shards, cpus), options, notify, look, minutely))
 
 
@@ -152,7 +153,7 @@ async def _record(
     works: Sequence[Work],
     options: RecordOptions,
     notify: Callable[[str, str], None],
-    look: Callable[[RecordStatus], None],
+    look: Callable[[Reading], None] | None,
     minutely: Callable[[str], None] | None,
 ) -> Recorded:
     loop = asyncio.get_running_loop()
@@ -176,7 +177,9 @@ async def _record(
     for work in works:
         if work.taken_over:
             told(work.assignment.name, "recorder", f"the recorder {work.assignment.name} runs already: taken over")
-    beside = [asyncio.create_task(_look(shards, look))]
+    beside = []
+    if look is not None:
+        beside.append(asyncio.create_task(_look(store, [work.assignment.name for work in works], look)))
     if minutely is not None:
         beside.append(asyncio.create_task(_tell(store, options, shards, minutely)))
     try:
@@ -193,10 +196,13 @@ def _status(shards: Shards) -> RecordStatus:
     return RecordStatus(**{**totals, "behind": bool(totals["behind"])})  # type: ignore[arg-type]
 
 
-async def _look(shards: Shards, look: Callable[[RecordStatus], None]) -> None:
-    while True:
-        look(_status(shards))
-        await asyncio.sleep(LOOK_EVERY)
+async def _look(store: Store, names: Sequence[str], look: Callable[[Reading], None]) -> None:
+    """A reading a second, taken in a thread."""
+    clock = SystemClock()
+    with Readings(store, names) as readings:
+        while True:
+            look(await asyncio.to_thread(readings.take, clock.now_ns()))
+            await asyncio.sleep(LOOK_EVERY)
 
 
 async def _tell(store: Store, options: RecordOptions, shards: Shards, say: Callable[[str], None]) -> None:
