@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from typing_extensions import Buffer
+
 from mdtool.capture.connection import Act
 from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import text
@@ -54,10 +56,12 @@ class Ports:
 
     def __init__(
         self, store: Store, options: RecordOptions, clock: Clock, notify: Notify,
-        refused: Callable[[str], None] | None = None,
+        refused: Callable[[str], None] | None = None, histogram: Buffer | None = None,
     ) -> None:  # fmt: skip
+        """`histogram`: of the time from receiving to the commit, as `Writer.measure` fills it."""
         self.status = RecordStatus()
         self._store = store
+        self._histogram = histogram
         self._options = options
         self._venue = options.venue
         self._notify = notify
@@ -89,6 +93,9 @@ class Ports:
             clock=self._clock,
             sync=options.sync,
         )
+        if self._histogram is not None:
+            for writer in opened.values():
+                writer.measure(self._histogram)
         return {symbol: opened[name] for symbol, name in names.items()}
 
     def _open_session(self) -> Writer:

@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 import aiohttp
+from typing_extensions import Buffer
 
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.fleet import Fleet
@@ -49,9 +50,9 @@ class Recorder:
 
     def __init__(
         self, store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None,
-        beat: Callable[[], None] | None = None,
+        beat: Callable[[], None] | None = None, histogram: Buffer | None = None,
     ) -> None:  # fmt: skip
-        """`beat` is called with each heartbeat, to show `status` to whoever looks."""
+        """`beat` is called with each heartbeat, to show `status` to whoever looks. `histogram`: as of `Ports`."""
         self._store = store
         self._beat = beat
         self._options = options
@@ -63,7 +64,9 @@ class Recorder:
         self._plan = _plan(options)
         self._replanning = asyncio.Lock()
         self._refused = ""  # what the venue would not send, where that ends the run
-        self._ports = Ports(store, options, self._clock, notify, self._give_up if options.fail_fast else None)
+        self._ports = Ports(
+            store, options, self._clock, notify, self._give_up if options.fail_fast else None, histogram
+        )
         self._fleet: Fleet | None = None  # while it runs
         self.status = self._ports.status
 

@@ -11,6 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 cimport cython
 
@@ -44,10 +45,16 @@ cdef packed struct Row:
     uint32_t session
 
 
+cdef extern from *:
+    int __builtin_clzll(unsigned long long) nogil
+
+
 cdef enum:
     ROW_BYTES = 32
     HEADER_BYTES = 4096
     COMMITTED_AT = 256  # alone on its cache line
+    SAMPLED = 16  # one append of so many is measured
+    BUCKETS = 64
     TIMES_AT = 320  # lowest and highest recv_ns, and whether one ever stepped back
 
 # storage/format/layout.py owns the format; a test holds these equal to it.
@@ -55,6 +62,7 @@ ROW_SIZE = ROW_BYTES
 HEADER_SIZE = HEADER_BYTES
 COMMITTED_OFFSET = COMMITTED_AT
 TIMES_OFFSET = TIMES_AT
+SAMPLED_OF = SAMPLED
 
 mdtool_crc_init()
 
@@ -241,14 +249,32 @@ cdef class Appender:
     cdef bint is_ordered
     cdef readonly uint64_t appended_bytes  # payload bytes over all chunks
     cdef object make_room
+    cdef Py_buffer histogram_view
+    cdef uint64_t *histogram     # of nanoseconds from recv_ns to the commit, by powers of two; NULL: not measured
+    cdef unsigned int appends    # since the last one that was measured
 
     def __cinit__(self, make_room):
         self.make_room = make_room
         self.appended_bytes = 0
         self.attached = False
+        self.histogram = NULL
 
     def __dealloc__(self):
         self.release()
+        if self.histogram != NULL:
+            PyBuffer_Release(&self.histogram_view)
+
+    def measure(self, histogram):
+        """Count one append of SAMPLED_OF in `histogram`: 64 words of 8 bytes, of which word n has those whose commit
+        came 2**n to 2**(n+1) ns after their recv_ns by the wall clock. What was received in the future counts as 0."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(histogram, &view, PyBUF_WRITABLE)
+        if view.len != BUCKETS * 8 or (<size_t>view.buf) & 7 or self.histogram != NULL:
+            PyBuffer_Release(&view)
+            raise ValueError("a histogram is 64 aligned words, and is given once")
+        self.histogram_view = view
+        self.histogram = <uint64_t *>view.buf
+        self.appends = 0
 
     cdef void release(self):
         if self.attached:
@@ -366,7 +392,19 @@ cdef class Appender:
                 self.lowest_ns = self.times[0] = recv_ns
         self.count += 1
         mdtool_store_release(self.committed_word, self.count)
+        if self.histogram != NULL:
+            self.appends += 1
+            if self.appends == SAMPLED:
+                self.appends = 0
+                self.took(recv_ns)
         return 0
+
+    cdef void took(self, int64_t recv_ns) noexcept:
+        cdef timespec now
+        cdef int64_t ns
+        clock_gettime(CLOCK_REALTIME, &now)
+        ns = <int64_t>now.tv_sec * 1000000000 + now.tv_nsec - recv_ns
+        self.histogram[63 - __builtin_clzll(<unsigned long long>ns) if ns > 0 else 0] += 1
 
     cdef inline bint fits(self, int64_t recv_ns, Py_ssize_t length) noexcept:
         return (self.count < self.rows_allowed and self.used + <uint64_t>length <= self.heap_allowed

@@ -90,7 +90,10 @@ class _Shard:
     async def _record(self) -> None:
         options = self._assignment.options()
         # In a thread: opening a thousand feeds takes a while, and who asks meanwhile is answered.
-        recorder = await asyncio.to_thread(Recorder, self._store, options, self._notify, beat=self._beat)
+        page = self._seat.page
+        recorder = await asyncio.to_thread(
+            Recorder, self._store, options, self._notify, beat=self._beat, histogram=page.commit_ns
+        )
         if after := self._assignment.after:
             recorder.note({"note": "restarted", "what": f"recorder {self._assignment.name}", "why": after})
         if self._why:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import mmap
+import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -229,3 +231,24 @@ def test_a_word_follows_what_is_published():
         journal.Word(buffer, 4096)
     with pytest.raises(ValueError, match="aligned"):
         journal.Word(buffer, 1)
+
+
+def test_the_time_to_the_commit_is_measured() -> None:
+    """One append of `SAMPLED_OF` is counted, under the power of two of its nanoseconds."""
+    index, heap = bytearray(journal.HEADER_SIZE + 32 * 1000), bytearray(100_000)
+    histogram = np.zeros(64, "<u8")
+    appender = journal.Appender(lambda recv_ns, length: None)
+    appender.measure(histogram)
+    appender.attach(index, heap, 0, 1 << 62)
+    appender.allow(1000, 100_000)
+    each = journal.SAMPLED_OF
+    for _ in range(each * 3):
+        appender.append(time.time_ns() - (1 << 40), 0, 0, 0, b"x")  # a bit over 18 minutes ago
+    assert histogram.tolist() == [0] * 40 + [3] + [0] * 23
+    for _ in range(each):
+        appender.append(time.time_ns() + (1 << 50), 0, 0, 0, b"x")  # in the future: the clock was stepped back
+    assert (histogram[0], int(histogram.sum())) == (1, 4)
+    with pytest.raises(ValueError, match="given once"):
+        appender.measure(histogram)
+    with pytest.raises(ValueError, match="64 aligned words"):
+        journal.Appender(lambda recv_ns, length: None).measure(bytearray(100))

@@ -12,6 +12,8 @@ import threading
 from types import TracebackType
 from typing import Literal
 
+from typing_extensions import Buffer
+
 from mdtool.clock import DAY, SECOND, Clock, day_start
 from mdtool.errors import ChunkUnavailable, StoreError, StoreFull, SyncFailed
 from mdtool.kernel.journal import Appender
@@ -95,6 +97,10 @@ class Writer:
     def appended_bytes(self) -> int:
         """Payload bytes this writer has appended."""
         return self._appender.appended_bytes
+
+    def measure(self, histogram: Buffer) -> None:
+        """Have the time from receiving to the commit counted; see `Appender.measure`."""
+        self._appender.measure(histogram)
 
     def heartbeat(self, now_ns: int) -> None:
         """Say that the writer lives; about once a second."""
