@@ -31,7 +31,8 @@ from mdtool.capture.resolver import Resolver
 from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.supervisor import Supervisor
 from mdtool.capture.tending import tended
-from mdtool.clock import SECOND, Clock, SystemClock
+from mdtool.capture.timekeeping import Timekeeper
+from mdtool.clock import Clock, SystemClock
 from mdtool.errors import ConnectError, MdtoolError, UsageError
 from mdtool.storage.store import Store
 from mdtool.units import count
@@ -42,7 +43,6 @@ __all__ = ["RecordOptions", "RecordStatus", "Recorder", "RecorderEvent", "record
 TICK = 1.0  # seconds between two heartbeats, and between two syncs
 RENEW_EARLY = 600.0  # seconds before the venue would cut a connection anyway
 SETTLE = 60.0  # seconds that connections of another plan have to come up before symbols that go are let go all the same
-CLOCK_STEP_NS = SECOND // 10  # a wall clock that moved this much against the monotonic one was stepped
 
 
 class Recorder:
@@ -246,8 +246,7 @@ class Recorder:
 
     async def _keep_house(self) -> None:
         """Heartbeats, syncs, and an eye on the clock."""
-        clock = self._clock
-        offset_ns = clock.now_ns() - clock.monotonic_ns()
+        timekeeper = Timekeeper(self._clock)
         loop, troubles = asyncio.get_running_loop(), dict[str, str]()
         # A thread of its own: a disk that hangs holds up nothing else that is done in threads, and nothing else it.
         disk = ThreadPoolExecutor(1, "housekeeping")
@@ -257,10 +256,8 @@ class Recorder:
                 self._ports.heartbeat()
                 if self._beat is not None:
                     self._beat()
-                now_offset_ns = clock.now_ns() - clock.monotonic_ns()
-                if abs(now_offset_ns - offset_ns) > CLOCK_STEP_NS:
-                    self._ports.note({"note": "clock stepped", "by_ns": now_offset_ns - offset_ns})
-                    offset_ns = now_offset_ns
+                for said in timekeeper.look():
+                    self._ports.note(said)
                 found = await loop.run_in_executor(disk, self._ports.maintain)
                 for symbol in sorted(found.keys() - troubles.keys()):
                     # Early: what is reserved still takes records. The append that finds no room ends the run.
