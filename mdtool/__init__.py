@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from mdtool.books.tops import Tops
     from mdtool.errors import MdtoolError
     from mdtool.kernel.journal import Record
-    from mdtool.model import EVENT, Flag, Kind, Scale, Side
+    from mdtool.model import EVENT, WIDE_EVENT, Flag, Kind, Scale, Side
     from mdtool.storage.discovery import discover
     from mdtool.storage.journal.batch import Batch
     from mdtool.storage.journal.presence import Disconnect, Reason, WriterStatus
@@ -74,6 +74,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EVENT",
+    "WIDE_EVENT",
     "Batch",
     "Book",
     "BookSync",
@@ -103,6 +104,7 @@ __all__ = [
 # Where each name lives; the module is imported when the name is first asked for.
 _HOMES = {
     "EVENT": "mdtool.model",
+    "WIDE_EVENT": "mdtool.model",
     "Batch": "mdtool.storage.journal.batch",
     "Book": "mdtool.books.book",
     "BookSync": "mdtool.books.sync",

@@ -65,6 +65,10 @@ class WireError(MdtoolError):
     """A message that is not what its venue documents. The raw bytes are kept all the same."""
 
 
+class TooLarge(MdtoolError, OverflowError):
+    """A value that the 64 bits of what was asked for do not hold. The message says what holds it."""
+
+
 class ImportFormatError(MdtoolError):
     """A file to import that is of the wrong format, damaged or cut short."""
 

@@ -2,7 +2,8 @@
 
 A *record* is one message exactly as received. A *message* is a record decoded by its venue, its ladders still wire
 text. An *event* is one flat 64-byte row of a message: a level change, a trade, a side of a quote.
-Prices and sizes are int64 mantissas with a decimal exponent: value = mantissa * 10**exponent. No float, ever.
+Prices and sizes are integer mantissas with a decimal exponent: value = mantissa * 10**exponent. No float, ever. They
+are int64 while that holds them, and Python's integers where it does not.
 """
 
 from __future__ import annotations
@@ -97,23 +98,23 @@ class EventFlag(IntFlag):
     LAST = 1  # the last event of its message
 
 
-EVENT = np.dtype(
-    [
-        ("recv_ns", "<i8"),  # the recorder's clock
-        ("venue_ns", "<i8"),  # the venue's clock, NO_TIME where not given
-        ("seq", "<i8"),  # update id or trade id, UNKNOWN where not given
-        ("prev_seq", "<i8"),  # the update id this one follows, UNKNOWN where not given
-        ("price", "<i8"),  # mantissa
-        ("size", "<i8"),  # mantissa
-        ("order_id", "<u8"),  # L3 only
-        ("feed", "<u4"),  # feed id within its store
-        ("kind", "u1"),  # EventKind
-        ("side", "u1"),  # Side, 0 where it has none
-        ("flags", "<u2"),  # EventFlag
-    ],
-    align=True,
-)
+_FIELDS = {
+    "recv_ns": "<i8",  # the recorder's clock
+    "venue_ns": "<i8",  # the venue's clock, NO_TIME where not given
+    "seq": "<i8",  # update id or trade id, UNKNOWN where not given
+    "prev_seq": "<i8",  # the update id this one follows, UNKNOWN where not given
+    "price": "<i8",  # mantissa
+    "size": "<i8",  # mantissa
+    "order_id": "<u8",  # L3 only
+    "feed": "<u4",  # feed id within its store
+    "kind": "u1",  # EventKind
+    "side": "u1",  # Side, 0 where it has none
+    "flags": "<u2",  # EventFlag
+}
+EVENT = np.dtype(list(_FIELDS.items()), align=True)
 assert EVENT.itemsize == 64
+# The same in memory alone, with mantissas that are Python's integers: of any size.
+WIDE_EVENT = np.dtype(list({**_FIELDS, "price": "O", "size": "O"}.items()), align=True)
 
 
 class Scale(NamedTuple):

@@ -48,7 +48,7 @@ class Book:
     """The book of one feed, from where `source` stands: a Reader, or anything like one. `stream` names the book stream
     where the feed has several and not the first is wanted.
 
-    In step with the messages, each with what it did; prices and sizes are int64 mantissas at `scale`, exact:
+    In step with the messages, each with what it did; prices and sizes are integer mantissas at `scale`, exact:
 
         >>> with store.reader("sim/CHARLIE_USDT") as reader:
         ...     for event, book in mdtool.Book(reader):
@@ -225,7 +225,7 @@ class Book:
     def tops(self, depth: int = 10, *, until_ns: int | None = None) -> Tops:
         """The best `depth` levels after every update from where the source stands to its end (or the first record
         received after `until_ns`), as columns. Does not move this book. A day of updates is large: 8 bytes times 4
-        times depth each; `batches` gives it in parts."""
+        times depth each; `batches` gives it in parts. Of numbers that 64 bits do not hold see Tops.exact."""
         return join(self.batches(depth, until_ns=until_ns), depth, self._source.feed.scale)
 
     def batches(self, depth: int = 10, *, until_ns: int | None = None) -> Iterator[Tops]:

@@ -1,4 +1,4 @@
-"""Messages to events: rows of model.EVENT.
+"""Messages to events: rows of model.EVENT, or of WIDE_EVENT where one asks for numbers beyond 64 bits.
 
 Rule: mantissas are at the builder's `scale` after the call. It may have widened; rows made before are then at the
 coarser one, and `rescale` expresses them anew.
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from mdtool.books.engine import FeedEngine, RecordSource
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookSync
-from mdtool.errors import WireError
+from mdtool.books.tables import largest
+from mdtool.errors import TooLarge, WireError
 from mdtool.kernel.ladder import LadderError, decimal
 from mdtool.model import (
     EVENT,
     RATE_EXP,
     UNKNOWN,
+    WIDE_EVENT,
     Action,
     BookUpdate,
     EventFlag,
@@ -39,7 +41,7 @@ from mdtool.venues import catalog
 from mdtool.venues.venue import Venue
 
 BATCH_ROWS = 8_192
-Events = NDArray[np.void]  # of dtype EVENT, one dimension
+Events = NDArray[np.void]  # of dtype EVENT or WIDE_EVENT, one dimension
 _ACTIONS = {
     Action.ADD: EventKind.ORDER_ADD,
     Action.MODIFY: EventKind.ORDER_MODIFY,
@@ -49,11 +51,12 @@ _ACTIONS = {
 _OF_NO_SCALE = (EventKind.FUNDING, EventKind.STATUS)  # whose `size` is no size
 
 
-def events(source: RecordSource, *, feed: int = 0) -> Iterator[tuple[Scale, Events]]:
+def events(source: RecordSource, *, feed: int = 0, wide: bool = False) -> Iterator[tuple[Scale, Events]]:
     """Everything a feed says, from where `source` stands to the end of what there is, as arrays of model.EVENT: some
     thousand rows at a time, in order of arrival, each array at the scale beside it (a price is `price *
     10**price_exp`), which widens as digits come; `rescale` brings arrays to one. `feed` goes into the rows. What cannot
-    be read is left out; the audit tells of it.
+    be read is left out; the audit tells of it. A number that an int64 does not hold at its scale is TooLarge; `wide`
+    gives rows of model.WIDE_EVENT, whose prices and sizes are Python's integers and hold all there is.
 
         >>> with store.reader("sim/CHARLIE_USDT") as reader:
         ...     for scale, rows in mdtool.events(reader):
@@ -63,7 +66,7 @@ def events(source: RecordSource, *, feed: int = 0) -> Iterator[tuple[Scale, Even
         Scale(price_exp=-1, size_exp=-1) 7 [647] [10]
     """
     engine = FeedEngine(catalog.get(source.feed.venue), source, every_book=True, opens=_no_book)
-    builder = EventBuilder(feed, source.feed.scale)
+    builder = EventBuilder(feed, source.feed.scale, wide=wide)
     rows: list[Events] = []
     scale, count = builder.scale, 0
     for record in source.records():
@@ -89,10 +92,11 @@ def _no_book(venue: Venue, stream: str, scale: Scale | None) -> BookSync | None:
 
 
 class EventBuilder:
-    """Builds the events of one feed."""
+    """Builds the events of one feed, of WIDE_EVENT where they are `wide`."""
 
-    def __init__(self, feed: int, scale: Scale | None = None) -> None:
+    def __init__(self, feed: int, scale: Scale | None = None, *, wide: bool = False) -> None:
         self._feed = feed
+        self._dtype = WIDE_EVENT if wide else EVENT
         self._parser = LevelParser(scale)
 
     @property
@@ -102,7 +106,21 @@ class EventBuilder:
 
     def rows(self, message: Message, recv_ns: int) -> Events:
         """The events of one message in its order, bids before asks, the last one flagged; none for Other. Raises
-        WireError."""
+        WireError, TooLarge."""
+        try:
+            rows = self._rows(message)
+        except OverflowError as error:
+            raise TooLarge(
+                f"an event of {recv_ns} ns has a number beyond 64 bits at {self.scale}; ask for events(..., wide=True)"
+            ) from error
+        if not len(rows):
+            return rows
+        rows["recv_ns"] = recv_ns
+        rows["feed"] = self._feed
+        rows["flags"][-1] = EventFlag.LAST
+        return rows
+
+    def _rows(self, message: Message) -> Events:
         if isinstance(message, BookUpdate):
             rows = self._book(message)
         elif isinstance(message, Trade):
@@ -124,25 +142,21 @@ class EventBuilder:
         elif isinstance(message, Status) and message.trading is not None:
             rows = self._new(1, message.venue_ns, UNKNOWN, UNKNOWN)
             rows["kind"] = EventKind.STATUS
-            rows["size"] = message.trading
+            rows["size"] = int(message.trading)
         else:
-            rows = np.zeros(0, EVENT)
-        if not len(rows):
-            return rows
-        rows["recv_ns"] = recv_ns
-        rows["feed"] = self._feed
-        rows["flags"][-1] = EventFlag.LAST
+            rows = np.zeros(0, self._dtype)
         return rows
 
     def _new(self, count: int, venue_ns: int, seq: int, prev_seq: int) -> Events:
-        rows = np.zeros(count, EVENT)
+        rows = np.zeros(count, self._dtype)
         rows["venue_ns"] = venue_ns
         rows["seq"] = seq
         rows["prev_seq"] = prev_seq
         return rows
 
     def _book(self, update: BookUpdate) -> Events:
-        columns = self._parser.columns(update)
+        parse = self._parser.parse_update if self._dtype is WIDE_EVENT else self._parser.columns
+        columns = parse(update)
         bids, levels = len(columns.bid_prices), len(columns.bid_prices) + len(columns.ask_prices)
         frame = 1 if update.snapshot else 0
         rows = self._new(levels + 2 * frame or 1, update.venue_ns, update.last_seq, update.prev_seq)
@@ -211,16 +225,17 @@ class EventBuilder:
 
 
 def rescale(rows: Events, old: Scale, new: Scale) -> Events:
-    """A copy of the rows with mantissas at a finer scale. Raises ValueError for a coarser one, WireError where a
+    """A copy of the rows with mantissas at a finer scale. Raises ValueError for a coarser one, TooLarge where a
     mantissa no longer fits an int64."""
     copy = rows.copy()
     for field, digits in (("price", old.price_exp - new.price_exp), ("size", old.size_exp - new.size_exp)):
         if digits < 0:
             raise ValueError(f"rescaling {old} to {new} would round")
         factor = 10**digits
-        most = np.iinfo(np.int64).max // factor
         scaled = ~np.isin(rows["kind"], _OF_NO_SCALE) if field == "size" else slice(None)
-        if rows[field][scaled].size and int(np.abs(rows[field][scaled]).max()) > most:
-            raise WireError(f"a {field} beyond 64 bits at {new}")
-        copy[field][scaled] *= factor
+        most = largest(rows[field][scaled])
+        if rows.dtype == EVENT and most > np.iinfo(np.int64).max // factor:
+            raise TooLarge(f"a {field} beyond 64 bits at {new}; ask for events(..., wide=True)")
+        if most:
+            copy[field][scaled] *= factor
     return copy

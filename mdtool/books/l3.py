@@ -1,4 +1,4 @@
-"""A book by order, in exact integers, on the compiled queues; and the parser of its updates.
+"""A book by order, in exact integers: on the compiled queues, or wide; and the parser of its updates.
 
 Rule: orders at one price stand in the order they came. What is done to an order that is not in the book changes nothing
 (it was never resting, or the book began later); whether an update may be applied is decided in sync.py.
@@ -7,10 +7,12 @@ Rule: orders at one price stand in the order they came. What is done to an order
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from mdtool.books.ladders import LevelParser
 from mdtool.books.scaled import Scaled
+from mdtool.books.wide import WideOrders
 from mdtool.errors import WireError
 from mdtool.kernel.book import KEEP_ON_REDUCE, Levels, Orders
 from mdtool.kernel.ladder import LadderError, NeedsDigits, decimal
@@ -69,15 +71,13 @@ class OrderParser:
             decimal(size, size_exp, signed=False) if size else None,
         )
 
-    def put(self, update: OrderUpdate, book: L3Book, *, whole: bool = False) -> None:
-        """Into the book it goes: as changes, or as all there is. Raises WireError: before anything changed where the
-        update cannot be read, with the steps before it applied where a level's total is beyond 64 bits."""
+    def put(self, update: OrderUpdate, book: L3Book, *, whole: bool = False) -> L3Book:
+        """Into the book it goes: as changes, or as all there is; the book that has it. Raises WireError before anything
+        changed where the update cannot be read."""
         steps = self.parse_update(update).steps
         if whole:
-            book.clear()
-        if self.scale != book.scale:
-            book.rescale(self.scale)
-        book.apply(steps)
+            book = book.emptied()
+        return book.at_scale(self.scale).taking(steps)
 
 
 class L3Book(Scaled, Orders):
@@ -113,9 +113,16 @@ class L3Book(Scaled, Orders):
 
     def apply(self, steps: Iterable[OrderStep]) -> None:
         """Take the steps of one update. An order added again is another one; nothing rests with a size of 0, or after
-        all of it was executed. Raises WireError where a level's total is beyond 64 bits."""
-        try:
-            for action, order_id, side, price, size in steps:
+        all of it was executed. Raises WireError where a level's total is beyond 64 bits, with the steps before it
+        applied."""
+        if self.taking(steps) is not self:
+            raise WireError(f"a level's total beyond 64 bits at {self._scale}")
+
+    def taking(self, steps: Iterable[OrderStep]) -> L3Book:
+        """The same book after these steps: this one, or a wide one where 64 bits do not hold a level's total."""
+        rest = iter(steps)
+        for action, order_id, side, price, size in rest:
+            try:
                 if action is Action.ADD:
                     self.remove(order_id)
                     if size:
@@ -124,8 +131,10 @@ class L3Book(Scaled, Orders):
                     self.remove(order_id)
                 else:
                     self._change(action, order_id, price, size)
-        except OverflowError as error:
-            raise WireError(f"{error} at {self._scale}") from error
+            except OverflowError:  # nothing was done, or an order taken out that this step adds anew
+                step = OrderStep(action, order_id, side, price, size)
+                return self.widened().taking(chain((step,), rest))
+        return self
 
     def _change(self, action: Action, order_id: OrderId, price: int | None, size: int | None) -> None:
         found = self.order(order_id)
@@ -195,18 +204,17 @@ class L3Book(Scaled, Orders):
                 break
         return found[:count]
 
-    def copy(self) -> L3Book:
-        """Another with the same orders in the same queues."""
-        other = L3Book(self._scale, self._priority)
-        other._given, other._names, other._next = self._given.copy(), self._names.copy(), self._next
-        for side, levels in ((Side.BID, self.bids()), (Side.ASK, self.asks())):
-            for price, _ in levels:
-                for number, size in super().queue(side, price):
-                    other.add(number, side, price, size)
-        return other
+    def _other(self, *, wide: bool) -> L3Book:
+        return (WideL3Book if wide else L3Book)(self._scale, self._priority)
+
+    def _take(self, other: L3Book) -> None:
+        self._given, self._names, self._next = other._given.copy(), other._names.copy(), other._next
+        for side in Side:
+            for order_id, price, size in other.orders(side):
+                self.add(other._number(order_id), side, price, size)
 
     def __repr__(self) -> str:
-        return f"<L3Book {self._scale} {len(self)} orders>"
+        return f"<{type(self).__name__} {self._scale} {len(self)} orders>"
 
     def _number(self, order_id: OrderId) -> int:
         """The kernel's number of an order, -1 for one that never got one."""
@@ -222,3 +230,9 @@ class L3Book(Scaled, Orders):
         self._given[order_id] = number
         self._names[number] = order_id
         return number
+
+
+class WideL3Book(L3Book, WideOrders):  # type: ignore[misc]  # the ids of a queue are the venue's, as L3Book says
+    """The same of integers of any size."""
+
+    is_wide = True

@@ -1,5 +1,7 @@
 """Wire ladders to mantissas, at a scale that widens when a value needs more digits and never rounds.
 
+They are int64 in buffers while those hold them, and lists of Python's integers where they do not.
+
 Rule: what a parser returned before its scale widened is at the old scale; whoever keeps it (a book) compares `scale`
 and rescales.
 """
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdtool.books.l2 import L2Book
-from mdtool.errors import WireError
+from mdtool.errors import TooLarge, WireError
 from mdtool.kernel import ladder
 from mdtool.model import BookUpdate, Scale, Shape
 
@@ -32,6 +34,11 @@ class Ladders(NamedTuple):
     ask_prices: list[int]
     ask_sizes: list[int]
 
+    def put(self, book: L2Book, *, whole: bool) -> L2Book:
+        """As LevelParser.put."""
+        book = (book.emptied() if whole else book).at_scale(self.scale)
+        return book.taking((self.bid_prices, self.bid_sizes), (self.ask_prices, self.ask_sizes))
+
 
 class Columns(NamedTuple):
     """Both sides of an update as int64 arrays of mantissas at `scale`."""
@@ -44,7 +51,8 @@ class Columns(NamedTuple):
 
 
 class LevelParser:
-    """Parses the ladders of one feed. `scale`: what its mantissas mean; starts at the feed's, else at whole numbers."""
+    """Parses the ladders of one feed. `scale`: what its mantissas mean; starts at the feed's, else at whole numbers.
+    `_fill` and `_fill_both` raise Beyond64Bits: `_wide` reads the same."""
 
     def __init__(self, scale: Scale | None = None) -> None:
         self.scale = scale or Scale(0, 0)
@@ -59,14 +67,13 @@ class LevelParser:
         """Parse behind `at` in the buffers, which are large enough; the number of levels. May widen the scale."""
         scale = self.scale
         try:
-            return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at, shape)
-        except ladder.NeedsDigits:
-            pass
-        except ladder.LadderError as error:
-            raise WireError(f"ladder: {error}") from error
-        try:
-            self.scale = scale = scale.finest(Scale(*ladder.exponents(raw, shape)))
-            return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at, shape)
+            try:
+                return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at, shape)
+            except ladder.NeedsDigits:
+                self.scale = scale = scale.finest(Scale(*ladder.exponents(raw, shape)))
+                return ladder.parse(raw, scale.price_exp, scale.size_exp, self._prices, self._sizes, at, shape)
+        except ladder.Beyond64Bits:
+            raise
         except ladder.LadderError as error:
             raise WireError(f"ladder: {error}") from error
 
@@ -84,34 +91,63 @@ class LevelParser:
             self._fill(update.bids, 0, shape)
         return count, end
 
+    def _wide(self, shape: Shape, *raws: bytes) -> list[tuple[list[int], list[int]]]:
+        """Prices and sizes of ladders at one scale, whatever their size. Raises WireError."""
+        scale = self.scale
+        try:
+            for raw in raws:
+                scale = scale.finest(Scale(*ladder.exponents(raw, shape)))
+            found = [ladder.parse_wide(raw, scale.price_exp, scale.size_exp, shape) for raw in raws]
+        except ladder.LadderError as error:
+            raise WireError(f"ladder: {error}") from error
+        self.scale = scale
+        return found
+
+    def _wide_update(self, update: BookUpdate) -> Ladders:
+        bids, asks = self._wide(update.shape, update.bids, update.asks)
+        return Ladders(self.scale, *bids, *asks)
+
     def parse(self, raw: bytes, shape: Shape = None) -> tuple[list[int], list[int]]:
         """Prices and sizes of one ladder. Raises WireError, and the scale may have widened even so."""
         room = len(memoryview(raw)) // SHORTEST_LEVEL + 1
         if room > self._room:
             self._grow(2 * room)
-        count = self._fill(raw, 0, shape)
+        try:
+            count = self._fill(raw, 0, shape)
+        except ladder.Beyond64Bits:
+            return self._wide(shape, raw)[0]
         return self._prices[:count].tolist(), self._sizes[:count].tolist()
 
     def parse_update(self, update: BookUpdate) -> Ladders:
         """Both ladders at one scale. Raises WireError."""
-        count, end = self._fill_both(update)
+        try:
+            count, end = self._fill_both(update)
+        except ladder.Beyond64Bits:
+            return self._wide_update(update)
         prices, sizes = self._prices[:end].tolist(), self._sizes[:end].tolist()
         return Ladders(self.scale, prices[:count], sizes[:count], prices[count:], sizes[count:])
 
-    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> None:
-        """Into the book it goes: as changes, or as all there is. The book's scale widens with the parser's. Raises
-        WireError: before anything changed where the update cannot be read, with the book at its old scale where that
-        cannot be widened."""
-        count, end = self._fill_both(update)
+    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> L2Book:
+        """Into the book it goes: as changes, or as all there is; the book that has it. Its scale widens with the
+        parser's. Raises WireError before anything changed where the update cannot be read."""
+        try:
+            count, end = self._fill_both(update)
+        except ladder.Beyond64Bits:
+            return self._wide_update(update).put(book, whole=whole)
         if whole:
-            book.clear()
+            book = book.emptied()
         if self.scale != book.scale:
-            book.rescale(self.scale)
+            book = book.at_scale(self.scale)
         book.apply_joined(self._prices, self._sizes, count, end)
+        return book
 
     def columns(self, update: BookUpdate) -> Columns:
-        """Both ladders at one scale, as arrays of their own. Raises WireError."""
-        count, end = self._fill_both(update)
+        """Both ladders at one scale, as arrays of their own. Raises WireError, TooLarge."""
+        try:
+            count, end = self._fill_both(update)
+        except ladder.Beyond64Bits as error:
+            self._wide_update(update)  # a number, or a WireError
+            raise TooLarge(f"ladder: {error}: `parse_update` has it as one of Python's integers") from None
         prices = np.frombuffer(self._prices, np.int64, end).copy()
         sizes = np.frombuffer(self._sizes, np.int64, end).copy()
         return Columns(self.scale, prices[:count], sizes[:count], prices[count:], sizes[count:])

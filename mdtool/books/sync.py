@@ -68,9 +68,8 @@ class BookSync:
         *, partial: bool = True,
     ) -> None:  # fmt: skip
         common = book.scale.finest(parser.scale)
-        book.rescale(common)
         parser.scale = common
-        self.book = book
+        self.book = book.at_scale(common)
         self.phase = Phase.EMPTY
         self.state = BookState.WAITING
         self.last_seq = UNKNOWN  # id the book is at
@@ -188,7 +187,7 @@ class BookSync:
     def _replace(self, whole: Update) -> str | None:
         """The book becomes this one; why it cannot."""
         try:
-            self._parser.put(whole, self.book, whole=True)
+            self.book = self._parser.put(whole, self.book, whole=True)
         except WireError as error:
             return str(error)
         if self.check is not None and isinstance(whole, BookUpdate):
@@ -224,7 +223,7 @@ class BookSync:
         """Step 2."""
         if self.phase is not Phase.LOST and self._partial:
             try:
-                self._parser.put(update, self.book)
+                self.book = self._parser.put(update, self.book)
             except WireError as error:
                 self.gaps += 1
                 return self._lose(verdict, None, recv_ns)._replace(error=str(error))
@@ -235,7 +234,7 @@ class BookSync:
 
     def _apply(self, verdict: Verdict, update: Update, recv_ns: int) -> Step:
         try:
-            self._parser.put(update, self.book)
+            self.book = self._parser.put(update, self.book)
         except WireError as error:
             self.gaps += 1
             return self._lose(verdict, None, recv_ns)._replace(error=str(error))
@@ -274,7 +273,7 @@ class BookSync:
         self._held.clear()
         self._base = None
         if self.state is BookState.PARTIAL:
-            self.book.clear()
+            self.book = self.book.emptied()
         asks = self._signal(Signal.LOSS, recv_ns)
         if update is None:
             return Step(verdict, self.state, 0, asks)

@@ -5,13 +5,14 @@ Rule: a decimal is the mantissa exactly, whatever the exponent; a float is the n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdtool.errors import UsageError
+from mdtool.errors import TooLarge, UsageError
 from mdtool.model import Scale
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 Numbers = Literal["mantissa", "decimal", "float"]
 Times = Literal["ns", "timestamp"]
 Int64 = NDArray[np.int64]
+Mantissas = NDArray[Any]  # int64, or Python's integers (object) where one does not fit
 Mask = NDArray[np.bool_]
 
 COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")  # the second axis of levels
-DIGITS = 38  # of a decimal128
-MANTISSA_DIGITS = 19  # of an int64
+NARROW, WIDE = 38, 76  # digits of a decimal128 and of a decimal256
 EXACT = 1 << 53  # integers up to it are floats, and so are powers of ten up to the next line's
 EXACT_POWER = 22
 
@@ -47,15 +48,15 @@ class Form:
 
         return arrow.array(ns, pa.timestamp("ns", tz="UTC") if self._times == "timestamp" else pa.int64(), missing)
 
-    def table(self, columns: dict[str, Any], levels: Int64, scale: Scale) -> pa.Table:
+    def table(self, columns: dict[str, Any], levels: Mantissas, scale: Scale) -> pa.Table:
         """These columns, and bid_price_1, bid_size_1, ask_price_1, ask_size_1, bid_price_2 ... of levels of shape
         (rows, 4, depth), null where there is no level. The schema's metadata has price_exp and size_exp."""
         import pyarrow as pa
 
-        exps = (scale.price_exp, scale.size_exp)
+        writers = [self._writer(levels[:, at::2], exp) for at, exp in enumerate(scale)]  # of prices and of sizes
         found = {
-            f"{name}_{number + 1}": self._values(
-                np.ascontiguousarray(levels[:, at, number]), levels[:, at | 1, number] == 0, exps[at & 1]
+            f"{name}_{number + 1}": writers[at & 1](
+                np.ascontiguousarray(levels[:, at, number]), levels[:, at | 1, number] == 0
             )
             for number in range(levels.shape[2])
             for at, name in enumerate(COLUMNS)
@@ -63,32 +64,50 @@ class Form:
         metadata = {"price_exp": str(scale.price_exp), "size_exp": str(scale.size_exp)}
         return pa.table({**columns, **found}).replace_schema_metadata(metadata)
 
-    def _values(self, mantissas: Int64, missing: Mask, exp: int) -> pa.Array:
+    def _writer(self, all_of_them: Mantissas, exp: int) -> Callable[[Mantissas, Mask], pa.Array]:
+        """What writes columns of mantissas that are among these: all of one type."""
         import pyarrow as pa
 
         from mdtool import arrow
 
         if self._numbers == "mantissa":
-            return arrow.array(mantissas, pa.int64(), missing)
-        mantissas = np.where(missing, 0, mantissas)
+            return lambda found, missing: arrow.array(_int64(found), pa.int64(), missing)
         if self._numbers == "float":
-            return arrow.array(_floats(mantissas, exp), pa.float64(), missing)
-        if exp < -DIGITS or exp > DIGITS - MANTISSA_DIGITS:
-            raise UsageError(f"numbers 'decimal': values of 10^{exp} are beyond {DIGITS} digits; ask for the mantissas")
-        return arrow.array(_wide(mantissas, exp), pa.decimal128(DIGITS, max(0, -exp)), missing)
+            return lambda found, missing: arrow.array(_floats(np.where(missing, 0, found), exp), pa.float64(), missing)
+        most = largest(all_of_them) * 10 ** max(0, exp)
+        digits = NARROW if most < 10**NARROW and exp >= -NARROW else WIDE
+        if most >= 10**WIDE or exp < -WIDE:
+            raise UsageError(f"numbers 'decimal': values of 10^{exp} are beyond {WIDE} digits; ask for the mantissas")
+        kind = (pa.decimal128 if digits == NARROW else pa.decimal256)(digits, max(0, -exp))
+        return lambda found, missing: arrow.array(
+            _wide(np.where(missing, 0, found), exp, kind.bit_width // 8), kind, missing
+        )
 
 
-def _wide(mantissas: Int64, exp: int) -> NDArray[Any]:
-    """As integers of 128 bits, times 10^exp where that is above 1."""
-    if exp > 0:
-        whole = b"".join((one * 10**exp).to_bytes(16, "little", signed=True) for one in mantissas.tolist())
-        return np.frombuffer(whole, "V16")
+def largest(mantissas: Mantissas) -> int:
+    """The largest there is, whatever its sign."""
+    return max(int(mantissas.max(initial=0)), -int(mantissas.min(initial=0)))
+
+
+def _int64(mantissas: Mantissas) -> Int64:
+    try:
+        return mantissas.astype(np.int64, copy=False)
+    except OverflowError:
+        raise TooLarge("numbers 'mantissa': a level beyond 64 bits; ask for numbers='decimal'") from None
+
+
+def _wide(mantissas: Mantissas, exp: int, size: int) -> NDArray[Any]:
+    """As integers of `size` bytes, times 10^exp where that is above 1."""
+    if exp > 0 or mantissas.dtype == object or size != 16:
+        factor = 10 ** max(0, exp)
+        whole = b"".join((one * factor).to_bytes(size, "little", signed=True) for one in mantissas.tolist())
+        return np.frombuffer(whole, f"V{size}")
     wide = np.empty((len(mantissas), 2), "<i8")  # the mantissa, and its sign all through the upper half
     wide[:, 0], wide[:, 1] = mantissas, mantissas >> 63
     return wide.view("V16").reshape(-1)
 
 
-def _floats(mantissas: Int64, exp: int) -> NDArray[np.float64]:
+def _floats(mantissas: Mantissas, exp: int) -> NDArray[np.float64]:
     power = 10.0 ** min(abs(exp), EXACT_POWER)
     values: NDArray[np.float64] = (mantissas / power if exp < 0 else mantissas * power).astype(np.float64)
     # Both of these exact, the one rounding is the right one; else it is done on the fraction itself.

@@ -1,5 +1,7 @@
 """A feed's book written down after every update, or on a grid of times: the best levels as columns.
 
+They are int64; where a number does not fit those, the array is one of Python's integers (dtype object), as exact.
+
 Rule: there is a row for each update that went into a whole book, and for no other; a grid says nothing (null) of times
 at which the book was not whole. Updates are judged one by one and applied many at a time, by the compiled ladder and
 without the GIL, except where the book must be looked at after each (a checksum, a depth that is cut, orders).
@@ -18,9 +20,10 @@ from numpy.typing import NDArray
 from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import SHORTEST_LEVEL, LevelParser
 from mdtool.books.sync import BookState, BookSync, open_book
-from mdtool.books.tables import COLUMNS, Form, Int64, Numbers, Times
-from mdtool.errors import UsageError, WireError
+from mdtool.books.tables import COLUMNS, Form, Int64, Mantissas, Numbers, Times, largest
+from mdtool.errors import TooLarge, UsageError
 from mdtool.kernel.book import ASK, BID, Levels
+from mdtool.kernel.ladder import Beyond64Bits
 from mdtool.model import NO_TIME, UNKNOWN, BookUpdate, Scale, Update
 from mdtool.venues.venue import Venue
 
@@ -40,31 +43,45 @@ class Tops:
     venue_ns: Int64  # NO_TIME (0) where the venue gives none
     seq: Int64  # UNKNOWN (-1) where the venue gives none
     whole: NDArray[np.bool_]  # the update was a whole book, not a change: what was missed before it is not in the rows
-    levels: Int64  # (rows, 4, depth): see COLUMNS, best first; price and size 0 where there is no level
+    exact: Mantissas  # (rows, 4, depth): see COLUMNS, best first; price and size 0 where there is no level
 
     def __len__(self) -> int:
         return len(self.recv_ns)
 
+    @property
+    def levels(self) -> Int64:
+        """`exact` as int64. Raises TooLarge where one of them does not fit."""
+        if self.exact.dtype != object:
+            return self.exact
+        try:
+            return self.exact.astype(np.int64)
+        except OverflowError:
+            raise TooLarge(
+                f"a level beyond 64 bits at {self.scale}: `exact` has it as one of Python's integers, and so has "
+                f"to_arrow(numbers='decimal') as a decimal"
+            ) from None
+
     def column(self, name: str) -> Int64:
-        """One of COLUMNS, of shape (rows, depth)."""
+        """One of COLUMNS, of shape (rows, depth). Raises TooLarge where a value does not fit 64 bits."""
         return self.levels[:, COLUMNS.index(name)]
 
     def last(self) -> Tops:
         """The last row alone."""
-        return Tops(self.scale, self.recv_ns[-1:], self.venue_ns[-1:], self.seq[-1:], self.whole[-1:], self.levels[-1:])
+        return Tops(self.scale, self.recv_ns[-1:], self.venue_ns[-1:], self.seq[-1:], self.whole[-1:], self.exact[-1:])
 
     def at_scale(self, scale: Scale) -> Tops:
-        """The same at a finer scale. Raises WireError where a value no longer fits 64 bits."""
+        """The same at a finer scale."""
         return self if scale == self.scale else Tops(
-            scale, self.recv_ns, self.venue_ns, self.seq, self.whole, _finer(self.levels, self.scale, scale)
+            scale, self.recv_ns, self.venue_ns, self.seq, self.whole, _finer(self.exact, self.scale, scale)
         )  # fmt: skip
 
     def to_arrow(self, *, numbers: Numbers = "mantissa", times: Times = "ns") -> pa.Table:
         """Columns recv_ns, venue_ns, seq, whole, and bid_price_1, bid_size_1, ask_price_1, ask_size_1, bid_price_2
         ..., null where there is no level. The schema's metadata has price_exp and size_exp.
 
-        `numbers`: "mantissa" (int64), "decimal" (decimal128, exact) or "float" (the nearest float64). `times`: "ns"
-        (int64) or "timestamp" (ns, UTC)."""
+        `numbers`: "mantissa" (int64), "decimal" (decimal128, or decimal256 where one needs more than 38 digits; exact)
+        or "float" (the nearest float64). `times`: "ns" (int64) or "timestamp" (ns, UTC). Raises TooLarge where a
+        mantissa does not fit 64 bits."""
         import pyarrow as pa
 
         from mdtool import arrow
@@ -76,7 +93,7 @@ class Tops:
             "seq": arrow.array(self.seq, pa.int64(), self.seq == UNKNOWN),
             "whole": arrow.array(self.whole, pa.bool_()),
         }
-        return form.table(columns, self.levels, self.scale)
+        return form.table(columns, self.exact, self.scale)
 
 
 def join(parts: Iterable[Tops], depth: int, scale: Scale | None = None) -> Tops:
@@ -94,7 +111,7 @@ def join(parts: Iterable[Tops], depth: int, scale: Scale | None = None) -> Tops:
         np.concatenate([part.venue_ns for part in same]),
         np.concatenate([part.seq for part in same]),
         np.concatenate([part.whole for part in same]),
-        np.concatenate([part.levels for part in same]),
+        np.concatenate([part.exact for part in same]),
     )
 
 
@@ -110,7 +127,7 @@ class TopsBuilder:
         self._gatherer: _Gatherer | None = None
         self._scale = Scale(0, 0)  # of the rows not settled
         self._heads: list[tuple[int, int, int, bool]] = []
-        self._rows: list[Int64] = []
+        self._rows: list[Mantissas] = []
         self._done: list[Tops] = []
 
     def open(self, venue: Venue, stream: str, scale: Scale | None) -> BookSync:
@@ -165,8 +182,20 @@ class TopsBuilder:
         assert self._sync is not None  # that is whose update it is
         self._heads.append((self._sync.taken_ns, update.venue_ns, update.last_seq, whole))
 
-    def add_rows(self, levels: Int64) -> None:
+    def add_rows(self, levels: Mantissas) -> None:
         self._rows.append(levels)
+
+    def add_book(self, book: Levels) -> None:
+        """The row of the book as it stands."""
+        row: Mantissas = np.zeros((1, 4, self.depth), np.int64)
+        try:
+            for at, side in ((0, BID), (2, ASK)):
+                book.columns(side, row[0, at], row[0, at + 1])
+        except TooLarge:
+            row = np.zeros((1, 4, self.depth), object)
+            for at, levels in zip((0, 2), book.top(self.depth), strict=True):
+                row[0, at : at + 2, : len(levels)] = np.array(levels, object).reshape(-1, 2).T
+        self._rows.append(row)
 
     def _observe(self, update: Update, book: Levels, *, whole: bool) -> None:
         """The book as it stands after one update."""
@@ -174,15 +203,13 @@ class TopsBuilder:
         if self._sync.book.scale != self._scale:  # the rows before are at the coarser one
             self.settle()
             self._scale = self._sync.book.scale
-        row = np.zeros((1, 4, self.depth), np.int64)
-        for at, side in ((0, BID), (2, ASK)):
-            book.columns(side, row[0, at], row[0, at + 1])
         self.add_head(update, whole=whole)
-        self.add_rows(row)
+        self.add_book(book)
 
 
 class _Gatherer(LevelParser):
-    """Puts updates into a row to be applied together, instead of into the book."""
+    """Puts updates into a row to be applied together, instead of into the book; into that where it is wide, or has to
+    become so."""
 
     def __init__(self, builder: TopsBuilder, scale: Scale | None) -> None:
         super().__init__(scale)
@@ -192,23 +219,38 @@ class _Gatherer(LevelParser):
         self._ends = array("q")
         self._resets = array("q")
 
-    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> None:
+    def put(self, update: BookUpdate, book: L2Book, *, whole: bool = False) -> L2Book:
         room = (len(memoryview(update.bids)) + len(memoryview(update.asks))) // SHORTEST_LEVEL + 2
         if self._at and (self._at > BATCH_LEVELS or self._at + room > self._room):
             self._builder.settle()
         if room > self._room:
             self._grow(2 * room)
-        middle, end = self._fill_from(update)
-        if self.scale != book.scale:  # what is gathered is at the book's
-            self._builder.settle()
-            if whole:
-                book.clear()
-            book.rescale(self.scale)
+        try:
             middle, end = self._fill_from(update)
+            if self.scale != book.scale:  # what is gathered is at the book's
+                self._builder.settle()
+                middle, end = self._fill_from(update)
+        except Beyond64Bits:
+            return self._put_now(update, book, whole=whole)
+        if book.is_wide or self.scale != book.scale:  # nothing is gathered
+            book = (book.emptied() if whole else book).at_scale(self.scale)
+        if book.is_wide:
+            return self._put_now(update, book, whole=whole)
         self._at = end
         self._ends.extend((middle, end))
         self._resets.append(whole)
         self._builder.add_head(update, whole=whole)
+        return book
+
+    def _put_now(self, update: BookUpdate, book: L2Book, *, whole: bool) -> L2Book:
+        """Into the book, behind what is gathered."""
+        ladders = self.parse_update(update)
+        if self._resets or ladders.scale != book.scale:
+            self._builder.settle()
+        book = ladders.put(book, whole=whole)
+        self._builder.add_head(update, whole=whole)
+        self._builder.add_book(book)
+        return book
 
     def _fill_from(self, update: BookUpdate) -> tuple[int, int]:
         middle = self._at + self._fill(update.bids, self._at, update.shape)
@@ -236,7 +278,7 @@ class Grid:
         self._rows = np.zeros(count, np.bool_)  # whether any update came before
         self._recv_ns = np.zeros(count, np.int64)
         self._seq = np.zeros(count, np.int64)
-        self._levels: Int64 = np.zeros((count, 4, depth), np.int64)
+        self._levels: Mantissas = np.zeros((count, 4, depth), np.int64)
         self._last: Tops | None = None
         self._next = 0  # the first time not settled
 
@@ -287,7 +329,9 @@ class Grid:
         self._rows[start:stop] = True
         self._recv_ns[start:stop] = tops.recv_ns[at]
         self._seq[start:stop] = tops.seq[at]
-        self._levels[start:stop] = tops.levels[at]
+        if tops.exact.dtype != self._levels.dtype:
+            self._levels = self._levels.astype(object)
+        self._levels[start:stop] = tops.exact[at]
 
     def _same_scale(self, tops: Tops) -> Tops:
         finest = tops.scale if self.scale is None else self.scale.finest(tops.scale)
@@ -298,11 +342,13 @@ class Grid:
         return tops.at_scale(finest)
 
 
-def _finer(levels: Int64, old: Scale, new: Scale) -> Int64:
+def _finer(levels: Mantissas, old: Scale, new: Scale) -> Mantissas:
     finer = levels.copy()
     for at, digits in ((0, old.price_exp - new.price_exp), (1, old.size_exp - new.size_exp)):
-        part = finer[:, at::2]
-        if digits and part.size and int(np.abs(part).max()) > np.iinfo(np.int64).max // 10**digits:
-            raise WireError(f"a level beyond 64 bits at {new}")
-        part *= 10**digits if part.any() else 1
+        most = largest(finer[:, at::2])
+        if not most:
+            continue
+        if finer.dtype != object and most > np.iinfo(np.int64).max // 10**digits:
+            finer = finer.astype(object)
+        finer[:, at::2] *= 10**digits
     return finer

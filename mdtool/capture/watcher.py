@@ -183,10 +183,11 @@ class Watcher:
             feed.news.append(Ask(feed.symbol))
 
     def _learn_scale(self, feed: _Watched) -> None:
-        """Say how many digits the venue quotes with, so that readers need not find out by widening."""
+        """Say how many digits the venue quotes with, so that readers need not find out by widening: what 64 bits do not
+        hold is no use to them before they meet it."""
         sync = feed.engine.sync
         assert sync is not None  # it has taken a whole book
-        if sync.book.scale != feed.scale:
+        if sync.book.scale != feed.scale and not sync.book.is_wide:
             feed.scale = sync.book.scale
             feed.news.append(Learned(feed.symbol, *feed.scale))
 

@@ -88,6 +88,7 @@ cdef class Levels:
 
     cdef mdtool_side sides[2]
     cdef bint busy  # changing without the GIL: nobody else may look
+    cdef bint elsewhere  # and then nobody may look at all
 
     def __cinit__(self):
         mdtool_side_init(&self.sides[0])
@@ -99,8 +100,14 @@ cdef class Levels:
 
     cdef mdtool_side* side(self, int ask) except NULL:
         if self.busy:
+            if self.elsewhere:
+                raise RuntimeError("the levels of this book are not kept by the kernel")
             raise RuntimeError("the book is in the hands of another thread's apply_many")
         return &self.sides[ask]
+
+    def keep_elsewhere(self):
+        """Who inherits keeps the levels, and answers for them: what is still asked of the kernel is an error."""
+        self.busy = self.elsewhere = True
 
     cdef bint sides_are_empty(self) except *:
         return mdtool_side_count(self.side(0)) + mdtool_side_count(self.side(1)) == 0

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
-"""Price ladders: wire text `[["price","size"],...]` to int64 mantissas, strictly.
+"""Price ladders: wire text `[["price","size"],...]` to mantissas, strictly: int64, or Python's integers where asked.
 
 Rule: a number is exact or an error that says at which byte; nothing is rounded, skipped or read past the buffer.
 
@@ -22,6 +22,7 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from "Python.h":
@@ -46,7 +47,8 @@ ctypedef const unsigned char* text_t
 
 cdef enum:
     MAX_TEXT = 64 << 20  # the largest message a connection accepts is far below; a bound, not a promise
-    MAX_EXP = 18  # 10**18 is the largest power of ten in an int64
+    MAX_EXP = 38  # digits behind the point of any number: what is finer is hostile, not a price
+    MAX_WHOLE = 38  # digits before it; with those behind it they fit a decimal256, whatever stands in one column
     FAR = 1 << 28  # beyond what an exponent and the digits of any text can make up for; a larger one counts as this one
 
 cdef enum Fault:
@@ -62,6 +64,7 @@ cdef enum Fault:
     NEED_END
     NEED_DIGITS
     OVERFLOW
+    TOO_LARGE
     NO_ROOM
     NEED_ROW
     NEED_OBJECT
@@ -108,6 +111,10 @@ class NeedsDigits(LadderError):
     """A number with more significant decimals than the exponent holds: widen the exponent and parse again."""
 
 
+class Beyond64Bits(LadderError):
+    """A number that an int64 does not hold at the exponent: `parse_wide` does, if any does."""
+
+
 cdef enum Form:
     PAIRS
     ROWS
@@ -127,6 +134,7 @@ cdef struct Walk:
     int price_exp
     int size_exp
     bint quick  # the exponents suit mdtool_level
+    bint marks  # write where each number begins, and not what it is
     int64_t* prices  # NULL: only measure the exponents
     int64_t* sizes
     Py_ssize_t room  # levels that fit behind the two pointers
@@ -180,6 +188,9 @@ cdef Fault number(Walk* walk, text_t* at, bint is_price, int64_t* value) noexcep
             walk.finest_price = min(walk.finest_price, -places)
         else:
             walk.finest_size = min(walk.finest_size, -places)
+        return NONE
+    if walk.marks:
+        value[0] = start - walk.start
         return NONE
     return evaluate(&found, exp, value)
 
@@ -395,7 +406,9 @@ cdef object failure(Fault fault, text_t at, text_t end, Py_ssize_t offset, int e
     if fault == NEED_DIGITS:
         return NeedsDigits(f"more digits than exponent {exp} holds", offset)
     if fault == OVERFLOW:
-        return LadderError(f"a number beyond 64 bits at exponent {exp}", offset)
+        return Beyond64Bits(f"a number beyond 64 bits at exponent {exp}", offset)
+    if fault == TOO_LARGE:
+        return LadderError(f"a number of more than {MAX_WHOLE} digits before the point", offset)
     found = "the end" if at >= end else repr(chr(at[0])) if at[0] < 128 else f"byte 0x{at[0]:02x}"
     return LadderError(f"found {found}, expected {_EXPECTED[fault]}", offset)
 
@@ -454,8 +467,9 @@ cdef int set_shape(Walk* walk, object shape) except -1:
 def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0, shape=None):
     """Parse the ladder in the bytes-like `text` into prices[at:] and sizes[at:]; the number of levels written.
 
-    `shape` (model.Shape) says where a row has its price and size; None: `["price","size"]` and nothing else. `prices` and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, and ValueError
-    for buffers that are none or too small. After an error what stands behind `at` is undefined.
+    `shape` (model.Shape) says where a row has its price and size; None: `["price","size"]` and nothing else. `prices`
+    and `sizes` are writable int64 buffers (array('q'), numpy). Raises LadderError, NeedsDigits, Beyond64Bits, and
+    ValueError for buffers that are none or too small. After an error what stands behind `at` is undefined.
     """
     cdef Py_buffer text_view, price_view, size_view
     cdef Py_ssize_t room
@@ -479,6 +493,7 @@ def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0, sha
                 walk.size_exp = size_exp
                 set_shape(&walk, shape)
                 walk.quick = walk.form == PAIRS and MDTOOL_QUICK and is_quick(price_exp) and is_quick(size_exp)
+                walk.marks = False
                 walk.prices = <int64_t*>price_view.buf + at
                 walk.sizes = <int64_t*>size_view.buf + at
                 walk.room = room - at
@@ -496,28 +511,7 @@ def parse(text, int price_exp, int size_exp, prices, sizes, Py_ssize_t at=0, sha
         PyBuffer_Release(&text_view)
 
 
-def exponents(text, shape=None):
-    """The coarsest exponents, at most 0, that hold every price and every size of a ladder exactly: (price, size)."""
-    cdef Py_buffer view
-    cdef Walk walk
-    cdef Fault fault
-    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
-    try:
-        check_text(&view)
-        walk.start = <text_t>view.buf
-        walk.end = walk.start + view.len
-        walk.price_exp = walk.size_exp = 0
-        set_shape(&walk, shape)
-        walk.quick = False
-        walk.prices = walk.sizes = NULL
-        walk.room = 0
-        walk.finest_price = walk.finest_size = 0
-        fault = walk_ladder(&walk)
-        if fault != NONE:
-            raise walk_failure(fault, &walk)
-        return walk.finest_price, walk.finest_size
-    finally:
-        PyBuffer_Release(&view)
+include "wide.pxi"
 
 
 def count(text):
@@ -538,7 +532,7 @@ def count(text):
 
 def decimal(text, int exp, bint signed=True):
     """The mantissa of one number (str or bytes-like) at 10**exp, as strict as a ladder's price; as its size where it is
-    not `signed`."""
+    not `signed`. Of what 64 bits do not hold too, as `parse_wide`."""
     cdef Py_buffer view
     cdef text_t start, end, p
     cdef Number found
@@ -558,6 +552,11 @@ def decimal(text, int exp, bint signed=True):
         if fault == NONE:
             p = start
             fault = evaluate(&found, exp, &value)
+        if fault == OVERFLOW:
+            fault = NONE
+            wide = exact(&found, exp, &fault)
+            if fault == NONE:
+                return wide
         if fault != NONE:
             raise failure(fault, p, end, p - start, exp)
         return value

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from mdtool.errors import WireError
 
-_NUMBER = re.compile(r"(-?)(\d{1,40})(?:\.(\d{1,40}))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
+_NUMBER = re.compile(r"(-?)(\d{1,80})(?:\.(\d{1,80}))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _SECONDS = re.compile(r"(\d{1,10})(?:\.(\d{1,9}))?", re.ASCII)
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-MAX_EXPONENT = 40  # of a number in exponent form; far beyond any price or size
+MAX_EXPONENT = 80  # of a number in exponent form; what a ladder holds (38 digits on each side of the point) it covers
 
 
 def plain(text: str) -> tuple[bool, str]:

@@ -187,7 +187,7 @@ def _table(picture: BookPicture) -> Iterator[Line]:
     minute = _rows(*of_minute)
     day = _rows(*of_day) if of_day else [(name, "") for name, _ in minute]
     for (name, left), (_, right) in zip(minute, day, strict=True):
-        yield Line((f"  {name:<12}", "dim"), (f"{left:>13}{right:>19}", ""))
+        yield Line((f"  {name:<12}", "dim"), (f"{left:>13} {right:>18}", ""))
     if picture.day is None:
         yield Line((f"  reading the day: {picture.day_progress:.0%}", "dim"))
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Piece = tuple[str, str]  # text, rich style
+NUMBER = frozenset("0123456789.,")
 
 
 class Line:
@@ -35,7 +36,7 @@ class Line:
         return self
 
     def to(self, width: int) -> Line:
-        """Exactly `width` wide: filled with blanks, or cut."""
+        """Exactly `width` wide: filled with blanks, or cut. A number that is cut says so: what is left is another."""
         if self.width < width:
             return self.add(" " * (width - self.width))
         while self.width > width:
@@ -43,7 +44,10 @@ class Line:
             over = min(len(text), self.width - width)
             self.width -= over
             if over < len(text):
-                self.pieces.append((text[:-over], style))
+                kept, gone = text[:-over], text[-over:]
+                if kept[-1] in NUMBER and gone[0] in NUMBER:
+                    kept = f"{kept[:-1]}…"
+                self.pieces.append((kept, style))
         return self
 
     @property

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdtool.books import checks, tops
+from mdtool.books import checks, tables, tops
 from mdtool.books.book import Book
 from mdtool.books.sync import BookState, open_book
-from mdtool.errors import UsageError, WireError
+from mdtool.errors import TooLarge, UsageError, WireError
 from mdtool.kernel.ladder import decimal
 from mdtool.model import UNKNOWN, Flag, Kind, Quote, Scale, Side
 from mdtool.venues import catalog
@@ -60,20 +62,22 @@ def levels(book, digits=0):
 @st.composite
 def feeds(draw):
     """Records of one feed: contiguous updates, whole books between them, some records lost or broken, times that may
-    stand still or step back, prices that need more digits as it goes on."""
+    stand still or step back, prices that need more digits as it goes on; some with numbers that 64 bits do not hold."""
     rows, truth, seq, now = [], ({}, {}), 100, 1_000
-    digits = 0
+    digits, most = 0, draw(st.sampled_from([2, 2, 21]))
+    sizes = st.one_of(st.integers(0, 3), st.just(draw(st.sampled_from([3, 10**25]))))
     for number in range(draw(st.integers(0, 40))):
         now += draw(st.sampled_from([0, 1, 5, 30, -3]))
         what = draw(st.sampled_from(["update"] * 8 + ["snapshot"] * 3 + ["lost", "broken", "trade", "failed", "wider"]))
-        if what == "wider" and digits < 2:
-            digits += 1
-            truth = tuple({price * 10: size for price, size in side.items()} for side in truth)
+        if what == "wider" and digits < most:
+            more = draw(st.integers(1, most - digits))
+            digits += more
+            truth = tuple({price * 10**more: size for price, size in side.items()} for side in truth)
         if what in ("update", "lost", "broken", "wider"):
             changes = []
             for side, low in zip(truth, (50, 60), strict=True):
                 change = {
-                    draw(st.integers(low * 10**digits, (low + 9) * 10**digits)): draw(st.integers(0, 3))
+                    draw(st.integers(low * 10**digits, (low + 9) * 10**digits)): draw(sizes)
                     for _ in range(draw(st.integers(0, 3)))
                 }
                 side.update(change)
@@ -148,7 +152,7 @@ def test_the_columns_are_the_book_in_step(rows, depth):
         assert got.recv_ns.tolist() == [row[0] for row in want.rows]
         assert got.seq.tolist() == [row[1] for row in want.rows]
         assert got.whole.tolist() == [row[2] for row in want.rows]
-        assert [sides_of(row) for row in got.levels] == [finer(row[4], row[3], got.scale) for row in want.rows]
+        assert [sides_of(row) for row in got.exact] == [finer(row[4], row[3], got.scale) for row in want.rows]
 
 
 @settings(max_examples=200)
@@ -203,7 +207,7 @@ def test_a_grid_is_the_book_as_of_its_times(rows, depth, start, every, count):
     want = told(rows[:until], depth)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tops, "BATCH_ROWS", 3)
-        table = Book(Records(rows)).grid(every, depth, start_ns=start, stop_ns=start + every * count)
+        table = Book(Records(rows)).grid(every, depth, start_ns=start, stop_ns=start + every * count, numbers="decimal")
     assert table["time_ns"].to_pylist() == times
     scale = Scale(*(int(table.schema.metadata[name]) for name in (b"price_exp", b"size_exp")))
     newest, clock = 0, []
@@ -219,7 +223,11 @@ def test_a_grid_is_the_book_as_of_its_times(rows, depth, start, every, count):
         state, sides, old, seq = want.states[at][1:] if at >= 0 else (BookState.WAITING, None, None, None)
         assert row["state"] == state.name
         flat = [
-            (row[f"bid_price_{n}"], row[f"bid_size_{n}"], row[f"ask_price_{n}"], row[f"ask_size_{n}"])
+            tuple(
+                None if value is None else Fraction(value) / Fraction(10) ** exp
+                for name, exp in zip(tables.COLUMNS, 2 * scale, strict=True)
+                for value in [row[f"{name}_{n}"]]
+            )
             for n in range(1, depth + 1)
         ]
         if state is not BookState.SYNCED:
@@ -270,11 +278,11 @@ def test_a_book_stream_may_come_later(rows):
     first = next((number for number, row in enumerate(rows) if row.stream == 0), len(rows))
     if any(row.stream < 2 and not row.flags & Flag.FAILED and row.payload.endswith(b"}") for row in rows[first:]):
         assert (got.seq.tolist(), got.recv_ns.tolist()) == (want.seq.tolist(), want.recv_ns.tolist())
-        assert got.levels.tolist() == want.levels.tolist()
+        assert got.exact.tolist() == want.exact.tolist()
 
 
 def test_columns_of_a_book_that_no_longer_fits_64_bits():
-    """What is gathered before goes in; the update that would need more is the gap; the next whole book mends it."""
+    """Nothing is lost and nothing rounded: rows are of Python's integers while a level needs them."""
 
     def update(last, bids):
         return Row(last, 0, b'{"e":"depthUpdate","E":1,"s":"X","U":%d,"u":%d,"b":%b,"a":[]}' % (last, last, bids))
@@ -283,20 +291,33 @@ def test_columns_of_a_book_that_no_longer_fits_64_bits():
         return Row(last, 1, b'{"lastUpdateId":%d,"bids":%b,"asks":[]}' % (last, bids), Kind.RESPONSE)
 
     huge, fine = b'[["9000000000000000000","1"]]', b'[["1.5","1"]]'
-    rows = [whole(10, huge), update(11, b'[["7","3"]]'), update(12, fine), update(13, b"[]"), whole(13, fine)]
-    rows += [update(14, b'[["2","2"]]'), update(15, b'[["9000000000000000000","1"]]'), whole(15, b"[]")]
+    rows = [whole(10, huge), update(11, b'[["7","3"]]'), update(12, fine), update(14, b"[]"), whole(14, fine)]
+    rows += [update(15, b'[["2","2"]]'), update(16, huge), update(17, huge.replace(b'"1"', b'"0"'))]
     parts = list(Book(Records(rows)).batches(1))
-    assert [(part.scale.price_exp, part.seq.tolist(), part.levels[:, 0, 0].tolist()) for part in parts] == [
+    assert [(part.scale.price_exp, part.seq.tolist(), part.exact[:, 0, 0].tolist()) for part in parts] == [
         (0, [10, 11], [9 * 10**18, 9 * 10**18]),
-        (-1, [13, 14, 15], [15, 20, 0]),
+        (-1, [12, 14, 15], [9 * 10**19, 15, 20]),
+        (-1, [16, 17], [9 * 10**19, 20]),
     ]
-    with pytest.raises(WireError, match="beyond 64 bits"):
-        Book(Records(rows)).tops(1)
-    table = Book(Records(rows[4:])).grid(1, 1, start_ns=12, stop_ns=16)
+    whole = Book(Records(rows)).tops(1)
+    assert (whole.scale, whole.exact[:, :, 0].tolist()) == (
+        Scale(-1, 0),
+        [[price, size, 0, 0] for price, size in [*[(9 * 10**19, 1)] * 3, (15, 1), (20, 2), (9 * 10**19, 1), (20, 2)]],
+    )
+    for call in (lambda: whole.levels, lambda: whole.column("bid_price"), whole.to_arrow):
+        with pytest.raises(TooLarge, match=r"beyond 64 bits.*numbers='decimal'"):
+            call()
+    assert parts[0].levels is parts[0].exact
+    assert whole.last().levels.tolist() == [[[20], [2], [0], [0]]]
+    column = whole.to_arrow(numbers="decimal")["bid_price_1"]
+    assert (column.type, column.to_pylist()[-2:]) == (pa.decimal128(38, 1), [Decimal("9e18"), Decimal(2)])
+    with pytest.raises(TooLarge, match="numbers='decimal'"):
+        Book(Records(rows)).grid(1, 1, start_ns=12, stop_ns=16)
+    table = Book(Records(rows[4:])).grid(1, 1, start_ns=12, stop_ns=16, numbers="decimal")
     assert table["state"].to_pylist() == ["WAITING", "SYNCED", "SYNCED", "SYNCED"]
     after = Book(Records(rows[4:])).grid(1, 1, start_ns=15, stop_ns=18)
     assert after["state"].to_pylist() == ["SYNCED", None, None]
-    assert table["bid_price_1"].to_pylist() == [None, 15, 20, None]
+    assert table["bid_price_1"].to_pylist() == [None, Decimal("1.5"), 2, None]
 
 
 def test_what_makes_no_sense_is_said():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mdtool.books.events import EventBuilder, events, rescale
-from mdtool.errors import WireError
+from mdtool.errors import TooLarge, WireError
 from mdtool.model import (
     EVENT,
     Action,
@@ -91,8 +91,10 @@ def test_rows_made_before_the_scale_widened_are_expressed_anew():
     assert len(rescale(np.zeros(0, EVENT), Scale(0, 0), Scale(-2, -3))) == 0
     with pytest.raises(ValueError, match="would round"):
         rescale(rows, Scale(-1, 0), Scale(0, 0))
-    with pytest.raises(WireError, match="beyond 64 bits"):
+    with pytest.raises(TooLarge, match="beyond 64 bits"):
         rescale(rows, Scale(0, 0), Scale(-18, 0))
+    none = builder.rows(Trade(5, 77, "0", "0", Side.BID), 6)
+    assert told(rescale(none, Scale(0, 0), Scale(-38, -38))) == told(none)
 
 
 def test_orders_at_one_scale_however_late_the_finest_comes():

@@ -116,20 +116,38 @@ def test_the_parser_widens_and_the_book_with_it():
     assert book.order("x") == (Side.BID, 4120, 250)
     parser.put(update(Order(Action.ADD, "z", Side.ASK, "413", "1")), book, whole=True)
     assert (book.scale, book.bids(), book.asks()) == (Scale(-1, -2), [], [(4130, 100)])
-    for price, size in (("", "1e"), ("1.", "1"), ("1", "-1"), ("99999999999999999999", "1"), ("1]]", "1")):
+    for price, size in (("", "1e"), ("1.", "1"), ("1", "-1"), ("1e38", "1"), ("1", "1e-39"), ("1]]", "1")):
         with pytest.raises(WireError):
             parser.put(update(Order(Action.MODIFY, "z", Side.ASK, price, size)), book)
     assert book.asks() == [(4130, 100)]
 
 
-def test_what_64_bits_do_not_hold_is_the_wires_fault():
+def test_what_64_bits_do_not_hold_a_wide_book_does():
     book, parser = L3Book(), OrderParser()
     most = str(2**63 - 1)
-    parser.put(update(Order(Action.ADD, 1, Side.BID, "5", most)), book)
+    first = update(Order(Action.ADD, "a", Side.BID, "5", most), Order(Action.ADD, "b", Side.ASK, "6", "1"))
+    assert parser.put(first, book) is book
+    steps = (
+        Order(Action.EXECUTE, "b", Side.ASK, "", "0.5"),
+        Order(Action.ADD, "c", Side.BID, "5", "1"),
+        Order(Action.ADD, "b", Side.ASK, "6", "99999999999999999999"),
+        Order(Action.EXECUTE, "a", Side.BID, "", "7"),
+    )
+    wide = parser.put(update(*steps), book)
+    assert (wide.scale, wide.is_wide, isinstance(wide, L3Book)) == (Scale(0, -1), True, True)
+    assert wide.orders(Side.BID) == [("a", 5, 10 * (2**63 - 8)), ("c", 5, 10)]
+    assert (wide.orders(Side.ASK), wide.bids()) == ([("b", 6, 999999999999999999990)], [(5, 10 * (2**63 - 7))])
+    assert (wide.order("b"), wide.ahead("c")) == ((Side.ASK, 6, 999999999999999999990), (1, 10 * (2**63 - 8)))
+    copy = wide.copy()
+    assert (copy.is_wide, copy.orders(Side.BID), copy.remove("c")) == (True, wide.orders(Side.BID), True)
+    assert (len(copy), len(wide), wide.truncate(0), len(wide)) == (2, 3, ([5], [6]), 0)
+    again = parser.put(update(Order(Action.ADD, 3, Side.BID, "5", "0.1")), copy, whole=True)
+    assert (again.scale, again.is_wide, again.orders(Side.BID)) == (Scale(0, -1), False, [(3, 5, 1)])
+
+
+def test_a_book_changed_in_place_says_what_64_bits_do_not_hold():
+    book = L3Book()
+    steps = [OrderStep(Action.ADD, number, Side.BID, 5, 2**62) for number in (1, 2, 3)]
     with pytest.raises(WireError, match="beyond 64 bits"):
-        parser.put(update(Order(Action.ADD, 2, Side.BID, "5", "1")), book)
-    with pytest.raises(WireError, match="beyond 64 bits"):
-        parser.put(update(Order(Action.ADD, 3, Side.BID, "5", "0.1")), book)
-    assert (book.scale, book.orders(Side.BID)) == (Scale(0, 0), [(1, 5, 2**63 - 1)])
-    parser.put(update(Order(Action.ADD, 3, Side.BID, "5", "0.1")), book, whole=True)
-    assert (book.scale, book.orders(Side.BID)) == (Scale(0, -1), [(3, 5, 1)])
+        book.apply(steps)
+    assert book.orders(Side.BID) == [(1, 5, 2**62)]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import FIRST_ROOM, LevelParser
-from mdtool.errors import WireError
+from mdtool.errors import TooLarge, WireError
 from mdtool.model import BookUpdate, Scale, format_decimal
 
 text = st.from_regex(r"\A(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?\Z")
@@ -62,15 +63,13 @@ def test_a_ladder_larger_than_any_before():
 
 
 @pytest.mark.parametrize(
-    "bad", [b"5", b"nul", b"", b'[["1"]]', b'[["1","-1"]]', b'[["0.1234567890123456789","1"]]', b'[["1e","1"]]']
+    "bad", [b"5", b"nul", b"", b'[["1"]]', b'[["1","-1"]]', b'[["1e-39","1"]]', b'[["1","1e38"]]', b'[["1e","1"]]']
 )
 def test_what_is_no_ladder_is_a_wire_error(bad):
     parser = LevelParser()
     for call in (parser.parse, lambda raw: parser.parse_update(BookUpdate(0, 1, 1, 0, b"[]", raw))):
         with pytest.raises(WireError, match="byte"):
             call(bad)
-    with pytest.raises(WireError, match="beyond 64 bits"):
-        LevelParser().parse(b'[["9223372036854775807","1"],["0.1","1"]]')
 
 
 def test_one_price_and_size():
@@ -81,3 +80,20 @@ def test_one_price_and_size():
     for price in ("", "--1", "1e", '1","2"],["3', "\ud800", " 1"):
         with pytest.raises(WireError):
             parser.decimal(price, "1")
+
+
+def test_numbers_beyond_64_bits_are_pythons():
+    parser = LevelParser()
+    assert parser.parse(b'[["9223372036854775807","1"],["0.1","1e20"]]') == ([92233720368547758070, 1], [1, 10**20])
+    assert parser.scale == Scale(-1, 0)
+    wide = update([("105000000000", "1")], [("1e-38", "2")])
+    assert parser.parse_update(wide) == (Scale(-38, 0), [105 * 10**47], [1], [1], [2])
+    assert parser.decimal("-1.5", "99999999999999999999") == (-15 * 10**37, 99999999999999999999)
+    with pytest.raises(TooLarge, match="`parse_update` has it"):
+        parser.columns(wide)
+    assert parser.columns(update([("1e-38", "1")], [])).bid_prices.tolist() == [1]
+    before = LevelParser()
+    for hostile in (update([("1e37", "1")], [("1", "1e38")]), update([("1e-38", "1")], [("1e20", "1e-39")])):
+        for call in (before.parse_update, before.columns, lambda one: before.put(one, L2Book())):
+            with pytest.raises(WireError, match="digits"):
+                call(hostile)

@@ -263,16 +263,21 @@ def test_from_any_point_the_book_is_the_one_kept_live(seed, start, snapshot_at):
     assert late.state is SYNCED and late.book == live.book and late.last_seq == live.last_seq
 
 
-def test_a_book_that_no_longer_fits_64_bits_is_dirty_until_the_next_whole_one():
-    """A price near the end of 64 bits, then one that needs more digits: nothing is rounded and nothing wraps."""
+def test_a_book_that_no_longer_fits_64_bits_is_a_wide_one_until_the_next_whole_one():
+    """A price near the end of 64 bits, then one that needs more digits: nothing is rounded, lost or refused."""
     sync = make()
     huge = b'[["9000000000000000000","1"]]'
     run(sync, whole(10, huge, b"[]"), update(10, 11))
     step = sync.on_message(update(11, 12, b'[["1.5","1"]]'), 5)
-    assert (step.state, step.applied, step.needs_snapshot, "beyond 64 bits" in step.error) == (DIRTY, 0, True, True)
-    assert (sync.book.scale, sync.book.bids(), sync.gaps) == (Scale(0, 0), [(9 * 10**18, 1)], 1)
-    assert run(sync, whole(12, b'[["1.5","1"]]', b"[]"), update(12, 13, b'[["1","2"]]')) == [
+    assert (step.state, step.applied, step.needs_snapshot, step.error) == (SYNCED, 1, False, None)
+    assert (sync.book.scale, sync.book.bids(), sync.gaps) == (Scale(-1, 0), [(9 * 10**19, 1), (15, 1)], 0)
+    kept = sync.copy()
+    assert (sync.book.is_wide, kept.book.is_wide, kept.book == sync.book) == (True, True, True)
+    hostile = b'[["1e38","1"]]'
+    step = kept.on_message(update(12, 13, hostile), 6)
+    assert (step.state, step.applied, "more than 38 digits" in step.error) == (DIRTY, 0, True)
+    assert run(kept, whole(13, b'[["1.5","1"]]', b"[]"), update(13, 14, b'[["1","2"]]')) == [
         (APPLY, SYNCED, 1, False),
         (APPLY, SYNCED, 1, False),
     ]
-    assert (sync.book.scale, sync.book.bids()) == (Scale(-1, 0), [(15, 1), (10, 2)])
+    assert (kept.book.scale, kept.book.bids(), kept.book.is_wide) == (Scale(-1, 0), [(15, 1), (10, 2)], False)

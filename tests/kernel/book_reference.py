@@ -1,4 +1,4 @@
-"""What mdtool.kernel.book does, in plain Python: dicts, lists and sorting."""
+"""What mdtool.kernel.book does, in plain Python: dicts, lists and sorting. What is `limited` holds 64 bits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ INT64_MAX, INT64_MIN = 2**63 - 1, -(2**63)
 KEEP_ON_REDUCE, KEEP_ALWAYS, KEEP_NEVER = range(3)
 
 
-def fits(*values):
-    for value in values:
-        if not INT64_MIN <= value <= INT64_MAX:
-            raise OverflowError(value)
-
-
 class Levels:
     """Two dicts of price to size."""
+
+    limited = True
+
+    def fits(self, *values):
+        for value in values:
+            if self.limited and not INT64_MIN <= value <= INT64_MAX:
+                raise OverflowError(value)
 
     def __init__(self):
         self.sizes = {BID: {}, ASK: {}}
@@ -44,11 +45,12 @@ class Ladder(Levels):
     def check(self, prices, sizes):
         if len(prices) != len(sizes):
             raise ValueError("lengths")
-        fits(*prices, *sizes)
+        self.fits(*prices, *sizes)
         if any(size < 0 for size in sizes):
             raise ValueError("negative")
 
     def set(self, side, price, size):
+        self.fits(price, size)
         if size:
             self.sizes[side][price] = size
         else:
@@ -82,13 +84,13 @@ class Ladder(Levels):
         if not any(self.sizes.values()):
             return
         if price_factor != 1 or size_factor != 1:
-            fits(price_factor, size_factor)
+            self.fits(price_factor, size_factor)
         grown = {
             side: {price * price_factor: size * size_factor for price, size in levels.items()}
             for side, levels in self.sizes.items()
         }
         for levels in grown.values():
-            fits(*levels, *levels.values())
+            self.fits(*levels, *levels.values())
         self.sizes = grown
 
 
@@ -108,8 +110,7 @@ class Orders(Levels):
     def total(self, side, price, change):
         queue = self.queues.get((side, price), ())
         total = sum(size for _, size in queue) + change
-        if total > INT64_MAX:
-            raise OverflowError(total)
+        self.fits(total)
 
     def settle(self, side, price):
         queue = self.queues.get((side, price))
@@ -124,6 +125,7 @@ class Orders(Levels):
         return next(entry for entry in queue if entry[0] == order_id)
 
     def add(self, order_id, side, price, size):
+        self.fits(price, size)
         if size < 1:
             raise ValueError("size")
         if order_id in self.places:
@@ -142,6 +144,7 @@ class Orders(Levels):
         return True
 
     def modify(self, order_id, price, size):
+        self.fits(price, size)
         if size < 1:
             raise ValueError("size")
         if order_id not in self.places:
@@ -177,10 +180,10 @@ class Orders(Levels):
         if not self.places:
             return
         if price_factor != 1 or size_factor != 1:
-            fits(price_factor, size_factor)
+            self.fits(price_factor, size_factor)
         for levels in self.sizes.values():
             for price, size in levels.items():
-                fits(price * price_factor, size * size_factor)
+                self.fits(price * price_factor, size * size_factor)
         queues = {
             (side, price * price_factor): [[order_id, size * size_factor] for order_id, size in queue]
             for (side, price), queue in self.queues.items()
@@ -203,3 +206,11 @@ class Orders(Levels):
 
     def queue(self, side, price):
         return [tuple(entry) for entry in self.queues.get((side, price), ())]
+
+
+class WideLadder(Ladder):
+    limited = False
+
+
+class WideOrders(Orders):
+    limited = False

@@ -8,14 +8,15 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, Overflow, Und
 EXACT = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, Overflow, Underflow])
 BLANKS = b" \t\n\r"
 DIGITS = b"0123456789"
-MAX_EXP = 18
+MAX_EXP = 38
+MAX_WHOLE = 38
 
 
 class ReferenceError_(ValueError):
-    def __init__(self, offset: int, *, needs_digits: bool = False) -> None:
+    def __init__(self, offset: int, what: str = "error") -> None:
         super().__init__(offset)
         self.offset = offset
-        self.needs_digits = needs_digits
+        self.what = what
 
 
 class _Text:
@@ -67,16 +68,21 @@ class _Text:
         return start, found
 
 
-def mantissa(number: Decimal, exp: int, offset: int) -> int:
+def mantissa(number: Decimal, exp: int, offset: int, *, wide: bool = False) -> int:
     if not number:
         return 0
     number = EXACT.normalize(number)
     power = number.as_tuple().exponent
     assert isinstance(power, int)
     if power < exp:
-        raise ReferenceError_(offset, needs_digits=True)
-    if number.adjusted() - exp > 30 or abs(value := int(number.scaleb(-exp, EXACT))) >= 2**63:
+        raise ReferenceError_(offset, "needs digits")
+    if wide and number.adjusted() >= MAX_WHOLE:
         raise ReferenceError_(offset)
+    if not wide and number.adjusted() - exp > 30:
+        raise ReferenceError_(offset, "beyond 64 bits")
+    value = int(number.scaleb(-exp, EXACT))
+    if not wide and abs(value) >= 2**63:
+        raise ReferenceError_(offset, "beyond 64 bits")
     return value
 
 
@@ -124,6 +130,23 @@ def parse(text: bytes, price_exp: int, size_exp: int) -> list[tuple[int, int]]:
     return _levels(text, lambda which, offset, number: mantissa(number, exps[which], offset))
 
 
+def parse_wide(text: bytes, price_exp: int, size_exp: int) -> tuple[list[int], list[int]]:
+    exponents(text)  # what is no number at any exponent is told first
+    exps = (price_exp, size_exp)
+    columns: tuple[list[tuple[int, Decimal]], list[tuple[int, Decimal]]] = ([], [])
+
+    def keep(which: int, offset: int, number: Decimal) -> int:
+        columns[which].append((offset, number))
+        return 0
+
+    _levels(text, keep)
+    prices, sizes = (
+        [mantissa(number, exp, offset, wide=True) for offset, number in column]
+        for exp, column in zip(exps, columns, strict=True)
+    )
+    return prices, sizes
+
+
 def exponents(text: bytes) -> tuple[int, int]:
     finest = [0, 0]
 
@@ -131,7 +154,7 @@ def exponents(text: bytes) -> tuple[int, int]:
         power = EXACT.normalize(number).as_tuple().exponent if number else 0
         assert isinstance(power, int)
         if power < -MAX_EXP:
-            raise ReferenceError_(offset, needs_digits=True)
+            raise ReferenceError_(offset, "needs digits")
         finest[which] = min(finest[which], power)
         return 0
 
@@ -144,4 +167,4 @@ def decimal(text: bytes, exp: int) -> int:
     number = at.number(signed=True)
     if at.at != len(text):
         raise ReferenceError_(at.at)
-    return mantissa(number, exp, 0)
+    return mantissa(number, exp, 0, wide=True)

@@ -12,20 +12,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mdtool.books.wide import WideLadder, WideOrders
 from mdtool.kernel import book
 
 BID, ASK = book.BID, book.ASK
 BIG = 2**63 - 1
+of_both_widths = pytest.mark.parametrize("wide", [False, True])
 sides = st.sampled_from([BID, ASK])
 
 # Around a touch; far from it; at the edges of 64 bits and of what a window may span; on and off a coarse grid.
 near = st.integers(-40, 40).map(lambda n: 26_816_200 + n)
 coarse = st.integers(-300, 300).map(lambda n: 5_000_000 + 2_500 * n)
 far = st.one_of(st.integers(-(10**7), 10**7), st.sampled_from([2**61 - 1, 2**61, 2**61 + 1, -(2**61), 2**62]))
-huge = st.sampled_from([BIG, BIG - 1, -BIG - 1, -BIG, 0, 1, -1])
+huge = st.sampled_from([BIG, BIG - 1, -BIG - 1, -BIG, 0, 1, -1, BIG + 1, -BIG - 2, 10**40, -(10**40)])
 prices = st.one_of(near, near, coarse, far, huge)
-sizes = st.one_of(st.integers(0, 3), st.just(0), st.sampled_from([BIG, 10**15]))
+sizes = st.one_of(st.integers(0, 3), st.just(0), st.sampled_from([BIG, 10**15, BIG + 1, 10**40]))
 levels = st.lists(st.tuples(prices, sizes), max_size=80)
+fitting = levels.map(lambda found: [level for level in found if all(-BIG - 1 <= number <= BIG for number in level)])
 # Whole ladders in a row of calls: what builds, moves and leaves the dense window.
 run = st.builds(
     lambda start, step, count: [(start + step * n, 1 + n % 7) for n in range(count)],
@@ -66,32 +69,46 @@ def assert_same(ours, model):
         size_at = ours.bid_size if side == BID else ours.ask_size
         for price, size in whole[:40] + whole[-5:]:
             assert size_at(price) == size
-        for price in (0, BIG, -BIG - 1, 26_816_201):
+        beyond = () if model.limited else (10**40, -(10**40))
+        for price in (0, BIG, -BIG - 1, 26_816_201, *beyond):
             assert size_at(price) == model.sizes[side].get(price, 0)
             assert ours.volume_to(side, price) == model.volume_to(side, price)
         for count in (None, -1, 0, 1, 3):
             assert ours.volume(side, count) == model.volume(side, count)
-        for size in (0, 1, 17, BIG):
+        for size in (0, 1, 17, BIG, *beyond[:1]):
             assert ours.take(side, size) == model.take(side, size)
         room = array("q", bytes(8 * 5)), array("q", bytes(8 * 4))
-        count = ours.columns(side, *room)
-        assert list(zip(room[0][:count], room[1][:count], strict=True)) == whole[:4]
+        if all(-BIG - 1 <= number <= BIG for level in whole[:4] for number in level):
+            count = ours.columns(side, *room)
+            assert list(zip(room[0][:count], room[1][:count], strict=True)) == whole[:4]
+        else:
+            with pytest.raises(OverflowError, match="as one of Python's"):
+                ours.columns(side, *room)
+            assert not any(room[0]) and not any(room[1])
     assert ours.top(2) == (bids[:2], asks[:2])
     assert ours.imbalance(2) == (model.volume(BID, 2), model.volume(ASK, 2))
 
 
+def ladders(wide):
+    return (WideLadder(), reference.WideLadder()) if wide else (book.Ladder(), reference.Ladder())
+
+
+@of_both_widths
 @settings(max_examples=150)
-@given(st.lists(ladder_call, max_size=12))
+@given(calls=st.lists(ladder_call, max_size=12))
 @example(
-    [("apply", [(n, 1) for n in range(200)], [(n, 1) for n in range(300, 500)]), ("apply", [(BIG, 1)], [(-BIG, 1)])]
+    calls=[
+        ("apply", [(n, 1) for n in range(200)], [(n, 1) for n in range(300, 500)]),
+        ("apply", [(BIG, 1)], [(-BIG, 1)]),
+    ]
 )
-@example([("apply", [(7 * n, 1) for n in range(200)], []), ("set", BID, 8, 5), ("set", BID, 7, 0), ("clear",)])
-def test_the_ladder_is_the_plain_one(calls):
-    ours, model = book.Ladder(), reference.Ladder()
+@example(calls=[("apply", [(7 * n, 1) for n in range(200)], []), ("set", BID, 8, 5), ("set", BID, 7, 0), ("clear",)])
+def test_the_ladder_is_the_plain_one(wide, calls):
+    ours, model = ladders(wide)
     for call in calls:
         assert do(ours, call) == do(model, call), call
         assert_same(ours, model)
-    other = book.Ladder()
+    other, _ = ladders(wide)
     other.apply([5], [5], [6], [6])
     other.become(ours)
     ours.become(ours)
@@ -176,7 +193,7 @@ def test_levels_in_any_order_of_arrival():
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.booleans(), st.one_of(levels, run), levels), max_size=6), st.integers(1, 5))
+@given(st.lists(st.tuples(st.booleans(), st.one_of(fitting, run), fitting), max_size=6), st.integers(1, 5))
 def test_many_updates_at_once_are_the_same_one_by_one(updates, depth):
     ours, model = book.Ladder(), reference.Ladder()
     rows, all_levels, ends, resets = [], [], [], []
@@ -240,11 +257,29 @@ order_call = st.one_of(
 )
 
 
+class PriorityOrders(WideOrders):
+    """Keeps its priority, as the books by order do."""
+
+    def __init__(self, priority):
+        self._priority = priority
+
+
+@of_both_widths
 @settings(max_examples=200)
-@given(st.sampled_from([book.KEEP_ON_REDUCE, book.KEEP_ALWAYS, book.KEEP_NEVER]), st.lists(order_call, max_size=60))
-@example(book.KEEP_ALWAYS, [("add", 1, BID, 5, BIG), ("add", 2, BID, 5, 1), ("modify", 1, 5, 3), ("add", 2, BID, 5, 1)])
-def test_the_orders_are_the_plain_ones(priority, calls):
-    ours, model = book.Orders(priority), reference.Orders(priority)
+@given(
+    priority=st.sampled_from([book.KEEP_ON_REDUCE, book.KEEP_ALWAYS, book.KEEP_NEVER]),
+    calls=st.lists(order_call, max_size=60),
+)
+@example(
+    priority=book.KEEP_ALWAYS,
+    calls=[("add", 1, BID, 5, BIG), ("add", 2, BID, 5, 1), ("modify", 1, 5, 3), ("add", 2, BID, 5, 1)],
+)
+def test_the_orders_are_the_plain_ones(wide, priority, calls):
+    ours, model = (
+        (PriorityOrders(priority), reference.WideOrders(priority))
+        if wide
+        else (book.Orders(priority), reference.Orders(priority))
+    )
     for call in calls:
         assert do(ours, call) == do(model, call), call
         assert ours.order_count() == len(model.places)
@@ -321,6 +356,58 @@ def test_the_door():
         assert ladder.top(None) == before
     assert book.Ladder().multiply(10**30, 1) is None
     assert book.Ladder().take(ASK, 5) == (0, 0)
+
+
+@pytest.mark.parametrize(("wide", "kernel"), [(WideLadder, book.Ladder), (WideOrders, book.Orders)])
+def test_whatever_a_kernels_book_does_a_wide_one_does_itself(wide, kernel):
+    for name in {name for name in dir(kernel) if not name.startswith("_")} - {"keep_elsewhere"} | {"__len__"}:
+        owner = next(one for one in wide.__mro__ if name in vars(one))
+        assert owner.__module__ == "mdtool.books.wide", name
+
+
+def test_the_kernel_does_not_answer_for_a_wide_book():
+    wide, narrow = WideLadder(), book.Ladder()
+    wide.apply([1], [1], [], [])
+    for call in (lambda: narrow.become(wide), lambda: book.Levels.top(wide, 1), lambda: book.Ladder.clear(wide)):
+        with pytest.raises(RuntimeError, match="not kept by the kernel"):
+            call()
+    with pytest.raises(OverflowError, match="one by one"):
+        wide.apply_many([1], [1], [0, 1])
+    assert wide.top(1) == ([(1, 1)], [])
+
+
+def test_the_door_of_a_wide_book():
+    ladder, orders = WideLadder(), PriorityOrders(book.KEEP_ON_REDUCE)
+    ladder.apply(np.array([5]), [1], array("q", [6]), (2,))
+    before, one = ladder.top(None), array("q", [1])
+    orders.add(1, BID, 5, 3)
+    for error, call in (
+        (ValueError, lambda: ladder.apply([1], [], [], [])),
+        (ValueError, lambda: ladder.apply([1], [1], [2, 3], [4, -1])),
+        (TypeError, lambda: ladder.apply([1.5], [1], [], [])),
+        (TypeError, lambda: ladder.apply(None, [1], [], [])),
+        (ValueError, lambda: ladder.set(0, 1, 1)),
+        (ValueError, lambda: ladder.set(3, 1, 1)),
+        (ValueError, lambda: ladder.set(BID, 1, -1)),
+        (ValueError, lambda: ladder.take(BID, -1)),
+        (ValueError, lambda: ladder.volume(7)),
+        (ValueError, lambda: ladder.apply_joined(one, one, 0, 2)),
+        (ValueError, lambda: ladder.apply_joined(one, one, 2, 1)),
+        (ValueError, lambda: ladder.apply_joined(one, one, -1, 1)),
+        (ValueError, lambda: ladder.apply_joined(one, array("q", [-1]), 1, 1, True)),
+        (TypeError, lambda: ladder.columns(BID, [1], [1])),
+        (TypeError, lambda: ladder.columns(BID, memoryview(one).toreadonly(), one)),
+        (ValueError, lambda: ladder.multiply(0, 1)),
+        (ValueError, lambda: orders.multiply(1, 0)),
+        (ValueError, lambda: orders.add(2, 0, 1, 1)),
+        (ValueError, lambda: orders.execute(1, 4)),
+        (ValueError, lambda: orders.execute(1, 0)),
+    ):
+        with pytest.raises(error):
+            call()
+        assert (ladder.top(None), orders.top(None)) == (before, ([(5, 3)], []))
+    ladder.apply_joined(array("q", [7, 8]), array("q", [1, 2]), 1, 2, True)
+    assert ladder.top(None) == ([(7, 1)], [(8, 2)])
 
 
 def test_exact_beyond_64_bits():

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mdtool.kernel import ladder
-from mdtool.kernel.ladder import LadderError, NeedsDigits
+from mdtool.kernel.ladder import Beyond64Bits, LadderError, NeedsDigits
 
 ROOM = 64
 
@@ -30,10 +30,14 @@ def outcome(function, *args):
     """A value, or which error at which byte."""
     try:
         return function(*args)
+    except NeedsDigits as error:
+        return "needs digits", error.offset
+    except Beyond64Bits as error:
+        return "beyond 64 bits", error.offset
     except LadderError as error:
-        return "needs digits" if isinstance(error, NeedsDigits) else "error", error.offset
+        return "error", error.offset
     except reference.ReferenceError_ as error:
-        return "needs digits" if error.needs_digits else "error", error.offset
+        return error.what, error.offset
 
 
 numbers = st.one_of(
@@ -42,6 +46,7 @@ numbers = st.one_of(
     st.from_regex(r"\A[0-9]{1,21}(\.[0-9]{1,21})?\Z"),
     st.from_regex(r"\A[0-9]{1,9}0{0,3}\Z"),
     st.from_regex(r"\A-?[0-9]{1,8}(\.[0-9]{1,8})?([eE][-+]?[0-9]{1,2})?\Z"),
+    st.from_regex(r"\A-?[0-9]{30,45}(\.[0-9]{30,45})?\Z"),
     st.from_regex(r"\A-?0{0,9}[0-9]{0,3}0{0,22}(\.0{0,22}[0-9]{1,4}0{0,9})?([eE][-+]?0{0,3}[0-9]{1,2})?\Z"),
 )
 blanks = st.sampled_from(["", "", "", "", " ", "\n\t", " \r "])
@@ -75,7 +80,7 @@ def damaged(draw):
     return bytes(text)
 
 
-exps = st.one_of(st.sampled_from([0, -2, -3, -8]), st.integers(-18, 18))
+exps = st.one_of(st.sampled_from([0, -2, -3, -8]), st.integers(-18, 18), st.integers(-38, 38))
 
 
 @settings(max_examples=500)
@@ -91,6 +96,8 @@ exps = st.one_of(st.sampled_from([0, -2, -3, -8]), st.integers(-18, 18))
 def test_the_reference_says_the_same(text, price_exp, size_exp):
     assert outcome(parsed, text, price_exp, size_exp) == outcome(reference.parse, text, price_exp, size_exp)
     assert outcome(ladder.exponents, text) == outcome(reference.exponents, text)
+    wide = outcome(ladder.parse_wide, text, price_exp, size_exp)
+    assert wide == outcome(reference.parse_wide, text, price_exp, size_exp)
 
 
 @settings(max_examples=300)
@@ -107,7 +114,9 @@ def test_the_reference_says_the_same_of_one_number(text, exp):
 def test_at_its_own_exponents_every_ladder_fits_or_is_too_large(text):
     exponents = outcome(ladder.exponents, text)
     if exponents[0] not in ("needs digits", "error"):
-        assert outcome(parsed, text, *exponents)[:1] != ("needs digits",)
+        narrow, wide = outcome(parsed, text, *exponents), outcome(ladder.parse_wide, text, *exponents)
+        assert ("needs digits",) not in (narrow[:1], wide[:1])
+        assert narrow[:1] == ("beyond 64 bits",) or narrow == list(zip(*wide, strict=True))
     assert ladder.count(text) == text.count(b'"') // 4
 
 
@@ -126,8 +135,16 @@ def test_values():
     assert ladder.decimal("-1.5e-7", -8) == -15
     long = "0." + "0" * 9_990 + "1"
     assert ladder.decimal(f"{long}e9991", 0) == ladder.decimal("1" + "0" * 20_000 + "e-20000", 0) == 1
-    with pytest.raises(LadderError, match="beyond 64 bits"):
+    with pytest.raises(LadderError, match="more than 38 digits before the point"):
         ladder.decimal(f"{long}e999999999999", 0)
+    assert ladder.decimal("9223372036854775808", 0) == 2**63
+    assert ladder.decimal("-99999999999999999999999999999999999999.9e-0", -38) == -(10**39 - 1) * 10**37
+    assert ladder.parse_wide(b'[["-105000000000.00000000","1e37"],["0.0","25e-38"]]', -8, -38) == (
+        [-105 * 10**17, 0],
+        [10**75, 25],
+    )
+    assert ladder.parse_wide(b'[{"s":5,"x":[],"p":"1e20"}]', 0, 0, ("p", "s")) == ([10**20], [5])
+    assert ladder.parse_wide(b"null", -38, 38) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -168,6 +185,7 @@ def test_refusals_say_where(text, offset, says):
     assert caught.value.reason == says
     assert str(caught.value) == f"{says}, at byte {offset}"
     assert isinstance(caught.value, NeedsDigits) == says.startswith("more digits")
+    assert isinstance(caught.value, Beyond64Bits) == ("64 bits" in says)
     assert pickle.loads(pickle.dumps(caught.value)).reason == says  # noqa: S301
 
 
@@ -204,11 +222,14 @@ def test_the_door():
         ladder.parse(two, 0, 0, memoryview(prices).toreadonly(), sizes)
     with pytest.raises(TypeError):
         ladder.parse("[]", 0, 0, prices, sizes)
-    for exp in (-19, 19):
-        with pytest.raises(ValueError, match="expected -18 to 18"):
-            ladder.parse(two, exp, 0, prices, sizes)
-        with pytest.raises(ValueError, match="expected -18 to 18"):
-            ladder.decimal("1", exp)
+    for exp in (-39, 39):
+        for call in (
+            lambda exp=exp: ladder.parse(two, exp, 0, prices, sizes),
+            lambda exp=exp: ladder.parse_wide(two, 0, exp),
+            lambda exp=exp: ladder.decimal("1", exp),
+        ):
+            with pytest.raises(ValueError, match="expected -38 to 38"):
+                call()
     with pytest.raises(LadderError, match="at most"):
         ladder.parse(bytes((64 << 20) + 1), 0, 0, prices, sizes)
     array("q", prices).append(1)
