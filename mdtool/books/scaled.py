@@ -1,7 +1,8 @@
 """What a book of integers knows of what they mean: a scale, which only ever becomes finer; and of which integers it is.
 
-Rule: a book is the kernel's, of 64 bits, until a level or a scale does not fit those. Then, and here alone, a wide one
-takes its place, until the next whole book that fits: whoever changes a book goes on with the one that is returned.
+Rule: a book is the kernel's, of 64 bits, until a level does not fit those at the scale it is to have. Then a wide one,
+made here and nowhere else, takes its place until the next whole book that fits at the scale there is by then: whoever
+changes a book goes on with the one that is returned.
 """
 
 from __future__ import annotations

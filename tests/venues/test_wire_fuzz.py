@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import random
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from patience import TIMEOUT
 
 from mdtool.books.events import EventBuilder
 from mdtool.books.sync import open_book
-from mdtool.errors import WireError
+from mdtool.errors import TooLarge, WireError
 from mdtool.interop import cf, hb, pat
 from mdtool.model import BookUpdate, Kind, OrderUpdate, Update
 from mdtool.venues import catalog
@@ -247,16 +248,16 @@ def survive(venue, announced, payload, damaged):
         except WireError as error:
             assert len(str(error)) < 1_000
             continue
-        builder = EventBuilder(1)
+        builder, wide = EventBuilder(1), EventBuilder(1, wide=True)
         book = open_book(venue, stream)
         rule = venue.rule(stream)
         for message in decoded:
             if rule is not None:
                 rule.judge(message)
-            try:
+            with suppress(WireError, TooLarge):
                 builder.rows(message, 1)
-            except WireError:
-                pass
+            with suppress(WireError):
+                wide.rows(message, 1)
             if book is not None and isinstance(message, Update):
                 assert isinstance(message, BookUpdate | OrderUpdate)
                 book.on_message(message, 1)
