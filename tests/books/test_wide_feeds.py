@@ -14,6 +14,7 @@ from mdtool.audit.report import Verdict
 from mdtool.books.book import Book
 from mdtool.books.events import events
 from mdtool.books.sync import BookState
+from mdtool.capture import protocol
 from mdtool.capture.protocol import Ask, Learned, Mark, Undecodable
 from mdtool.capture.watcher import Watcher
 from mdtool.clock import ManualClock
@@ -96,7 +97,7 @@ def watched(store):
     watcher = Watcher(store, catalog.get("binance"), (STREAM,), marks, ManualClock(NS), said.extend)
     while watcher.look():
         pass
-    return [one for one in said if not isinstance(one, Mark)]
+    return [one for one in said if not isinstance(one, Mark | protocol.Book)]
 
 
 def of(levels):

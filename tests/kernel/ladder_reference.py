@@ -8,6 +8,7 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, Overflow, Und
 EXACT = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, Overflow, Underflow])
 BLANKS = b" \t\n\r"
 DIGITS = b"0123456789"
+FAR = 10**12  # beyond what the digits of any text can make up for
 MAX_EXP = 38
 MAX_WHOLE = 38
 
@@ -57,7 +58,7 @@ class _Text:
             if self.text[self.at : self.at + 1] in (b"-", b"+"):
                 power = self.text[self.at : self.at + 1].decode()
                 self.at += 1
-            text += "e" + power + self.digits()
+            text += f"e{power}{min(int(self.digits()), FAR)}"
         return EXACT.create_decimal(text)
 
     def string(self, *, signed: bool) -> tuple[int, Decimal]:

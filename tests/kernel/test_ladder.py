@@ -93,6 +93,8 @@ exps = st.one_of(st.sampled_from([0, -2, -3, -8]), st.integers(-18, 18), st.inte
 @example(b'[["1","-1"]]', 0, 0)
 @example(b" null ", 0, 0)
 @example(b"nul", 0, 0)
+@example(b'[["1e10000000000000000000000","1e-10000000000000000000000"]]', 0, 0)
+@example(b'[["0e10000000000000000000000","0e-10000000000000000000000"]]', 0, 0)
 def test_the_reference_says_the_same(text, price_exp, size_exp):
     assert outcome(parsed, text, price_exp, size_exp) == outcome(reference.parse, text, price_exp, size_exp)
     assert outcome(ladder.exponents, text) == outcome(reference.exponents, text)
