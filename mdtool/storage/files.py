@@ -22,6 +22,7 @@ DIRECTORY_MODE = 0o750
 _libc = ctypes.CDLL(None, use_errno=True)  # whose syncfs Python has not
 _libc.syncfs.argtypes = [ctypes.c_int]
 _PIECE = 1 << 24
+_ZEROS = memoryview(bytes(1 << 16))
 _NORESERVE = 0x4000  # a mapping as large as a sparse file must not be refused for its size
 
 
@@ -125,6 +126,18 @@ def reserve(fd: int, start: int, stop: int, where: Path) -> None:
         os.posix_fallocate(fd, start, stop - start)
     except OSError as error:
         raise refusal(where, error, f"cannot reserve {count(stop - start, 'more byte')}") from None
+
+
+def blank(fd: int, start: int, stop: int, where: Path) -> None:
+    """Have zeros in [start, stop) of a file, in the system's cache. What a mapping touches first is read ahead by as
+    much as the device likes, holes and all: megabytes and milliseconds. What is there already is not. Raises
+    StoreFull."""
+    try:
+        while start < stop:
+            whole, rest = divmod(min(stop - start, _PIECE), len(_ZEROS))
+            start += os.pwritev(fd, [*[_ZEROS] * whole, _ZEROS[:rest]], start)
+    except OSError as error:
+        raise refusal(where, error, f"cannot write {count(stop - start, 'more byte')}") from None
 
 
 def refusal(where: Path, error: OSError, what: str) -> StoreError:

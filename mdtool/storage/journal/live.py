@@ -71,6 +71,7 @@ class Region:
         stop = min(self.size, max(upto, self.reserved + self._step))
         if stop > self.reserved:
             files.reserve(self.fd, self.reserved, stop, self.path)
+            files.blank(self.fd, self.reserved, stop, self.path)
             # Faulted in at once: one by one, as they are written, the faults cost more than the appends.
             populate(self.map, self.reserved - self.reserved % mmap.PAGESIZE, stop)
             self.reserved = stop

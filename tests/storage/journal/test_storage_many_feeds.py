@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 
 import pytest
@@ -11,6 +13,7 @@ from mdtool.errors import FeedLocked, SyncFailed
 from mdtool.model import Kind
 from mdtool.storage import files
 from mdtool.storage.doctor.verify import verify
+from mdtool.storage.journal.live import FIRST_STEP
 from mdtool.storage.store import Store
 
 NOON = 1_700_049_600 * SECOND
@@ -91,4 +94,23 @@ def test_all_or_none(store):
             store.writers(names(3), clock=ManualClock(NOON))
         store.writer(names(3)[0], clock=ManualClock(NOON)).close()
     for writer in store.writers([*names(3), names(3)[0]], clock=ManualClock(NOON)).values():
+        writer.close()
+
+
+def cached_bytes(path):
+    """How much of a file the system holds in memory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        pages = (ctypes.c_ubyte * -(-len(mapping) // mmap.PAGESIZE))()
+        start = ctypes.c_char.from_buffer(mapping)
+        failed = libc.mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(mapping)), pages)
+        del start
+    assert not failed
+    return sum(page & 1 for page in pages) * mmap.PAGESIZE
+
+
+def test_a_chunk_that_is_ready_takes_the_memory_it_will_use_and_no_more(store):
+    for writer in store.writers(names(3), clock=ManualClock(NOON)).values():
+        live = writer.feed.directory / "live"
+        assert [cached_bytes(live / f"next.{kind}") for kind in ("idx", "dat")] == [FIRST_STEP, FIRST_STEP]
         writer.close()
