@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +26,6 @@ from mdtool.storage.settings import LOCATIONS, Live
 
 __all__ = ["FeedInfo", "Live", "Store"]
 
-AT_ONCE = 8  # chunks made ready at once: each waits for the file system's journal, not for the processor
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 
 
@@ -147,7 +145,7 @@ class Store:
         sync: Sync = "1s",
     ) -> dict[str, Writer]:
         """The writers of many feeds, all or none, as `writer` gives them one by one: new ones are brought to disk
-        together, and the chunk each begins with is ready before its first append."""
+        together, and each has the chunk it begins with open, so that its first append waits for nothing."""
         clock = clock or SystemClock()
         names = list(dict.fromkeys(names))
         with contextlib.ExitStack() as undo:
@@ -155,9 +153,8 @@ class Store:
             for name, feed in zip(names, self._own_feeds(names, live, chunk_bytes, clock), strict=True):
                 writer = made[name] = Writer(feed, clock, sync)
                 undo.callback(writer.close)
-            with ThreadPoolExecutor(AT_ONCE) as workers:
-                for _ in workers.map(Writer.make_ready, made.values()):
-                    pass
+            for writer in made.values():
+                writer.make_ready()
             undo.pop_all()
         return made
 

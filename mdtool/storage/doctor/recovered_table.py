@@ -308,7 +308,9 @@ def _name_the_missing(
         if any(n in table.adopted for n in range(low + 1, min(high, low + 1000))) and len(between) != 1:
             continue  # adopted: the entry is that of a chunk that is there
         where = f"{registry.path} slot {number}"
-        if later and later[0].state == ChunkState.TRASHED:
+        # What went without a record in it was made ready and not needed, and says nothing of what is older.
+        went = next((slot.state == ChunkState.TRASHED for slot in later if slot.rows), False)
+        if went:
             table.actions.append(RepairAction(feed.name, where, "damaged, and older than what is kept", "left out"))
         elif len(between) == 1:
             _missing(feed, slots, table, known[-1] if known else later[0], between[0], where)

@@ -255,9 +255,8 @@ class LiveChunk:
         self.heap.discard()
 
 
-def preallocate(feed: FeedInfo, chunk_id: int, now_ns: int, heap_bytes: int = PREALLOCATED_HEAP) -> bool:
+def preallocate(feed: FeedInfo, chunk_id: int, now_ns: int) -> bool:
     """Make the feed's next chunk ready, so that rolling to it is an open; False where one is ready already.
-    `heap_bytes`: how much of it is backed with storage.
 
     For a worker, in this process or another: it touches nothing of the writer's. The chunk is made under a name of its
     own and published by rename. Raises StoreFull.
@@ -272,7 +271,7 @@ def preallocate(feed: FeedInfo, chunk_id: int, now_ns: int, heap_bytes: int = PR
         path.unlink(missing_ok=True)  # what an interrupted one left; without the index it was never published
     fresh = LiveChunk._create_files(feed, chunk_id, feed.live, aside[0], aside[1], feed.chunk_bytes)
     try:
-        heap_bytes = min(heap_bytes, fresh.heap.size)
+        heap_bytes = min(PREALLOCATED_HEAP, fresh.heap.size)
         fresh.heap.back(heap_bytes)
         fresh.index.back(layout.PAGE + heap_bytes // HEAP_BYTES_PER_ROW * layout.ROW.itemsize)
         fresh._write_header(0, ChunkState.FREE, now_ns)

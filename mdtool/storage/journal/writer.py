@@ -33,7 +33,8 @@ BEFORE_MIDNIGHT = 10 * 60 * SECOND
 
 
 class Writer:
-    """Appends to one feed. Opens a chunk with the first record, rolls when it is full and at UTC midnight.
+    """Appends to one feed. Opens a chunk with the first record or when told to `make_ready`, rolls when it is full and
+    at UTC midnight.
 
     `append(recv_ns, kind, stream_id, session, payload, flags=0)` is a compiled bound method: it commits, and raises
     StoreFull when there is no space (nothing is lost but that record).
@@ -108,10 +109,12 @@ class Writer:
             self._chunk.heartbeat(now_ns)
 
     def make_ready(self) -> None:
-        """Have the chunk to begin with ready before the first append, which then only opens it. Raises StoreFull."""
+        """Open the chunk to begin with before there is a record, so that the first append is one like any other. Raises
+        StoreFull."""
         with self._making_room:
             if self._chunk is None:
-                preallocate(self.feed, self._next_chunk_id, self._clock.now_ns(), FIRST_STEP)
+                fresh = self._open_chunk(self._clock.now_ns(), 0)
+                fresh.back(self._appender, 1, min(FIRST_STEP, fresh.heap.size))
 
     def prepare(self) -> None:
         """Have storage ready before the hot path needs it: as much as twice what came since the last call, and the next
@@ -141,7 +144,8 @@ class Writer:
         with self._finishing:
             live, committed = self._chunk, self._appender.count_committed
             refused: list[str] = []
-            if self.sync_policy == "1s" and live is not None and (live.chunk_id, committed) != self._synced:
+            fresh = committed and live is not None and (live.chunk_id, committed) != self._synced
+            if self.sync_policy == "1s" and live is not None and fresh:
                 try:
                     live.sync()
                     # A chunk is found by its entry.
@@ -195,21 +199,22 @@ class Writer:
     def _make_room(self, recv_ns: int, length: int) -> None:
         with self._making_room:
             live = self._chunk
+            if live is not None and not self._appender.count_committed:
+                self._attach(live, recv_ns)  # nothing is in it: it is of no day yet
             same_day = self._day_ns <= recv_ns < self._day_ns + DAY
             if live is not None and same_day and live.make_room(self._appender, length):
                 return
             self._close_chunk()
             self._open_chunk(recv_ns, length)
 
-    def _open_chunk(self, recv_ns: int, length: int) -> None:
+    def _open_chunk(self, recv_ns: int, length: int) -> LiveChunk:
         now_ns = self._clock.now_ns()
         heap_bytes = max(self.feed.chunk_bytes, length)
         fresh = self._create_chunk(heap_bytes, now_ns)
         try:
             for name, number in self._streams.items():
                 fresh.know_stream(number, name)
-            self._day_ns = day_start(recv_ns)
-            self._appender.attach(fresh.index.map, fresh.heap.map, self._day_ns, self._day_ns + DAY)
+            self._attach(fresh, recv_ns)
             if not fresh.make_room(self._appender, length):
                 raise StoreFull(f"{fresh.heap.path}: a record of {count(length, 'byte')} does not fit a new chunk")
             self._entry = self._registry.add_chunk(
@@ -233,6 +238,11 @@ class Writer:
         self._chunk = fresh
         with contextlib.suppress(StoreError):  # else the next one says it
             self._pay(recv_ns)
+        return fresh
+
+    def _attach(self, live: LiveChunk, recv_ns: int) -> None:
+        self._day_ns = day_start(recv_ns)
+        self._appender.attach(live.index.map, live.heap.map, self._day_ns, self._day_ns + DAY)
 
     def _create_chunk(self, heap_bytes: int, now_ns: int) -> LiveChunk:
         # A file under the next name is one whose writer died before it was registered, so it holds no record; it is
@@ -253,21 +263,24 @@ class Writer:
         if live is None:
             return
         appender = self._appender
-        low, high = appender.time_range
         now_ns = self._clock.now_ns()
         live.mark_closed(now_ns)
-        self._registry.update_chunk(
-            self._entry,
-            {
-                "state": ChunkState.CLOSED,
-                "flags": ChunkFlag.ORDERED if appender.ordered else ChunkFlag(0),
-                "rows": appender.count_committed,
-                "heap_bytes": appender.heap_used,
-                "min_ns": low,
-                "max_ns": high,
-                "closed_ns": now_ns,
-            },
-        )
+        if appender.count_committed:
+            low, high = appender.time_range
+            self._registry.update_chunk(
+                self._entry,
+                {
+                    "state": ChunkState.CLOSED,
+                    "flags": ChunkFlag.ORDERED if appender.ordered else ChunkFlag(0),
+                    "rows": appender.count_committed,
+                    "heap_bytes": appender.heap_used,
+                    "min_ns": low,
+                    "max_ns": high,
+                    "closed_ns": now_ns,
+                },
+            )
+        else:  # made ready, and nothing came
+            self._registry.update_chunk(self._entry, {"state": ChunkState.TRASHED, "closed_ns": now_ns})
         appender.detach()
         self._finished.append((self._entry, live))
 
@@ -309,6 +322,10 @@ class Writer:
         """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory. False where that has to
         be tried again."""
         info = self._registry.chunk(entry)
+        if finished is not None and info.state == ChunkState.TRASHED:
+            finished.discard()
+            self._registry.update_chunk(entry, {"flags": ChunkFlag.REMOVED})
+            return True
         if finished is not None and info.location == Location.DISK and self.sync_policy != "none":
             if not finished.distrusted:
                 try:

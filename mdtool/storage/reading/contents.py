@@ -4,6 +4,7 @@ of chunks that are still being written."""
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -61,8 +62,7 @@ class Contents:
 
     def latest_chunk(self) -> ChunkInfo | None:
         """The newest chunk, from the mapping alone; None where nothing was recorded, or nothing of it is kept."""
-        latest = self._current_figures(self._chunk_count - 1) if self._chunk_count else None
-        return latest if latest is not None and latest.state != ChunkState.TRASHED else None
+        return next(map(self._current_figures, self._latest()), None)
 
     def has_data_since(self, when: int | datetime | str) -> bool:
         """Whether a record was received at or after a time (given as to `Reader.seek`), from the mapping alone."""
@@ -201,12 +201,20 @@ class Contents:
                 raise
             return missing
 
-    def _last_record(self) -> Record | None:
-        """The feed's last record as of now; None where there is none, or it is not kept."""
+    def _latest(self) -> Iterator[int]:
+        """Entries from the newest back for as long as they are kept. One that went without a record in it was made
+        ready and not needed: it says nothing of those before."""
         for entry in reversed(range(self._chunk_count)):
             info = self._registered(entry)
-            if info.state == ChunkState.TRASHED:
-                return None
+            if info.state != ChunkState.TRASHED:
+                yield entry
+            elif info.rows:
+                return
+
+    def _last_record(self) -> Record | None:
+        """The feed's last record as of now; None where there is none, or it is not kept."""
+        for entry in self._latest():
+            info = self._registered(entry)
             if info.state != ChunkState.LIVE and not info.rows:
                 continue
             opened = self._peek(entry)

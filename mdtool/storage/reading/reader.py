@@ -141,7 +141,7 @@ class Reader(Contents):
         own will. Another may start later."""
         position = self.position
         last = self._last_record()
-        return last is not None and last.kind == Kind.END and position == last.position + 1
+        return last is not None and last.kind == Kind.END and position > last.position
 
     # -- reading ------------------------------------------------------------------------------------------------
 

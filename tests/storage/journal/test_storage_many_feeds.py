@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from mdtool.clock import SECOND, ManualClock
+from mdtool.clock import DAY, SECOND, ManualClock
 from mdtool.errors import FeedLocked, SyncFailed
 from mdtool.model import Kind
 from mdtool.storage import files
@@ -54,9 +54,8 @@ def test_what_is_new_comes_to_disk_together(store, syncs, count):
     assert list(writers) == [feed.name for feed in store.feeds()] == names(count)
     for writer in writers.values():
         live = writer.feed.directory / "live"
-        assert sorted(path.name for path in live.iterdir()) == ["next.dat", "next.idx"]
-        writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
         assert sorted(path.name for path in live.iterdir()) == ["00000001.dat", "00000001.idx"]
+        writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
     assert len(syncs) == 3  # and the first record waits for none
     for writer in writers.values():
         writer.close()
@@ -112,5 +111,94 @@ def cached_bytes(path):
 def test_a_chunk_that_is_ready_takes_the_memory_it_will_use_and_no_more(store):
     for writer in store.writers(names(3), clock=ManualClock(NOON)).values():
         live = writer.feed.directory / "live"
-        assert [cached_bytes(live / f"next.{kind}") for kind in ("idx", "dat")] == [FIRST_STEP, FIRST_STEP]
+        assert [cached_bytes(live / f"00000001.{kind}") for kind in ("idx", "dat")] == [FIRST_STEP, FIRST_STEP]
         writer.close()
+
+
+@pytest.fixture
+def touches(monkeypatch):
+    """What the file system was asked for, by name of the call."""
+    seen = []
+
+    def counted(name, real):
+        def call(*given, **named):
+            seen.append(name)
+            return real(*given, **named)
+
+        return call
+
+    for name in ("open", "link", "unlink", "rename", "mkdir", "ftruncate", "posix_fallocate", "fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, counted(name, getattr(os, name)))
+    return seen
+
+
+@pytest.mark.parametrize("live", ["disk", "shm"])
+def test_the_first_record_asks_nothing_of_the_file_system(store, touches, live):
+    writers = store.writers(names(3), clock=ManualClock(NOON), live=live).values()
+    assert touches
+    touches.clear()
+    for writer in writers:
+        writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x" * 1000)
+    assert touches == []
+    for writer in writers:
+        writer.close()
+    assert [[record.payload for record in store.reader(name).records()] for name in names(3)] == [[b"x" * 1000]] * 3
+
+
+@pytest.mark.parametrize("live", ["disk", "shm"])
+def test_a_chunk_made_ready_for_nothing_leaves_nothing(store, touches, live):
+    clock = ManualClock(NOON)
+    with store.writer(names(1)[0], clock=clock, live=live) as writer:
+        writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
+        writer.end(NOON, "done")
+    for _ in range(2):
+        (writer,) = store.writers(names(1), clock=clock, live=live).values()
+        reader = store.reader(names(1)[0])
+        assert [info.rows for info in reader.chunks()] == [2, 0]
+        assert [record.payload for record in reader.records()][:1] == [b"x"]
+        touches.clear()
+        writer.sync()
+        assert touches == []
+        writer.close()
+        assert (reader.ended, reader.latest_chunk().rows, [info.rows for info in reader.chunks()]) == (True, 2, [2])
+        assert reader.detect_disconnect(SECOND, NOON).reason.value == "ended"
+    assert sorted(path.name for path in (writer.feed.directory / "live").iterdir()) == ["00000001.dat", "00000001.idx"]
+    assert verify(store.path).findings == []
+    with store.writer(names(1)[0], clock=clock) as writer:
+        writer.append(NOON + 1, Kind.DATA, 0, 0, b"y")
+    assert [record.payload for record in reader.records()] == [b"y"]
+
+
+def test_a_chunk_made_ready_is_of_the_day_of_its_first_record(store):
+    (writer,) = store.writers(names(1), clock=ManualClock(NOON)).values()
+    for number in range(3):
+        writer.append(NOON + 2 * DAY + number, Kind.DATA, 0, 0, b"x")
+    writer.append(NOON + 3 * DAY, Kind.DATA, 0, 0, b"x")
+    writer.close()
+    found = [(info.chunk_id, info.rows, info.min_ns, info.max_ns) for info in store.reader(names(1)[0]).chunks()]
+    assert found == [
+        (1, 3, NOON + 2 * DAY, NOON + 2 * DAY + 2),
+        (2, 1, NOON + 3 * DAY, NOON + 3 * DAY),
+    ]
+
+
+def test_a_first_record_that_does_not_fit_the_chunk_made_ready_has_one_of_its_own(store):
+    (writer,) = store.writers(names(1), clock=ManualClock(NOON), chunk_bytes=8192).values()
+    writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x" * 10_000)
+    writer.sync()
+    assert sorted(path.name for path in (writer.feed.directory / "live").iterdir()) == ["00000002.dat", "00000002.idx"]
+    writer.close()
+    assert [(info.chunk_id, info.rows) for info in store.reader(names(1)[0]).chunks()] == [(2, 1)]
+    assert verify(store.path).findings == []
+
+
+def test_a_writer_that_dies_before_its_first_record_leaves_what_the_next_one_closes(store):
+    (dead,) = store.writers(names(1), clock=ManualClock(NOON)).values()
+    os.close(dead._lock_fd)
+    (writer,) = store.writers(names(1), clock=ManualClock(NOON)).values()
+    writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
+    writer.close()
+    assert [(info.chunk_id, info.rows) for info in store.reader(names(1)[0]).chunks()] == [(1, 0), (2, 1)]
+    assert [record.payload for record in store.reader(names(1)[0]).records()] == [b"x"]
+    assert verify(store.path).findings == []
+    dead._lock_fd = -1
