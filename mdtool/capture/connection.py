@@ -39,8 +39,12 @@ Socket = aiohttp.ClientWebSocketResponse[Any]
 class FrameSink(Protocol):
     """Where a connection's frames and its life go."""
 
-    def opened(self, connection: Connection, url: str) -> int:
-        """A connection is open; returns its session number."""
+    def next_session(self) -> int:
+        """A number for the connection to come. Blocks: others of the store draw theirs, too."""
+        ...
+
+    def opened(self, connection: Connection, session: int, url: str) -> None:
+        """A connection is open, under this number."""
         ...
 
     def receiver(self, session: int, act: Act) -> Callable[[bytes, int], None]:
@@ -102,6 +106,7 @@ class Session:
         self,
         socket: Socket,
         connection: Connection,
+        number: int,
         url: str,
         heartbeat: Heartbeat | None,
         sink: FrameSink,
@@ -122,7 +127,8 @@ class Session:
         self._working: set[asyncio.Task[None]] = set()
         self.streaming = asyncio.Event()  # a frame has come since all was subscribed to, or it is over
         self.began = asyncio.get_running_loop().time()
-        self.number = sink.opened(connection, url)
+        self.number = number
+        sink.opened(connection, number, url)
 
     async def run(self) -> None:
         """Until it is over, which is put on record however that comes. Raises StoreFull."""

@@ -57,6 +57,7 @@ class Link:
         self._renewal = asyncio.Event()  # another connection is wanted
         self._why = ""  # it is
         self._attempt: asyncio.Future[Any] | None = None  # what `stop` abandons
+        self._number = 0  # drawn for the session to come; 0: none yet
         self._running: dict[Session, asyncio.Task[None]] = {}  # the last one is the one that counts
         self._replaced = asyncio.Event()  # the last one is the only one, and on the connection that is wanted
 
@@ -150,6 +151,8 @@ class Link:
         connection = self._connection
         heartbeat = connection.heartbeat
         self._url = self._base_url + connection.path
+        if not self._number:
+            self._number = await asyncio.to_thread(self._sink.next_session)
         async with asyncio.timeout(CONNECT_TIMEOUT):
             if connection.bootstrap is not None and self._endpoint is not None:
                 body = await bootstrap(self._http, connection.bootstrap, self._rest_url, self._sink)
@@ -162,7 +165,8 @@ class Link:
                 decode_text=False,  # a record is bytes; decoding and encoding again costs twice and could change them
                 max_msg_size=MAX_FRAME,
             )
-        session = Session(socket, connection, self._url, heartbeat, self._sink, self.renew)
+        number, self._number = self._number, 0
+        session = Session(socket, connection, number, self._url, heartbeat, self._sink, self.renew)
         self._running[session] = asyncio.create_task(session.run())
         return session
 

@@ -253,7 +253,7 @@ class Recorder:
         try:
             while True:
                 began = time.monotonic()
-                self._ports.heartbeat()
+                await self._ports.heartbeat()
                 if self._beat is not None:
                     self._beat()
                 for said in timekeeper.look():

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import socket
+import threading
 from collections import Counter
 
 import pytest
@@ -18,6 +19,7 @@ from mdtool.books.l2 import L2Book
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookState, BookSync
 from mdtool.capture import link as link_module
+from mdtool.capture import ports as ports_module
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.ports import MOST_STREAMS, Ports
 from mdtool.capture.recorder import Recorder, RecorderEvent, record_options
@@ -30,6 +32,7 @@ from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator, symbol_names
 from mdtool.model import BookUpdate, Flag, Kind
 from mdtool.storage import files
+from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 from mdtool.venues.sequence import Verdict
@@ -501,6 +504,54 @@ def test_the_verdicts_of_a_recording_are_all_apply(store):
     assert set(verdicts) == {(stream, Verdict.APPLY) for stream in SIM.default_streams}
 
 
+def test_a_session_is_numbered_where_the_loop_does_not_wait_for_it(store, monkeypatch):
+    """The number is drawn under a lock of the store, which another process may hold; one that was drawn for an attempt
+    that failed is the next one's."""
+    drawn, real = [], Store.next_session
+
+    def next_session(self):
+        drawn.append((threading.current_thread() is threading.main_thread(), real(self)))
+        return drawn[-1][1]
+
+    monkeypatch.setattr(Store, "next_session", next_session)
+
+    async def main():
+        async with Server(simulate(1), protocol_for("sim"), faults=Faults(Refuse("connect", 503, times=2))) as server:
+            recorder = record(store, server, Talk(), 1)
+            return await record_until(recorder, lambda: recorder.status.records > 10)
+
+    status = asyncio.run(main())
+    assert (status.failures, status.sessions, drawn) == (2, 1, [(False, 1)])
+
+
+def test_feeds_are_brought_to_disk_several_at_a_time(store, monkeypatch):
+    """What a sync waits for takes along all who wait: one after the other, a thousand feeds take seconds."""
+    ports = Ports(store, record_options(SIM, symbol_names(5)), SystemClock(), Talk())
+    met = threading.Barrier(6)  # the five and the session's: passed once all are at it
+    monkeypatch.setattr(Writer, "sync", lambda self: f"met {met.wait(60) >= 0}")
+    assert ports.maintain() == dict.fromkeys(("_session", *symbol_names(5)), "met True")
+    monkeypatch.undo()
+    ports.close()
+
+
+def test_the_loop_goes_on_between_a_few_heartbeats(store, monkeypatch):
+    monkeypatch.setattr(ports_module, "HEARTBEATS", 2)
+    ports = Ports(store, record_options(SIM, symbol_names(4)), SystemClock(), Talk())
+    order = []
+    monkeypatch.setattr(Writer, "heartbeat", lambda self, now_ns: order.append("beat"))
+
+    async def main():
+        beating = asyncio.create_task(ports.heartbeat())
+        while not beating.done():
+            await asyncio.sleep(0)
+            order.append("loop")
+
+    asyncio.run(main())
+    assert order == ["beat", "beat", "loop", "beat", "beat", "loop", "beat", "loop"]
+    monkeypatch.undo()
+    ports.close()
+
+
 def test_a_venue_that_makes_up_streams_leaves_room_for_the_recorders_own(store):
     ports = Ports(store, record_options(SIM, symbol_names(1)), SystemClock(), Talk())
     received = ports.receiver(1, lambda action: None)
@@ -511,5 +562,5 @@ def test_a_venue_that_makes_up_streams_leaves_room_for_the_recorders_own(store):
     ports.close()
     with store.reader("sim/ALPHA_USDT") as reader:
         names = [reader.stream_name(record.stream) for record in reader.records()]
-    made = [f"made{number}" for number in range(MOST_STREAMS)]
-    assert names == [*made, *["other"] * 100, "made7", "session"]
+    made = [f"made{number}" for number in range(MOST_STREAMS - 1)]  # and the session's is one of them
+    assert names == [*made, *["other"] * 101, "made7", "session"]

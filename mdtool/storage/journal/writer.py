@@ -58,7 +58,7 @@ class Writer:
         self._making_room = threading.RLock()  # rolling, against the worker that prepares room
         self._day_ns = 0
         self._prepared_bytes = 0  # appended_bytes when the worker last looked
-        self._finishing = threading.Lock()  # sync() runs in a thread; close() must not pull files from under it
+        self._finishing = threading.Lock()  # what is done in threads, each after the other, and close() the last
         self._lock_fd = lock_writer(feed)
         self._chunk: LiveChunk | None = None
         self._entry = -1  # the live chunk's number in the chunk table
@@ -118,7 +118,13 @@ class Writer:
 
     def prepare(self) -> None:
         """Have storage ready before the hot path needs it: as much as twice what came since the last call, and the next
-        chunk once this one is half full or its day is about to end. About once a second, from a worker's thread."""
+        chunk once this one is half full or its day is about to end. About once a second, from a worker's thread; of a
+        writer that is closed, nothing. Raises StoreFull."""
+        with self._finishing:
+            if self._lock_fd >= 0:
+                self._prepare()
+
+    def _prepare(self) -> None:
         appended, appender = self._appender.appended_bytes, self._appender
         fresh, self._prepared_bytes = appended - self._prepared_bytes, appended
         with self._making_room:
@@ -135,13 +141,15 @@ class Writer:
             preallocate(self.feed, chunk_id, now_ns)
 
     def sync(self) -> str | None:
-        """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread. Raises
-        StoreFull.
+        """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread; of a writer
+        that is closed, nothing. Raises StoreFull.
 
         What the disk refuses is said in the value, and recording goes on: the chunk is closed and never synced again,
         as that would succeed and prove nothing, a NOTE says from which row on it may lack data, and a new chunk
         begins."""
         with self._finishing:
+            if self._lock_fd < 0:
+                return None
             live, committed = self._chunk, self._appender.count_committed
             refused: list[str] = []
             fresh = committed and live is not None and (live.chunk_id, committed) != self._synced
@@ -170,17 +178,19 @@ class Writer:
     def close(self) -> None:
         """Close the chunk, finish what is pending, release the feed. Idempotent. Raises SyncFailed where the disk
         refuses what was appended last; all else is done then."""
-        if self._lock_fd < 0:
-            return
+        with self._finishing:
+            if self._lock_fd >= 0:
+                self._close()
+
+    def _close(self) -> None:
         refused: list[str] = []
         try:
             with self._making_room:
                 self._close_chunk()
             discard_next(self.feed, self.feed.live)  # a later writer may want another size
-            with self._finishing:
-                self._finish_closed(refused)
-                if self.sync_policy != "none":
-                    self._registry.sync()
+            self._finish_closed(refused)
+            if self.sync_policy != "none":
+                self._registry.sync()
         finally:
             self._registry.close()
             lock_fd, self._lock_fd = self._lock_fd, -1
