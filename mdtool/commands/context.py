@@ -54,13 +54,15 @@ class Invocation:
         """The feeds that `patterns` name, every feed where there is none; by name, each once. Raises
         FeedNotFound, saying what is recorded. One that this user may not read is said and left out; StoreError where
         that is all of them."""
-        from mdtool.venues.catalog import VENUES
-        from mdtool.venues.symbols import match
-
         infos = {info.name: info for info in store.feeds()}
         if not infos:
             raise FeedNotFound(f"{store.path}: nothing is recorded yet; run: mdtool record, or mdtool import")
-        chosen = [infos[name] for name in match(patterns, list(infos), VENUES)] if patterns else list(infos.values())
+        chosen = list(infos.values())
+        if patterns:
+            from mdtool.venues.catalog import VENUES  # and with it every adapter
+            from mdtool.venues.symbols import match
+
+            chosen = [infos[name] for name in match(patterns, list(infos), VENUES)]
         denials = {info.name: denial for info in chosen if (denial := store.denial(info)) is not None}
         if len(denials) == len(chosen):
             raise StoreError(next(iter(denials.values())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ def denied(alpha, monkeypatch):
     with Store.create(alpha) as store, store.writer(OTHER) as writer:
         writer.append(1_700_049_600 * 10**9, 1, writer.stream("d"), 0, b"x")
         path = store.feed(OTHER).directory / "feed.bin"
-    monkeypatch.setattr(files, "denied", lambda asked: asked == path)
+    monkeypatch.setattr(files, "denied", lambda asked: Path(asked) == path)
     return path
 
 

@@ -22,7 +22,7 @@ def feed_rows(store: Store, feeds: Sequence[FeedInfo]) -> list[FeedRow]:
     """One row a feed, from the registries alone."""
     rows = []
     for feed in feeds:
-        with store.reader(feed.name, verify=False) as reader:
+        with Reader(feed, verify=False) as reader:
             rows.append(_row(feed, reader))
     return rows
 
@@ -92,8 +92,8 @@ def _row(feed: FeedInfo, reader: Reader) -> FeedRow:
         feed=feed.name,
         records=sum(chunk.rows for chunk in chunks),
         payload_bytes=sum(chunk.heap_bytes for chunk in chunks),
-        first_ns=reader.first_ns,
-        last_ns=reader.last_ns,
+        first_ns=next((chunk.min_ns for chunk in chunks if chunk.rows), None),
+        last_ns=max((chunk.max_ns for chunk in chunks if chunk.rows), default=None),
         chunks=len(chunks),
         epochs=len({chunk.epoch for chunk in chunks}),
         writer=reader.writer_status(WRITER_TTL_NS, SystemClock().now_ns()).value,

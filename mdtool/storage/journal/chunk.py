@@ -35,6 +35,11 @@ def chunk_paths(feed: FeedInfo, chunk_id: int, location: Location) -> tuple[Path
     return directory / f"{name}.idx", directory / f"{name}.dat"
 
 
+def chunk_is_there(feed: FeedInfo, info: ChunkInfo) -> bool:
+    """Whether both files of a live chunk have their names."""
+    return all(path.exists() for path in chunk_paths(feed, info.chunk_id, info.location))
+
+
 Heap = FileMap | memoryview | bytes
 Rows = npt.NDArray[np.void]
 

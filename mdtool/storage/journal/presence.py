@@ -57,18 +57,23 @@ class Signs:
     latest: ChunkInfo | None  # newest chunk of the table
     heartbeat_ns: int | None  # of the newest chunk, where it can be opened
     missing: str | None  # why it cannot be
-    last: Record | None  # the feed's last record, where it can be read
+    last: Record | None  # the feed's last record, where it was asked for and can be read
 
     @property
     def ended(self) -> bool:
         return self.last is not None and self.last.kind == Kind.END
 
 
+def turns_on_the_end(lock: Holder, latest: ChunkInfo | None) -> bool:
+    """Whether it takes the feed's last record to tell the status."""
+    left_open = latest is not None and latest.state == ChunkState.LIVE
+    return not lock.held and bool(left_open or lock.left)
+
+
 def status(signs: Signs, ttl_ns: int, now_ns: int) -> WriterStatus:
     """What the signs come to."""
     if not signs.lock.held:
-        left_open = signs.latest is not None and signs.latest.state == ChunkState.LIVE
-        died = not signs.ended and (left_open or signs.lock.left)
+        died = turns_on_the_end(signs.lock, signs.latest) and not signs.ended
         return WriterStatus.STALE if died else WriterStatus.GONE
     return WriterStatus.STALE if _silent(signs, ttl_ns, now_ns) else WriterStatus.ALIVE
 

@@ -4,7 +4,7 @@ of chunks that are still being written."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -20,8 +20,8 @@ from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import presence
-from mdtool.storage.journal.chunk import OpenChunk, Rows, index_rows, open_chunk
-from mdtool.storage.journal.locks import holder
+from mdtool.storage.journal.chunk import OpenChunk, Rows, chunk_is_there, index_rows, open_chunk
+from mdtool.storage.journal.locks import Holder, holder
 from mdtool.storage.journal.presence import Disconnect, Signs, WriterStatus
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry, denied_of
 from mdtool.storage.reading.hole import Hole, hole
@@ -57,8 +57,12 @@ class Contents:
 
     def chunks(self) -> list[ChunkInfo]:
         """The chunks that are kept, in order, live ones with their figures as of now."""
-        kept = np.flatnonzero(self._table()["state"] != ChunkState.TRASHED).tolist()
-        return [self._current_figures(entry) for entry in kept]
+        infos = self._registry.chunks() if self._chunk_count and self._registry is not None else []
+        return [
+            self._current_figures(entry) if info.state == ChunkState.LIVE else info
+            for entry, info in enumerate(infos)
+            if info.state != ChunkState.TRASHED
+        ]
 
     def latest_chunk(self) -> ChunkInfo | None:
         """The newest chunk, from the mapping alone; None where nothing was recorded, or nothing of it is kept."""
@@ -94,7 +98,7 @@ class Contents:
     def writer_status(self, ttl_ns: int, now_ns: int) -> WriterStatus:
         """Whether a writer is at work: ALIVE while one holds the feed and has said within `ttl_ns` that it lives (it
         does about once a second), STALE where it died or hangs, GONE where it gave the feed back or never was."""
-        return presence.status(self._signs(), ttl_ns, now_ns)
+        return presence.status(self._signs(presence.turns_on_the_end), ttl_ns, now_ns)
 
     def detect_disconnect(self, ttl_ns: int, now_ns: int) -> Disconnect | None:
         """Why the feed is not being written, None while it is. Asks nobody and takes no lock: the writer, or one that
@@ -106,7 +110,7 @@ class Contents:
         >>> print(found.text)
         sim/ALPHA_USDT: its writer stopped of its own will: END {"reason": "done"}
         """
-        return presence.disconnect(self._signs(), ttl_ns, now_ns)
+        return presence.disconnect(self._signs(lambda lock, latest: True), ttl_ns, now_ns)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -223,7 +227,8 @@ class Contents:
                 return run.journal.record(count - 1 - run.start, False)
         return None
 
-    def _signs(self) -> Signs:
+    def _signs(self, needs_last: Callable[[Holder, ChunkInfo | None], bool]) -> Signs:
+        """What can be seen of the writer; the last record where that is needed, as it takes the longest to find."""
         while True:
             lock, entry = holder(self.feed.directory), self._chunk_count - 1
             latest = self._registered(entry) if entry >= 0 else None
@@ -232,11 +237,12 @@ class Contents:
             if latest is not None and latest.state == ChunkState.LIVE:
                 opened = mapped
                 try:
-                    opened = self._reopened(entry)  # anew, even where it is mapped: its file may be gone
+                    if mapped is None or not chunk_is_there(self.feed, latest):  # a mapping outlives its file
+                        opened = self._reopened(entry)
                 except ChunkUnavailable as error:
                     missing = str(error)
                 heartbeat_ns = opened.heartbeat_ns if isinstance(opened, OpenChunk) else None
-            if missing is None or mapped is not None:
+            if (missing is None or mapped is not None) and needs_last(lock, latest):
                 last = self._last_record()
             if lock == holder(self.feed.directory):  # else a writer came or went while this looked
                 return Signs(self.feed.name, lock, latest, heartbeat_ns, missing, last)
