@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,7 @@ class _Feed:
         self.rows: npt.NDArray[Any] = np.empty(0)
         self.at = 0  # the next row to hand out
         self.keys: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # of the rows in the window, from `at`
+        self.end: int | None = None  # the last of them; None where there is none
         self.reached = BEGINNING  # the highest receive time handed out
 
     def load(self, size: int) -> bool:
@@ -107,22 +109,43 @@ def merge_batches(readers: Sequence[Reader], until_ns: int | None = None) -> Ite
     defined."""
     feeds = [_Feed(reader, until_ns) for reader in readers]
     size = max(SMALLEST_WINDOW, WINDOW // max(1, len(feeds)))
-    while feeds := [feed for feed in feeds if feed.load(size)]:
+    # (first key, feed) and (last key, feed) of each window, the earliest in front, so that a round touches the feeds
+    # it takes from and no other: many small feeds end one by one.
+    firsts: list[tuple[int, int]] = []
+    ends: list[tuple[int, int]] = []
+
+    def look_ahead(i: int) -> None:
+        feed, end = feeds[i], feeds[i].end
+        feed.end = int(feed.keys[-1]) if feed.load(size) else None
+        if feed.end is None:
+            return
+        heappush(firsts, (int(feed.keys[0]), i))
+        if feed.end != end:
+            heappush(ends, (feed.end, i))
+
+    for i in range(len(feeds)):
+        look_ahead(i)
+    while firsts:
+        while ends[0][0] != feeds[ends[0][1]].end:
+            heappop(ends)  # it reaches further by now
         # Nothing later than the earliest window's end may go out yet: that feed may have more at that very
         # time, which comes before the same time of the feeds named after it.
-        ends = [int(feed.keys[-1]) for feed in feeds]
-        horizon = min(ends)
-        limit = ends.index(horizon)
+        horizon, limit = heappop(ends)
+        due = []
+        while firsts and firsts[0] <= (horizon, limit):
+            due.append(heappop(firsts)[1])
         runs, keys = [], []
-        for i, feed in enumerate(feeds):
-            side = "right" if i <= limit else "left"
+        for i in sorted(due):
+            feed, side = feeds[i], "right" if i < limit else "left"
             count = len(feed.keys) if i == limit else int(np.searchsorted(feed.keys, horizon, side))  # type: ignore[call-overload]
-            if count:
-                run, taken = feed.take(count)
-                runs.append(run)
-                keys.append(taken)
+            run, taken = feed.take(count)
+            runs.append(run)
+            keys.append(taken)
         order = None if len(keys) == 1 else np.argsort(np.concatenate(keys), kind="stable")
         yield Merged(tuple(runs), order)
+        feeds[limit].end = None  # taken whole
+        for i in due:
+            look_ahead(i)
 
 
 def merge(readers: Sequence[Reader], until_ns: int | None = None) -> Iterator[tuple[Reader, Record]]:

@@ -39,24 +39,24 @@ class StoreEvidence:
         if not self.store_id:
             self.store_id = _store_id_of(self.directories)
         self.registered: dict[int, FeedInfo] = {}  # by number of the slot, active ones
+        self._names: set[str] = set()
         self.nonsense: list[int] = []  # slots that prove themselves and say what cannot be
         for number, slot in enumerate(self.table.slots):
             if slot is not None:
                 self._take(number, slot)
-        known = {feed.name for feed in self.registered.values()}
-        self.strays = [directory for directory in self.directories if name_of(directory) not in known]
+        self.strays = [directory for directory in self.directories if name_of(directory) not in self._names]
         guessed = (guess(directory, self.store_id) for directory in self.strays)
         self.feeds = sorted([*self.registered.values(), *guessed], key=lambda feed: feed.name)
 
     def _take(self, number: int, slot: np.void) -> None:
-        names = {feed.name for feed in self.registered.values()}
         try:
             active = FeedState(int(slot["state"])) == FeedState.ACTIVE
             if active:
                 feed = feed_info(slot, self.path, self.store_id)
                 layout.check_name(feed.venue, feed.symbol)
-                if feed.name not in names:
+                if feed.name not in self._names:
                     self.registered[number] = feed
+                    self._names.add(feed.name)
         except (ValueError, UsageError):
             active = True
         if int(slot["feed_id"]) != number + 1 or (active and number not in self.registered):

@@ -61,10 +61,10 @@ def probe(path: Path, size: int) -> str | None:
     try:
         fd = files.open_existing(path)
         try:
-            scratch = bytearray(PROBE)
+            scratch = memoryview(bytearray(min(PROBE, size)))
             at = 0
             while at < size:
-                if not (got := os.preadv(fd, [scratch], at)):
+                if not (got := os.preadv(fd, [scratch[: size - at]], at)):  # and none of the blank room behind
                     return None
                 at += got
         finally:
@@ -123,9 +123,8 @@ def read_table(
         if bytes(data[start : start + dtype.itemsize]) != blank:
             break
         slots.pop()  # never written: the count is what is wrong
-    behind = [
-        whole_slot(dtype, data, at + number * dtype.itemsize) for number in range(len(slots), 0 if in_use else room)
-    ]
+    used = 0 if in_use else -(-len(bytes(data[at : at + room * dtype.itemsize]).rstrip(b"\0")) // dtype.itemsize)
+    behind = [whole_slot(dtype, data, at + number * dtype.itemsize) for number in range(len(slots), used)]
     while behind and behind[-1] is None:
         behind.pop()
     return TableEvidence(slots, count, behind)

@@ -119,7 +119,7 @@ def _look(feed: FeedInfo, store: StoreEvidence, registries_only: bool, progress:
 
 def _signs(feed: FeedInfo) -> tuple[bool, int]:
     """Whether the feed is being written, and what tells afterwards that it has been meanwhile."""
-    return is_written(feed.directory), crc32c(bytes(load(feed.directory / "feed.bin").data))
+    return is_written(feed.directory), crc32c(load(feed.directory / "feed.bin").data)
 
 
 def store_findings(store: StoreEvidence) -> Iterator[Flaw]:
