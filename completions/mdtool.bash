@@ -402,7 +402,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--quick --data --dir --json -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "append roll iterate latency receive decode venues book replay seal" -- "$word"))
+                COMPREPLY=($(compgen -W "append roll iterate latency receive commit decode venues book replay seal" -- "$word"))
             fi
             ;;
         "mdtool torture")

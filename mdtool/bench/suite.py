@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mdtool.bench.book import bench_book
+from mdtool.bench.commit import bench_commit
 from mdtool.bench.decode import bench_decode
 from mdtool.bench.iterate import bench_iterate
 from mdtool.bench.latency import bench_latency
@@ -26,6 +27,7 @@ GROUPS: dict[str, Callable[[Setting], list[Figure]]] = {
     "iterate": bench_iterate,
     "latency": bench_latency,
     "receive": bench_receive,
+    "commit": bench_commit,
     "decode": bench_decode,
     "venues": bench_venues,
     "book": bench_book,
@@ -42,7 +44,7 @@ def run(
     directory: Path | None = None,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Measure `groups` (all where there is none). About half a minute; a few seconds when `quick`.
+    """Measure `groups` (all where there is none). About two minutes; some seconds when `quick`.
 
     `data`: a .hb capture (plain, gzip or zstd) to decode as well. `directory`: where the stores to measure on are made
     (about 1 GB, removed afterwards), the system's temporary directory unless given; a memory file system takes the

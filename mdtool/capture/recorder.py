@@ -50,9 +50,10 @@ class Recorder:
 
     def __init__(
         self, store: Store, options: RecordOptions, notify: Notify, clock: Clock | None = None,
-        beat: Callable[[], None] | None = None, histogram: Buffer | None = None,
+        beat: Callable[[], None] | None = None, histogram: Buffer | None = None, ports: type[Ports] = Ports,
     ) -> None:  # fmt: skip
-        """`beat` is called with each heartbeat, to show `status` to whoever looks. `histogram`: as of `Ports`."""
+        """`beat` is called with each heartbeat, to show `status` to whoever looks. `histogram`: as of `Ports`. Frames
+        go through `ports`."""
         self._store = store
         self._beat = beat
         self._options = options
@@ -64,7 +65,7 @@ class Recorder:
         self._plan = _plan(options)
         self._replanning = asyncio.Lock()
         self._refused = ""  # what the venue would not send, where that ends the run
-        self._ports = Ports(
+        self._ports = ports(
             store, options, self._clock, notify, self._give_up if options.fail_fast else None, histogram
         )
         self._fleet: Fleet | None = None  # while it runs

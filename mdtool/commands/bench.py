@@ -11,7 +11,7 @@ from mdtool.commands.context import current
 from mdtool.commands.options import Json
 
 EXAMPLES = (
-    ("mdtool bench", "everything, about half a minute"),
+    ("mdtool bench", "everything, about two minutes"),
     ("mdtool bench append latency --quick", "two groups, only to see that they run"),
     ("mdtool bench decode --data ethusdt_20240808.hb.gz", "on a capture as well"),
 )
@@ -24,7 +24,7 @@ def bench(
         typer.Argument(
             metavar="GROUP",
             show_default=False,
-            help="append, roll, iterate, latency, receive, decode, venues, book, replay or seal. None: all.",
+            help="append, roll, iterate, latency, receive, commit, decode, venues, book, replay or seal. None: all.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small and fast: not to be quoted.")] = False,
@@ -37,7 +37,7 @@ def bench(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure append, iterate, latency, decode, book, replay and seal.
+    """Measure append, latency, receiving, decode, book, replay and seal.
 
     Each figure is the median of several runs and stands beside its budget and, where there is one, the plain way to do
     the same, measured in turns with it.

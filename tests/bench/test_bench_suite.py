@@ -21,6 +21,11 @@ FIGURES = {
     "append": ["append", "append_clock", "append_kernel"],
     "roll": ["roll_p50", "roll_p99.9", "roll_p99.99"],
     "receive": ["receive_paced", "receive_flood"],
+    "commit": [
+        f"{what}_{percentile}"
+        for what in ("received", "sent", "aiohttp", "websockets")
+        for percentile in ("p50", "p99", "p99.9")
+    ],
     "iterate": ["records", "records_unverified", "payloads", "batches"],
     "latency": ["p50", "p99", "p99.9"],
     "decode": ["messages", "megabytes", "level", "envelope", "against_float"],
