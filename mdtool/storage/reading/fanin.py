@@ -23,6 +23,7 @@ from itertools import accumulate, islice, repeat
 from operator import attrgetter
 
 from mdtool.clock import SECOND, Clock, SystemClock
+from mdtool.errors import StoreError
 from mdtool.model import Kind
 from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.reading.waits import Wait, Waiting
@@ -44,7 +45,7 @@ class _Feed:
     keys: list[int] = field(default_factory=list)  # where each belongs: the highest receive time up to it
     at: int = 0
     shown_ns: int = BEGINNING  # highest receive time read
-    empty_ns: int = BEGINNING  # when it was last found to have nothing more
+    empty_ns: int = BEGINNING  # when it was last read to its end
     ended: bool = False  # the last record handed out is END
 
     @property
@@ -86,8 +87,7 @@ class FanIn:
                 horizon = min(horizon, self._earliest(feed))
         while len(items) < limit:
             holding = [feed for feed in self._feeds if feed.holds]
-            # What a feed has not been read of comes behind the last that was.
-            bound = min(horizon, min(((feed.keys[-1], feed.number) for feed in holding), default=NEVER))
+            bound = min(horizon, min(map(self._unread, holding), default=NEVER))
             taken = [(feed, stop) for feed in holding if (stop := self._stop(feed, bound)) > feed.at]
             if not taken:
                 break
@@ -158,14 +158,27 @@ class FanIn:
         if feed.holds:
             return True
         now_ns = self._clock.now_ns()  # before the look: what comes after it was stamped after this, or nearly
-        feed.waiting, feed.at = feed.reader.poll(AHEAD), 0
-        if not feed.waiting:
+        found = feed.reader.poll(AHEAD)
+        feed.waiting, feed.at = found[:], 0
+        while found and len(feed.waiting) < AHEAD:  # which may be all there is, or the rest of a chunk
+            try:
+                found = feed.reader.poll(AHEAD - len(feed.waiting))
+            except StoreError:
+                break  # it is the next look's
+            feed.waiting += found
+        if not found:
             feed.empty_ns = now_ns
+        if not feed.waiting:
             return False
         times = map(_recv_ns, feed.waiting)
         feed.keys = list(islice(accumulate(times, max, initial=feed.shown_ns), 1, None))
         feed.shown_ns = feed.keys[-1]
         return True
+
+    def _unread(self, feed: _Feed) -> tuple[int, int]:
+        """The earliest place that what a feed has not been read of may take. Where it was read to its end that is as
+        late as for one that is empty: of many feeds with a few records each, all that is due goes out at once."""
+        return max(feed.keys[-1], feed.empty_ns - self._window_ns), feed.number
 
     def _earliest(self, feed: _Feed) -> tuple[int, int]:
         """The earliest place that the next record of a feed without any may take."""

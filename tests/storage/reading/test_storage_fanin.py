@@ -59,6 +59,24 @@ def test_a_record_waits_until_the_quiet_feeds_would_have_shown_what_comes_before
     b.close()
 
 
+def test_of_many_feeds_with_a_few_records_all_that_is_due_goes_out_at_once(store, monkeypatch):
+    names = [f"sim/S{number:02}_USDT" for number in range(30)]
+    writers = list(store.writers(names, sync="none").values())
+    clock = ManualClock(NOON + SECOND)
+    fan = FanIn([store.reader(name) for name in names], window_ns=10 * MS, clock=clock)
+    rounds, hand_out = [], FanIn._hand_out
+    monkeypatch.setattr(FanIn, "_hand_out", lambda *given: rounds.append(1) or hand_out(*given))
+    for turn in range(2):
+        for number, writer in enumerate(writers):
+            put(writer, turn * SECOND + number, b"%d" % number)
+        found = [payload for _, payload in shown(fan.poll())]
+        assert found == [b"%d" % number for number in range(30)]
+        clock.advance(SECOND)
+    assert (len(rounds), fan.late) == (2, 0)
+    for writer in writers:
+        writer.close()
+
+
 def test_ties_go_to_the_feed_named_first_and_limits_hold(store):
     writers = [store.writer(name) for name in NAMES]
     for at in range(5):
