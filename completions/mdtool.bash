@@ -17,7 +17,7 @@ _mdtool() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
-            "mdtool record" | "mdtool status" | "mdtool stop" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            "mdtool record" | "mdtool status" | "mdtool stop" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool doctor" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
@@ -167,6 +167,14 @@ _mdtool() {
             :
             return
             ;;
+        "mdtool doctor --url")
+            :
+            return
+            ;;
+        "mdtool doctor --rest")
+            :
+            return
+            ;;
         "mdtool sim --symbols")
             :
             return
@@ -241,7 +249,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "record status stop snapshot reconnect import registry tail replay audit book serve seal clean verify repair sim bench torture demo" -- "$word"))
+                COMPREPLY=($(compgen -W "record status stop snapshot reconnect import registry tail replay audit book serve seal clean verify repair doctor sim bench torture demo" -- "$word"))
             fi
             ;;
         "mdtool record")
@@ -389,6 +397,13 @@ _mdtool() {
                 COMPREPLY=($(compgen -W "--gone --dry-run --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            fi
+            ;;
+        "mdtool doctor")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--url --rest --json -h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word"))
             fi
             ;;
         "mdtool sim")

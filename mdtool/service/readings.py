@@ -71,6 +71,10 @@ class FeedReading:
     minute: Mapping[str, int]  # the growth of the counters in the last minute
     book: BookState | None
 
+    @property
+    def in_trouble(self) -> bool:
+        return self.state in TROUBLE
+
     def to_json(self) -> dict[str, Any]:
         counters = {name: value for name, value in asdict(self.counters).items() if name != "book"}
         return {
@@ -140,7 +144,7 @@ class Reading:
     def trouble(self) -> bool:
         """Whether something is not as it should be."""
         died = any(not one.alive and not one.graceful for one in self.recorders)
-        return died or any(feed.state in TROUBLE for feed in self.feeds)
+        return died or any(feed.in_trouble for feed in self.feeds)
 
     def to_json(self) -> dict[str, Any]:
         """What `status --json` prints."""
