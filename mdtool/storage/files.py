@@ -19,6 +19,8 @@ from mdtool.units import count
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
 
+_TRIES = 8  # at making a directory whose empty parent a neighbour takes away in that moment
+
 _libc = ctypes.CDLL(None, use_errno=True)  # whose syncfs Python has not
 _libc.syncfs.argtypes = [ctypes.c_int]
 _PIECE = 1 << 24
@@ -33,7 +35,7 @@ def make_directory(path: Path) -> None:
         return
     try:
         fresh = [one for one in (path, *path.parents) if not one.exists()]
-        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        _make_all(path)
         try:
             for one in reversed(fresh):
                 with contextlib.suppress(PermissionError):  # a parent that may be written to and not read
@@ -216,7 +218,7 @@ def write_together(contents: dict[Path, list[bytes]], empty: Sequence[Path], roo
     try:
         for folder in (*empty, *(path.parent for path in contents)):
             folders += [one for one in (folder, *folder.parents) if not one.exists()]
-            folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            _make_all(folder)
         for path, aside in asides.items():
             aside.unlink(missing_ok=True)
             with os.fdopen(create(aside, 0), "wb") as file:
@@ -238,6 +240,15 @@ def write_together(contents: dict[Path, list[bytes]], empty: Sequence[Path], roo
         if isinstance(error, OSError):
             raise refusal(root, error, "cannot make what is to be there") from None
         raise
+
+
+def _make_all(path: Path) -> None:
+    """A directory and its parents. Whoever is the last in one in shared memory takes it away: then it is made again."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):
+            path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            return
+    path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
 
 
 def _sync_system(path: Path) -> None:

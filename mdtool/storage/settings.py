@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Literal
 from mdtool.errors import StoreError, UsageError
 from mdtool.storage import files
 from mdtool.storage.format.layout import Location
-from mdtool.storage.journal.chunk import chunk_directory
+from mdtool.storage.journal.chunk import chunk_directory, leave_shm
 from mdtool.storage.journal.live import discard_next
-from mdtool.storage.journal.locks import lock_writer, maintaining, unlock
+from mdtool.storage.journal.locks import lock_writer, maintaining
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.archive import own_place
 from mdtool.units import format_time
@@ -77,7 +76,7 @@ def to_trash(feed: FeedInfo, store: Path, now_ns: int) -> Path | None:
     if not feed.directory.is_dir():
         return None
     with ExitStack() as held:
-        held.callback(unlock, lock_writer(feed))
+        held.callback(lock_writer(feed).release)
         held.enter_context(maintaining(feed, wait=False))
         discard_next(feed, Location.SHM)
         shm = chunk_directory(feed, Location.SHM)
@@ -95,6 +94,5 @@ def to_trash(feed: FeedInfo, store: Path, now_ns: int) -> Path | None:
         feed.directory.rename(target)
         files.sync_directory(trash)
         files.sync_directory(feed.directory.parent)
-        with contextlib.suppress(OSError):
-            shm.rmdir()
+        leave_shm(feed)
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from mdtool.clock import Clock, SystemClock
-from mdtool.errors import FeedNotFound, NotAStore, StoreError
-from mdtool.model import Scale
+from mdtool.errors import FeedLocked, FeedNotFound, NotAStore, StoreError
+from mdtool.model import Scale, is_session, session_symbol
 from mdtool.storage import files, settings
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import REGISTRY, FeedState
 from mdtool.storage.journal import locks
 from mdtool.storage.journal.chunk import chunk_directory
+from mdtool.storage.journal.locks import WriterLock, lock_writer
 from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, denied_of, is_registry
 from mdtool.storage.journal.writer import Sync, Writer
 from mdtool.storage.reading import cursor as cursors
@@ -130,10 +132,10 @@ class Store:
         sync: Sync = "1s",
     ) -> Writer:
         """The one writer of `venue/SYMBOL`, made known if it is new. `live` and `chunk_bytes` are kept as the feed's
-        settings. Raises FeedLocked while another process writes it."""
+        settings. Raises FeedLocked while another process writes it; nothing is changed then."""
         clock = clock or SystemClock()
-        (feed,) = self._own_feeds([name], live, chunk_bytes, clock)
-        return Writer(feed, clock, sync)
+        ((feed, lock),) = self._own_feeds([name], live, chunk_bytes, clock)
+        return Writer(feed, lock, clock, sync)
 
     def writers(
         self,
@@ -150,13 +152,46 @@ class Store:
         names = list(dict.fromkeys(names))
         with contextlib.ExitStack() as undo:
             made: dict[str, Writer] = {}
-            for name, feed in zip(names, self._own_feeds(names, live, chunk_bytes, clock), strict=True):
-                writer = made[name] = Writer(feed, clock, sync)
+            owned = self._own_feeds(names, live, chunk_bytes, clock)
+            for _, lock in owned:
+                undo.callback(lock.release)
+            for name, (feed, lock) in zip(names, owned, strict=True):
+                writer = made[name] = Writer(feed, lock, clock, sync)
                 undo.callback(writer.close)
             for writer in made.values():
                 writer.make_ready()
             undo.pop_all()
         return made
+
+    def free_session(self, venue: str) -> str:
+        """The first session feed of a venue that no process writes, in the store or not."""
+        return next(self._free_sessions(venue))
+
+    def session_writer(
+        self,
+        venue: str,
+        *,
+        live: Live | None = None,
+        chunk_bytes: int | None = None,
+        clock: Clock | None = None,
+        sync: Sync = "1s",
+    ) -> Writer:
+        """The writer of the first session feed of a venue that no other process writes, made ready as `writers` does:
+        a feed has one writer, and whoever records or imports needs one for what belongs to no symbol."""
+        for name in self._free_sessions(venue):
+            with contextlib.suppress(FeedLocked):  # taken in the meantime
+                (writer,) = self.writers([name], live=live, chunk_bytes=chunk_bytes, clock=clock, sync=sync).values()
+                return writer
+        raise AssertionError  # there is always a next one
+
+    def _free_sessions(self, venue: str) -> Iterator[str]:
+        taken = {
+            feed.symbol
+            for feed in self._registry.feeds()
+            if feed.venue == venue and is_session(feed.symbol) and locks.is_written(feed.directory)
+        }
+        free = (symbol for symbol in map(session_symbol, itertools.count(1)) if symbol not in taken)
+        return (f"{venue}/{symbol}" for symbol in free)
 
     def set(
         self,
@@ -220,14 +255,26 @@ class Store:
 
     def _own_feeds(
         self, names: Sequence[str], live: Live | None, chunk_bytes: int | None, clock: Clock
-    ) -> list[FeedInfo]:
-        """The feeds with these settings, registered and with their own registries."""
+    ) -> list[tuple[FeedInfo, WriterLock]]:
+        """The feeds with these settings, registered and with their own registries, each with its writer's lock; all or
+        none."""
         settings.check_chunk_bytes(chunk_bytes)
         for name in names:
             venue, _, symbol = name.partition("/")
             layout.check_name(venue, symbol)
-        with self._registry.locked():
-            unknown = any(self._registry.find(name) is None for name in names)
+        with self._registry.locked(), contextlib.ExitStack() as undo:
+            held: dict[str, WriterLock] = {}
+
+            def hold(feed: FeedInfo) -> None:
+                if feed.name not in held:
+                    held[feed.name] = lock_writer(feed)
+                    undo.callback(held[feed.name].release)
+
+            found = [self._registry.find(name) for name in names]
+            for known in found:
+                if known is not None and known.directory.is_dir():
+                    hold(known)  # before anything is changed: of a feed that another process writes, nothing is
+            unknown = any(feed is None for feed in found)
             feeds = [self._registered(name, live, chunk_bytes, clock) for name in names]
             if unknown or self._registry.unsure:
                 self._registry.sync()
@@ -239,8 +286,10 @@ class Store:
                 locks.offer(feed.directory)  # before there is anything to be looked at
                 if not (feed.directory / "feed.bin").exists():
                     FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
+                hold(feed)
                 copy_settings(feed)
-        return feeds
+            undo.pop_all()
+        return [(feed, held[feed.name]) for feed in feeds]
 
     def _make_together(self, feeds: Sequence[FeedInfo]) -> None:
         contents: dict[Path, list[bytes]] = {}

@@ -200,6 +200,28 @@ def test_one_writer_a_feed(store):
     store.writer(FEED).close()
 
 
+def test_a_writer_that_is_refused_changes_nothing(store):
+    with store.writer(FEED, chunk_bytes=8192):
+        before = store.feeds()
+        for ask in (store.writer, lambda name, **given: store.writers(["sim/NEW_USDT", name], **given)):
+            with pytest.raises(FeedLocked):
+                ask(FEED, live="shm", chunk_bytes=16384)
+            assert store.feeds() == before
+    store.writer(FEED, live="shm", chunk_bytes=16384).close()
+    assert [(feed.live, feed.chunk_bytes) for feed in store.feeds()] == [(Location.SHM, 16384)]
+
+
+def test_the_last_writer_takes_the_folders_in_shared_memory_away(store):
+    folder = layout.shm_directory(store.id, 1)
+    first, second = write(store, [b"x"], live="shm"), store.writer("sim/BRAVO_USDT", live="shm")
+    second.make_ready()
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["000001", "000002"]
+    first.close()
+    assert [path.name for path in folder.parent.iterdir()] == ["000002"]
+    second.close()
+    assert not folder.parent.exists()
+
+
 def test_writer_status_follows_the_heartbeat(store):
     clock = ManualClock(NOON)
     writer = store.writer(FEED, clock=clock)

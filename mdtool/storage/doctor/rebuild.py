@@ -26,7 +26,7 @@ from mdtool.storage.doctor.registry_image import keeps_numbers, write_image
 from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import FeedState
-from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock
+from mdtool.storage.journal.locks import is_written, lock_writer, maintaining
 from mdtool.storage.journal.registry import FeedInfo, denied_of, feed_fields
 
 
@@ -143,7 +143,7 @@ def _feed(feed: FeedInfo, actions: list[RepairAction], dry_run: bool, now_ns: in
         return 0
     with ExitStack() as held:
         if not dry_run:
-            held.callback(unlock, lock_writer(feed))
+            held.callback(lock_writer(feed).release)
             held.enter_context(maintaining(feed, wait=False))
         registry = examine_feed(feed.directory, in_use=False)
         table = recover_table(feed, registry, progress)

@@ -44,8 +44,8 @@ from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
-from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
-from mdtool.storage.journal.locks import is_written, lock_writer, maintaining, unlock
+from mdtool.storage.journal.chunk import chunk_directory, chunk_paths, leave_shm
+from mdtool.storage.journal.locks import is_written, lock_writer, maintaining
 from mdtool.storage.journal.registry import FeedInfo, denied_of
 from mdtool.storage.parts.archive import own_place, place_of
 from mdtool.storage.reading import cursor
@@ -87,7 +87,7 @@ def repair(
             raise FeedLocked(f"{feed.name} is being written: stop that first, or name other feeds")
         return plan(feed, gone=gone, progress=progress).actions
     with ExitStack() as held:
-        held.callback(unlock, lock_writer(feed))
+        held.callback(lock_writer(feed).release)
         held.enter_context(maintaining(feed, wait=False))
         made = plan(feed, gone=gone, progress=progress)
         if made.steps:
@@ -95,6 +95,7 @@ def repair(
             quarantine.open({"feed": feed.name, "actions": [asdict(action) for action in made.actions]})
             for step in made.steps:
                 step(quarantine)
+            leave_shm(feed)
     return made.actions
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import uuid
@@ -190,6 +191,14 @@ def copy_to_disk(feed: FeedInfo, info: ChunkInfo) -> None:
             files.write_durably(path, [memoryview(mapping)[:size]])
         except OSError as error:
             raise files.refusal(path, error, "cannot be copied out of shared memory") from None
+
+
+def leave_shm(feed: FeedInfo) -> None:
+    """Take away the feed's folder in shared memory, and with the last one the store's, where nothing is left in it."""
+    folder = chunk_directory(feed, Location.SHM)
+    for one in (folder, folder.parent):
+        with contextlib.suppress(OSError):  # there is none, or somebody's chunks are in it
+            one.rmdir()
 
 
 def remove_shm(feed: FeedInfo, chunk_id: int) -> None:

@@ -34,11 +34,29 @@ class Holder:
     left: int
 
 
-def lock_writer(feed: FeedInfo) -> int:
-    """The feed's writer lock, as a descriptor for `unlock`. Raises FeedLocked naming the process that holds
-    it."""
+class WriterLock:
+    """A feed's writer lock, held until it is released."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def release(self) -> None:
+        """As `unlock`. Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            unlock(fd)
+
+    def drop(self) -> None:
+        """Let the lock go as a holder that dies does."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def lock_writer(feed: FeedInfo) -> WriterLock:
+    """Take the feed's writer lock. Raises FeedLocked naming the process that holds it."""
     try:
-        return lock(feed.directory / WRITER_LOCK)
+        return WriterLock(lock(feed.directory / WRITER_LOCK))
     except LockHeld as held:
         raise FeedLocked(
             f"{feed.name} is being written by another process (pid {held.pid}): stop it first, or name other feeds"

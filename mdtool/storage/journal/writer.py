@@ -22,7 +22,7 @@ from mdtool.storage import files
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import chunk
 from mdtool.storage.journal.live import FIRST_STEP, LiveChunk, discard_next, preallocate
-from mdtool.storage.journal.locks import lock_writer, unlock
+from mdtool.storage.journal.locks import WriterLock
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
 from mdtool.units import count
 
@@ -51,7 +51,7 @@ class Writer:
     mdtool.errors.UsageError: symbol '../CHARLIE_USDT': expected letters, digits ..., as in ETH_USDT
     """
 
-    def __init__(self, feed: FeedInfo, clock: Clock, sync_policy: Sync = "1s") -> None:
+    def __init__(self, feed: FeedInfo, lock: WriterLock, clock: Clock, sync_policy: Sync = "1s") -> None:
         self.feed = feed
         self.sync_policy = sync_policy
         self._clock = clock
@@ -59,7 +59,7 @@ class Writer:
         self._day_ns = 0
         self._prepared_bytes = 0  # appended_bytes when the worker last looked
         self._finishing = threading.Lock()  # what is done in threads, each after the other, and close() the last
-        self._lock_fd = lock_writer(feed)
+        self._lock: WriterLock | None = lock  # which is this writer's from here on
         self._chunk: LiveChunk | None = None
         self._entry = -1  # the live chunk's number in the chunk table
         self._synced = (0, 0)  # chunk id and rows brought to disk by the last sync
@@ -75,7 +75,7 @@ class Writer:
             self._next_chunk_id = last.chunk_id + 1 if last else 1
             self._close_what_the_dead_left()
         except BaseException:
-            unlock(self._lock_fd)
+            lock.release()
             raise
 
     def stream(self, name: str) -> int:
@@ -121,7 +121,7 @@ class Writer:
         chunk once this one is half full or its day is about to end. About once a second, from a worker's thread; of a
         writer that is closed, nothing. Raises StoreFull."""
         with self._finishing:
-            if self._lock_fd >= 0:
+            if self._lock is not None:
                 self._prepare()
 
     def _prepare(self) -> None:
@@ -148,7 +148,7 @@ class Writer:
         as that would succeed and prove nothing, a NOTE says from which row on it may lack data, and a new chunk
         begins."""
         with self._finishing:
-            if self._lock_fd < 0:
+            if self._lock is None:
                 return None
             live, committed = self._chunk, self._appender.count_committed
             refused: list[str] = []
@@ -179,10 +179,11 @@ class Writer:
         """Close the chunk, finish what is pending, release the feed. Idempotent. Raises SyncFailed where the disk
         refuses what was appended last; all else is done then."""
         with self._finishing:
-            if self._lock_fd >= 0:
-                self._close()
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                self._close(lock)
 
-    def _close(self) -> None:
+    def _close(self, lock: WriterLock) -> None:
         refused: list[str] = []
         try:
             with self._making_room:
@@ -191,10 +192,10 @@ class Writer:
             self._finish_closed(refused)
             if self.sync_policy != "none":
                 self._registry.sync()
+            chunk.leave_shm(self.feed)
         finally:
             self._registry.close()
-            lock_fd, self._lock_fd = self._lock_fd, -1
-            unlock(lock_fd)
+            lock.release()
         if refused:
             raise SyncFailed("; ".join(refused))
 

@@ -24,7 +24,7 @@ NOON = 1_700_049_600 * SECOND
 
 
 def names(feed):
-    return sorted(path.name for path in chunk_directory(feed, feed.live).iterdir())
+    return sorted(path.name for path in chunk_directory(feed, feed.live).glob("*"))
 
 
 def fill(writer, count, size=1000, at=NOON):

@@ -194,11 +194,11 @@ def test_a_first_record_that_does_not_fit_the_chunk_made_ready_has_one_of_its_ow
 
 def test_a_writer_that_dies_before_its_first_record_leaves_what_the_next_one_closes(store):
     (dead,) = store.writers(names(1), clock=ManualClock(NOON)).values()
-    os.close(dead._lock_fd)
+    dead._lock.drop()
     (writer,) = store.writers(names(1), clock=ManualClock(NOON)).values()
     writer.append(NOON, Kind.DATA, writer.stream("d"), 0, b"x")
     writer.close()
     assert [(info.chunk_id, info.rows) for info in store.reader(names(1)[0]).chunks()] == [(1, 0), (2, 1)]
     assert [record.payload for record in store.reader(names(1)[0]).records()] == [b"x"]
     assert verify(store.path).findings == []
-    dead._lock_fd = -1
+    dead._lock = None

@@ -19,7 +19,7 @@ from mdtool.model import Kind
 from mdtool.storage.discovery import discover
 from mdtool.storage.format.layout import Location
 from mdtool.storage.journal import chunk
-from mdtool.storage.journal.locks import Holder, holder, lock_writer, unlock
+from mdtool.storage.journal.locks import Holder, holder, lock_writer
 from mdtool.storage.journal.presence import Reason
 from mdtool.storage.reading.reader import WriterStatus
 from mdtool.storage.store import Store
@@ -128,8 +128,8 @@ def test_a_live_chunk_that_cannot_be_opened_is_said_and_one_that_is_open_is_read
     assert holding.detect_disconnect(SECOND, NOON).reason is Reason.CHUNK_MISSING
     assert [record.payload for record in holding.poll()] == [b"%d" % number for number in range(1, 100)]
     assert holding.writer_status(SECOND, NOON + 2 * SECOND) is WriterStatus.STALE  # its heartbeat is still seen
-    os.close(writer._lock_fd)  # as if it had died
-    writer._lock_fd = -1
+    writer._lock.drop()  # as if it had died
+    writer._lock = None
 
 
 def test_after_a_reboot_what_was_on_disk_is_read_and_what_was_not_is_named(tmp_path):
@@ -198,11 +198,11 @@ def test_the_lock_is_asked_about_and_never_taken(store):
     store.writer(FEED).close()
     feed = store.feed(FEED)
     assert holder(feed.directory) == Holder(False, 0)
-    fd = lock_writer(feed)
+    lock = lock_writer(feed)
     assert holder(feed.directory) == Holder(True, 0)
-    os.close(fd)  # as a death does
+    lock.drop()  # as a death does
     assert holder(feed.directory) == Holder(False, os.getpid())
-    unlock(lock_writer(feed))
+    lock_writer(feed).release()
     assert holder(feed.directory) == Holder(False, 0)
     assert holder(feed.directory / "nowhere") == Holder(False, 0)
     with open(feed.directory / "writer.lock", "rb") as file:
