@@ -18,7 +18,7 @@ from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordS
 from mdtool.capture.protocol import text
 from mdtool.capture.subscriptions import Subscriptions
 from mdtool.clock import SECOND, Clock
-from mdtool.errors import FeedLocked, MdtoolError, StoreError
+from mdtool.errors import MdtoolError, StoreError
 from mdtool.model import (
     OTHER_STREAM,
     SESSION_STREAM,
@@ -26,10 +26,7 @@ from mdtool.model import (
     SNAPSHOT_STREAM,
     Flag,
     Kind,
-    is_session,
-    session_symbol,
 )
-from mdtool.storage.journal.locks import is_written
 from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Connection, HttpRequest, Place
@@ -42,8 +39,6 @@ MAX_ROUTES = 100_000
 
 # Nor may the names it makes up take the room of those the recorder needs itself, of the 1,024 that a feed has.
 MOST_STREAMS = 1_000
-
-MOST_RECORDERS = 1_000  # of one venue into one store
 
 AT_ONCE = 8  # feeds brought to disk: two take half as long as one, eight a twentieth, and more no less
 HEARTBEATS = 100  # in one go; some 5 us each
@@ -80,7 +75,11 @@ class Ports:
             # First: a run that cannot have them leaves no session feed behind. And together, before any socket: what a
             # feed needs at its first record takes milliseconds of the disk, for each of hundreds.
             self._writers = self._opened(*options.symbols)
-            self._writers = {SESSION_SYMBOL: self._open_session(), **self._writers}
+            session = store.session_writer(
+                self._venue.name, live=options.live, chunk_bytes=options.chunk_bytes, clock=clock, sync=options.sync
+            )
+            self._writers = {SESSION_SYMBOL: session, **self._writers}
+            session.make_ready()
         except BaseException:
             self.close()
             raise
@@ -100,20 +99,6 @@ class Ports:
             if self._histogram is not None:
                 writer.measure(self._histogram)
         return {symbol: opened[name] for symbol, name in names.items()}
-
-    def _open_session(self) -> Writer:
-        """The first session feed of the venue that no other recorder has: a feed has one writer."""
-        taken = {feed.name for feed in self._store.feeds() if is_session(feed.symbol) and is_written(feed.directory)}
-        for number in range(1, MOST_RECORDERS):
-            if f"{self._venue.name}/{session_symbol(number)}" in taken:
-                continue  # and what this run wants of its feeds is not wanted of that
-            try:
-                (writer,) = self._opened(session_symbol(number)).values()
-                return writer
-            except FeedLocked:
-                continue  # taken in the meantime
-        (writer,) = self._opened(session_symbol(MOST_RECORDERS)).values()
-        return writer
 
     @property
     def session_feed(self) -> str:

@@ -32,10 +32,18 @@ class Found(NamedTuple):
     exact: bool  # to the receive time: it came over the same connection, and `session` is that one's number
 
 
+class _Known(NamedTuple):
+    """A record nobody has asked for yet."""
+
+    recv_ns: int
+    session: int
+    position: int
+
+
 class Held:
-    """The records of one feed from a time on, walked along with an import that is in order of time: in memory is what
-    was received in a few seconds. Where the feed's times step back, so do the import's: there all of them are known
-    from the beginning, by digest.
+    """The records of one feed, walked along with an import that is in order of time: in memory is what was received in
+    a few seconds. Where the times of the feed step back, or those of the import do, all that lies behind is known at
+    once, by digest.
     """
 
     def __init__(self, store: Store, feed: FeedInfo, since_ns: int) -> None:
@@ -44,23 +52,30 @@ class Held:
         self._store = store
         self._name = feed.name
         self._by_bytes = not is_session(feed.symbol)  # there, acks of unrelated connections are all alike
-        self._known: dict[_Content, list[tuple[int, int]]] = {}  # (receive time, session) of what nobody has asked for
+        self._known: dict[_Content, list[_Known]] = {}
         self._occurrences: Counter[_Content] = Counter()  # in what is known, asked for or not
+        self._taken: dict[int, bytearray] = {}  # by chunk, its rows: whether they have been asked for
+        self._latest_ns = 0  # that was asked about
         with store.reader(feed.name, verify=False) as reader:
-            chunks = [chunk for chunk in reader.chunks() if chunk.rows]
+            self._chunks = chunks = [chunk for chunk in reader.chunks() if chunk.rows]
             self.last_ns = reader.last_ns or 0
             if chunks:
                 reader.move_to((chunks[-1].chunk_id << ROW_BITS) | (chunks[-1].rows - 1))
                 for last in reader.records():
                     self.unfinished = last.kind != Kind.END and bool(last.flags & Flag.IMPORTED)
                     break
-        first = next((at for at, chunk in enumerate(chunks) if chunk.max_ns >= since_ns - APART), len(chunks))
-        chunks = chunks[first:]
-        self._stepping = _steps(chunks)
+        self._walks: list[_Walk] = []
+        self._begin(since_ns - 2 * APART)
+
+    def _begin(self, since_ns: int, *, stepping: bool = False) -> None:
+        """What is known is what was received from a time on."""
+        first = next((at for at, chunk in enumerate(self._chunks) if chunk.max_ns >= since_ns), len(self._chunks))
+        chunks = self._chunks[first:]
+        self._stepping = stepping or _steps(chunks)
         self._ahead = deque(sorted(chunks, key=lambda chunk: chunk.min_ns))
         self._end_ns = max((chunk.max_ns for chunk in chunks), default=0)
-        self._since_ns = since_ns - APART
-        self._walks: list[_Walk] = []
+        self._since_ns = since_ns
+        self._whole = not first
 
     def take(self, recv_ns: int, kind: Kind, payload: bytes) -> Found | None:
         """The record that this one is, which is then spoken for; None where it is new."""
@@ -69,19 +84,18 @@ class Held:
         entries = self._known.get(content)
         if not entries:
             return None
-        for at, (held_ns, session) in enumerate(entries):
-            if held_ns == recv_ns:
+        for at, entry in enumerate(entries):
+            if entry.recv_ns == recv_ns:
                 del entries[at]
                 if not entries:
                     del self._known[content]
-                return Found(session, exact=True)
+                return self._found(entry, exact=True)
         if not self._by_bytes or kind not in MESSAGES or self._occurrences[content] > 1:
             return None
-        held_ns, session = entries[0]
-        if abs(held_ns - recv_ns) > APART:
+        if abs(entries[0].recv_ns - recv_ns) > APART:
             return None
         del self._known[content]
-        return Found(session, exact=False)
+        return self._found(entries[0], exact=False)
 
     def goes_on_behind(self, recv_ns: int) -> bool:
         """Whether messages are held from that time on that nobody has asked for: what is put behind them is mixed up
@@ -91,10 +105,10 @@ class Held:
             any(chunk.max_ns >= recv_ns for chunk in self._ahead)
             or any(walk.holds_more for walk in self._walks)
             or any(
-                held_ns >= recv_ns
+                entry.recv_ns >= recv_ns
                 for (kind, _), entries in self._known.items()
                 if kind in MESSAGES
-                for held_ns, _ in entries
+                for entry in entries
             )
         )
 
@@ -103,11 +117,33 @@ class Held:
             walk.close()
         self._walks.clear()
         self._known.clear()
+        self._occurrences.clear()
+
+    def _found(self, entry: _Known, *, exact: bool) -> Found:
+        chunk_id, row = entry.position >> ROW_BITS, entry.position & ((1 << ROW_BITS) - 1)
+        rows = self._taken.get(chunk_id)
+        if rows is None:
+            rows = self._taken[chunk_id] = bytearray(
+                next(chunk.rows for chunk in self._chunks if chunk.chunk_id == chunk_id)
+            )
+        rows[row] = True
+        return Found(entry.session, exact)
+
+    def _is_taken(self, position: int) -> bool:
+        rows = self._taken.get(position >> ROW_BITS)
+        return rows is not None and bool(rows[position & ((1 << ROW_BITS) - 1)])
 
     def _content(self, kind: int, payload: bytes) -> _Content:
         return int(kind), blake2b(payload, digest_size=16).digest() if self._stepping else payload
 
     def _go_to(self, recv_ns: int) -> None:
+        self._latest_ns = max(self._latest_ns, recv_ns)
+        known_ns = self._since_ns if self._stepping else max(self._since_ns, self._latest_ns - 2 * APART)
+        if recv_ns - APART < known_ns and not (self._stepping and self._whole):
+            # It steps back to what is not known, or not any more. As far again behind it, so that an import which goes
+            # on doing so has the feed read a few times and not each time.
+            self.close()
+            self._begin(recv_ns - APART - max(0, self._latest_ns - recv_ns), stepping=True)
         until_ns = self._end_ns if self._stepping else recv_ns + APART
         while self._ahead and self._ahead[0].min_ns <= until_ns:
             self._walks.append(_Walk(self._store, self._name, self._ahead.popleft()))
@@ -115,25 +151,25 @@ class Held:
             for record in walk.until(until_ns):
                 if record.kind in COPIED and (self._stepping or record.recv_ns >= self._since_ns):
                     content = self._content(record.kind, record.payload)
-                    self._known.setdefault(content, []).append((record.recv_ns, record.session))
+                    entry = _Known(record.recv_ns, record.session, record.position)
                     self._occurrences[content] += 1
+                    if not self._is_taken(entry.position):
+                        self._known.setdefault(content, []).append(entry)
                     if not self._stepping:
-                        walk.given.append((record.recv_ns, content))
-            for held_ns, content in walk.forgotten(recv_ns - 2 * APART):
-                self._forget(held_ns, content)
+                        walk.given.append((entry, content))
+            for entry, content in walk.forgotten(self._latest_ns - 2 * APART):
+                self._forget(entry, content)
             if walk.over:
                 walk.close()
                 self._walks.remove(walk)
 
-    def _forget(self, held_ns: int, content: _Content) -> None:
+    def _forget(self, entry: _Known, content: _Content) -> None:
         self._occurrences[content] -= 1
         if not self._occurrences[content]:
             del self._occurrences[content]
         entries = self._known.get(content, [])
-        for at, (known_ns, _) in enumerate(entries):
-            if known_ns == held_ns:
-                del entries[at]
-                break
+        if entry in entries:
+            entries.remove(entry)
         if not entries:
             self._known.pop(content, None)
 
@@ -199,7 +235,7 @@ class _Walk:
         self._records = self._reader.records()
         self._left = chunk.rows
         self._next: Record | None = None
-        self.given: deque[tuple[int, _Content]] = deque()  # in order, not forgotten yet
+        self.given: deque[tuple[_Known, _Content]] = deque()  # in order, not forgotten yet
         self._advance()
 
     @property
@@ -216,9 +252,9 @@ class _Walk:
             yield self._next
             self._advance()
 
-    def forgotten(self, ns: int) -> Iterator[tuple[int, _Content]]:
+    def forgotten(self, ns: int) -> Iterator[tuple[_Known, _Content]]:
         """What was given and lies before a time."""
-        while self.given and self.given[0][0] < ns:
+        while self.given and self.given[0][0].recv_ns < ns:
             yield self.given.popleft()
 
     def close(self) -> None:

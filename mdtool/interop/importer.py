@@ -16,13 +16,14 @@ from mdtool.errors import ImportFormatError, ImportInterrupted, UsageError
 from mdtool.interop.lines import STDIN, Stop, is_read_once, name_of, open_file
 from mdtool.interop.report import FeedImport, ImportReport, kept
 from mdtool.interop.source import ImportFile, format_named
-from mdtool.interop.writing import Import, reaching
-from mdtool.model import SESSION_SYMBOL
+from mdtool.interop.writing import Import, reaches
 from mdtool.storage.store import Store
 from mdtool.units import count
 from mdtool.venues.venue import Venue
 
 __all__ = ["FeedImport", "ImportReport", "Stop", "import_file", "import_files"]
+
+MOST_BACK = 3600 * 10**9  # ns by which a file steps back behind its first time, at most
 
 Progress = Callable[[int, int | None], None]  # bytes of the files read; bytes of the files, None where nobody knows
 
@@ -72,8 +73,7 @@ def import_files(
     counters = _counters(files, progress)
     sources = [ImportFile(path, chosen, zone, count, stop) for path, count in zip(files, counters, strict=True)]
     start_ns = min(first.recv_ns for first in [source.first() for source in sources])
-    named = (name for name in reaching(store, venue, start_ns) if not name.endswith(f"/{SESSION_SYMBOL}"))
-    if not allow_overlap and not once and next(named, None) is not None:
+    if not allow_overlap and not once and reaches(store, venue, start_ns - MOST_BACK):
         # Gone through beforehand, so that it is refused as a whole or not at all; what is read once only is not.
         rehearsal = [
             ImportFile(path, source.form, zone, None, stop) for path, source in zip(files, sources, strict=True)

@@ -10,20 +10,21 @@ import contextlib
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from operator import itemgetter
 
 from mdtool.errors import ImportFormatError, UsageError
-from mdtool.interop.held import APART, Held, Twins
+from mdtool.interop.held import Held, Twins
 from mdtool.interop.item import Item
 from mdtool.interop.lines import Stop
 from mdtool.interop.report import FeedImport, ImportReport
 from mdtool.interop.routing import SESSION, LineRouter
 from mdtool.interop.source import ImportFile
 from mdtool.interop.understanding import Understanding
-from mdtool.model import OTHER_STREAM, SESSION_SYMBOL, Flag, Kind
+from mdtool.model import OTHER_STREAM, Flag, Kind, is_session
 from mdtool.storage.journal.writer import Writer
 from mdtool.storage.store import Store
 from mdtool.venues.venue import Venue
@@ -38,14 +39,15 @@ class MixedUp(Exception):
 
 
 class Sink:
-    """One feed being written. Its writer is opened with the first record that is new. `overlap`: new records may lie
-    before what the feed holds; `dry`: nothing is written, only looked whether it could be."""
+    """One feed being written. Its writer is opened with the first record that is new, by `open_writer`. `held`: what
+    feeds hold that its records may be in; what belongs to no symbol, any session feed of the venue may have. `overlap`:
+    new records may lie before what the feed holds; `dry`: nothing is written, only looked whether it could be."""
 
     def __init__(
-        self, store: Store, name: str, held: Held | None, twins: Twins | None, *, overlap: bool, dry: bool
-    ) -> None:
+        self, name: str, open_writer: Callable[[], Writer], held: dict[str, Held], twins: Twins | None, *,
+        overlap: bool, dry: bool,
+    ) -> None:  # fmt: skip
         self.name = name
-        self.held = held
         self.writer: Writer | None = None
         self.resumed = False
         self.sessions: set[int] = set()  # whose connect the feed has
@@ -54,27 +56,27 @@ class Sink:
         self.payload_bytes = 0
         self.first_ns: int | None = None
         self.last_ns = 0
-        self._store = store
+        self._open_writer = open_writer
+        self._all_held = held
         self._twins = twins
         self._overlap = overlap
         self._dry = dry
         self._ids: dict[str, int] = {}
-        self._found_ns = 0  # latest receive time of what was there already
+        self._found_ns: dict[str, int] = {}  # by feed: latest receive time of what was there already
 
     def append(self, recv_ns: int, kind: Kind, stream: str, session: int, payload: bytes, file: int) -> int | None:
         """Puts a record of a file behind the others. Where it is there already, that is all, and the answer is the
         session it belongs to; None: it was new. Raises MixedUp."""
-        held = self.held
         twins = self._twins
         if twins is not None and (twin := twins.of(recv_ns, kind, payload, file)) is not None:
             return twin
-        if held is not None:
+        for name, held in self._all_held.items():
             found = held.take(recv_ns, kind, payload)
             if found is not None:
                 self._reached(recv_ns)
                 if found.exact:
                     session = found.session
-                    self._found_ns = max(self._found_ns, recv_ns)
+                    self._found_ns[name] = max(self._found_ns.get(name, 0), recv_ns)
                 if twins is not None:
                     twins.put(recv_ns, kind, payload, session)
                 return session
@@ -105,17 +107,19 @@ class Sink:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
-        if self.held is not None:
-            self.held.close()
+        for held in self._all_held.values():
+            held.close()
 
     @property
     def _goes_on(self) -> bool:
         """Whether an import that was broken off had come as far as this one now has."""
-        return self.held is not None and self.held.unfinished and self._found_ns >= self.held.last_ns
+        held = self._all_held.get(self.name)
+        return held is not None and held.unfinished and self._found_ns.get(self.name, 0) >= held.last_ns
 
     @property
     def _end_ns(self) -> int:
-        return max(self.last_ns, self.held.last_ns) if self.held is not None else self.last_ns
+        held = self._all_held.get(self.name)
+        return max(self.last_ns, held.last_ns) if held is not None else self.last_ns
 
     def _reached(self, recv_ns: int) -> None:
         if self.first_ns is None:
@@ -125,12 +129,13 @@ class Sink:
     def _write(self, recv_ns: int, kind: Kind, stream: str, session: int, payload: bytes) -> None:
         writer = self.writer
         if writer is None:
-            writer = self.writer = self._store.writer(self.name, sync="chunk")
+            writer = self.writer = self._open_writer()
+            self.name = writer.feed.name  # of several session feeds the one that is free now
             if self._goes_on:
                 # What follows was meant to follow: whoever judges the feed need not take it for another import.
                 self.resumed = True
                 note = json.dumps({"note": "import resumed", "already_there": self.already}).encode()
-                self._write(self._found_ns, Kind.NOTE, SESSION, 0, note)
+                self._write(self._found_ns[self.name], Kind.NOTE, SESSION, 0, note)
         number = self._ids.get(stream)
         if number is None:
             number = self._ids[stream] = writer.stream(stream)
@@ -180,7 +185,7 @@ class Import(contextlib.ExitStack):
         self._sinks: dict[str | None, Sink] = {}
         self._kinds: Counter[Kind] = Counter()
         self._understood = Understanding(venue, OTHER_STREAM)
-        self._reaching = reaching(store, venue, start_ns)
+        self._feeds = {info.name: info for info in store.feeds() if info.venue == venue.name}
         self._start_ns = start_ns
 
     def write(self) -> bool:
@@ -288,12 +293,20 @@ class Import(contextlib.ExitStack):
     def _sink(self, symbol: str | None) -> Sink:
         sink = self._sinks.get(symbol)
         if sink is None:
-            name = f"{self._venue.name}/{symbol or SESSION_SYMBOL}"
-            held = Held(self._store, self._store.feed(name), self._start_ns) if name in self._reaching else None
+            venue, store = self._venue.name, self._store
+            if symbol is None:
+                name = store.free_session(venue)
+                names = [info.name for info in self._feeds.values() if is_session(info.symbol)]
+                opened = partial(store.session_writer, venue, sync="chunk")
+            else:
+                name = f"{venue}/{symbol}"
+                names = [name] if name in self._feeds else []
+                opened = partial(store.writer, name, sync="chunk")
+            held = {each: Held(store, self._feeds[each], self._start_ns) for each in names}
             twins = Twins() if len(self._origins) > 1 else None
             # The venue's session feed is a log of unrelated connections: nothing in it is mixed up.
             overlap = self._overlap or symbol is None
-            sink = self._sinks[symbol] = Sink(self._store, name, held, twins, overlap=overlap, dry=self._dry)
+            sink = self._sinks[symbol] = Sink(name, opened, held, twins, overlap=overlap, dry=self._dry)
             self.callback(sink.close)
         return sink
 
@@ -376,15 +389,14 @@ class Import(contextlib.ExitStack):
                 self._put(origin, item, placed[0], placed[1].symbol, placed[1].stream)
 
 
-def reaching(store: Store, venue: Venue, start_ns: int) -> dict[str, int]:
-    """The venue's feeds that reach up to (about) a time or beyond it, and how far."""
-    found = {}
+def reaches(store: Store, venue: Venue, start_ns: int) -> bool:
+    """Whether some feed of a symbol of the venue holds records of a time or later."""
     for info in store.feeds():
-        if info.venue == venue.name:
+        if info.venue == venue.name and not is_session(info.symbol):
             with store.reader(info.name, verify=False) as reader:
-                if (last_ns := reader.last_ns) is not None and last_ns >= start_ns - APART:
-                    found[info.name] = last_ns
-    return found
+                if (reader.last_ns or 0) >= start_ns:
+                    return True
+    return False
 
 
 def _opening(item: Item) -> bytes:

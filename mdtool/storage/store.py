@@ -176,12 +176,11 @@ class Store:
         clock: Clock | None = None,
         sync: Sync = "1s",
     ) -> Writer:
-        """The writer of the first session feed of a venue that no other process writes, made ready as `writers` does:
-        a feed has one writer, and whoever records or imports needs one for what belongs to no symbol."""
+        """The writer of the first session feed of a venue that no other process writes: a feed has one writer, and
+        whoever records or imports needs one for what belongs to no symbol."""
         for name in self._free_sessions(venue):
             with contextlib.suppress(FeedLocked):  # taken in the meantime
-                (writer,) = self.writers([name], live=live, chunk_bytes=chunk_bytes, clock=clock, sync=sync).values()
-                return writer
+                return self.writer(name, live=live, chunk_bytes=chunk_bytes, clock=clock, sync=sync)
         raise AssertionError  # there is always a next one
 
     def _free_sessions(self, venue: str) -> Iterator[str]:

@@ -184,6 +184,55 @@ def test_what_differs_is_kept(tmp_path: Path) -> None:
     assert [row[0] for row in kept(store)["binance/ETH_USDT"]] == [T0 + n * MS for n in (0, 1, 2, 3, 3, 5)]
 
 
+@pytest.mark.parametrize("back_ms", [5_001, 9_000, 12_000, 60_000])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_file_whose_times_step_back_is_there_already_too(
+    tmp_path: Path, back_ms: int, order: tuple[int, int]
+) -> None:
+    """Damaged lines have the time of what stands before them; what is known by its bytes is known behind the step."""
+    runs = [
+        b"".join(b"%d %s\n" % (T0 + (n * 100 - back) * MS, update(n + 200 * step)) for n in range(1, 101))
+        for step, back in ((order[0], 0), (order[1], back_ms))
+    ]
+    stepping = tmp_path / "stepping.hb"
+    stepping.write_bytes(runs[0] + runs[1] + b"garbage\ngarbage\n" + runs[0].splitlines(keepends=True)[-1])
+    store = Store.create(tmp_path / "s")
+    once = import_files(store, SPOT, [stepping])
+    before = kept(store)
+    assert [row[-1] for row in before["binance/_session"]] == [b"garbage", b"garbage"]
+    again = import_files(store, SPOT, [stepping], allow_overlap=True)
+    assert (once.records, again.records, again.already) == (203, 0, 203)
+    assert kept(store) == before
+
+
+def test_what_was_imported_in_order_is_known_in_any_other(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s")
+    lines = hb(tmp_path, "a.hb", 2, 601).read_bytes().splitlines(keepends=True)
+    import_files(store, SPOT, [tmp_path / "a.hb"])
+    before = kept(store)
+    blocks = [lines[at : at + 300] for at in range(0, len(lines), 300)]
+    for name, order in (("back", blocks[::-1]), ("mixed", [blocks[n] for n in (2, 0, 3, 1)])):
+        (tmp_path / name).write_bytes(b"".join(line for block in order for line in block))
+        report = import_files(store, SPOT, [tmp_path / name], allow_overlap=True)
+        assert (report.records, report.already) == (0, len(lines))
+        assert kept(store) == before
+
+
+def test_an_import_beside_a_recorder_has_a_session_feed_of_its_own(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s")
+    path = hb(tmp_path, "a.hb", 1, 20)
+    path.write_bytes(path.read_bytes() + b"garbage\n")
+    with store.writer("binance/_session") as recorder:
+        recorder.append(T0, Kind.NOTE, recorder.stream("session"), 0, b"{}")
+        report = import_files(store, SPOT, [path])
+        assert [feed.name for feed in report.feeds] == ["binance/BTC_USDT", "binance/ETH_USDT", "binance/_session-2"]
+    beside = kept(store)
+    assert [row[-1] for row in beside["binance/_session-2"]] == [b"garbage"]
+    # What is there already is known in whichever of them it is.
+    again = import_files(store, SPOT, [path])
+    assert (again.records, again.already, kept(store)) == (0, 42, beside)
+
+
 def test_what_is_new_and_lies_before_is_refused_as_a_whole(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "s")
     import_files(store, SPOT, [hb(tmp_path, "1.hb", 101, 200)])
