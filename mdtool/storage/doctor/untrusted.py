@@ -25,6 +25,7 @@ Buffer = FileMap | memoryview | bytes
 Rows = npt.NDArray[np.void]
 
 PROBE = 1 << 20
+COPIES = 5  # of a file that cannot be mapped, until one of them is whole
 SETTLE = 50  # tries, 100 us apart, at a slot that a writer may be rewriting
 
 
@@ -105,6 +106,19 @@ def read_table(
     path: Path, data: Buffer, dtype: np.dtype[Any], at: int, count_at: int, *, in_use: bool, limit: int = 1 << 40
 ) -> TableEvidence:
     """A table of slots. `in_use`: a slot may be in the middle of being rewritten, and the count may just have risen."""
+    for _ in range(COPIES if in_use else 0):
+        found = _read_table(path, data, dtype, at, count_at, in_use, limit)
+        if isinstance(data, FileMap) or (len(found.slots) == found.count and not found.damaged):
+            return found
+        # What was read, and not mapped, is of no one moment: what a writer was about to do shows in the next copy.
+        time.sleep(1e-2)
+        data = load(path).data
+    return _read_table(path, data, dtype, at, count_at, in_use, limit)
+
+
+def _read_table(
+    path: Path, data: Buffer, dtype: np.dtype[Any], at: int, count_at: int, in_use: bool, limit: int
+) -> TableEvidence:
     count = int.from_bytes(data[count_at : count_at + 8], "little") if len(data) >= count_at + 8 else 0
     if in_use and at + count * dtype.itemsize > len(data):
         data = load(path).data  # a writer makes the file longer before it counts: it may be so by now
@@ -112,7 +126,7 @@ def read_table(
     slots: list[np.void | None] = []
     for number in range(min(count, room)):
         slot = whole_slot(dtype, data, at + number * dtype.itemsize)
-        for _ in range(SETTLE if in_use and slot is None else 0):
+        for _ in range(SETTLE if in_use and slot is None and isinstance(data, FileMap) else 0):
             time.sleep(1e-4)
             if (slot := whole_slot(dtype, data, at + number * dtype.itemsize)) is not None:
                 break

@@ -16,6 +16,7 @@ from mdtool.storage import store as door
 from mdtool.storage.doctor import store_evidence, untrusted
 from mdtool.storage.doctor import verify as looking
 from mdtool.storage.doctor.verify import verify
+from mdtool.storage.format import layout
 from mdtool.storage.journal import locks
 from mdtool.storage.store import Store
 from mdtool.storage.upkeep import sealing
@@ -132,6 +133,25 @@ def test_a_registry_that_grows_between_being_mapped_and_being_counted(store, mon
 
     monkeypatch.setattr(store_evidence, "load", loaded)
     assert verify(store.path).findings == []
+
+
+def test_a_registry_that_is_read_and_not_mapped_while_a_feed_is_made_known(store, monkeypatch):
+    """A copy, as of a file with a hole, is made piece by piece: it may have the new count and not yet the slot."""
+    write(store)
+    real, torn = untrusted.load, []
+
+    def loaded(path):
+        seen = real(path)
+        if path.name == "registry.bin" and not torn:
+            torn.append(bytes(seen.data[: layout.PAGE]) + bytes(len(seen.data) - layout.PAGE))
+            return untrusted.Bytes(path, torn[0])
+        return seen
+
+    monkeypatch.setattr(untrusted, "load", loaded)
+    monkeypatch.setattr(store_evidence, "load", loaded)
+    checked = verify(store.path)
+    assert torn
+    assert (checked.findings, checked.feeds) == ([], 1)
 
 
 def test_a_file_written_aside_and_finished_by_a_process_that_then_ended(store, monkeypatch):
