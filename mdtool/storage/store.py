@@ -21,6 +21,7 @@ from mdtool.storage.journal.chunk import chunk_directory
 from mdtool.storage.journal.locks import WriterLock, lock_writer
 from mdtool.storage.journal.registry import FeedInfo, FeedRegistry, StoreRegistry, copy_settings, denied_of, is_registry
 from mdtool.storage.journal.writer import Sync, Writer
+from mdtool.storage.parts.archive import PARTS
 from mdtool.storage.reading import cursor as cursors
 from mdtool.storage.reading.cursor import Cursor, CursorInfo
 from mdtool.storage.reading.reader import Reader
@@ -322,6 +323,6 @@ def _no_store(path: Path) -> str:
         return f"{path}: no such directory, expected an mdtool store; record or import makes one, --store names another"
     if not path.is_dir():
         return f"{path}: a file, expected the directory of an mdtool store; --store names another"
-    if (path / "feeds").is_dir():
+    if (path / "feeds").is_dir() or (path / PARTS).is_dir():
         return f"{path}: its {REGISTRY} is lost or damaged; run: mdtool registry verify --rebuild"
     return f"{path}: no mdtool store (it has no {REGISTRY}); record or import makes one, --store names another"

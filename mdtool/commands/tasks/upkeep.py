@@ -74,7 +74,7 @@ def store_at(path: Path) -> StoreEvidence:
     """What is in `path`. Raises NotAStore where that is neither a store nor the rest of one."""
     path = path.absolute()
     found = examine_store(path) if path.is_dir() else None
-    if found is None or (found.file.missing and not found.directories):
+    if found is None or (found.file.missing and not found.feeds):
         Store.open(path).close()  # says what is wrong
         raise NotAStore(f"{path}: no mdtool store")
     return found

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mdtool.clock import Clock, SystemClock
-from mdtool.errors import FeedLocked, NotAStore
+from mdtool.errors import FeedLocked, NotAStore, StoreError
 from mdtool.storage import files
 from mdtool.storage.doctor.chunk_evidence import Progress, no_progress
 from mdtool.storage.doctor.feed_evidence import examine_feed
+from mdtool.storage.doctor.lost_feeds import has_parts, of_archives
 from mdtool.storage.doctor.part_evidence import highest_session_in
 from mdtool.storage.doctor.quarantine import Quarantine
 from mdtool.storage.doctor.recovered_table import RepairAction, highest_session, put_right, recover_table, renewed_image
@@ -49,7 +50,7 @@ def rebuild(
     clock = clock or SystemClock()
     with _locked(path):
         store = examine_store(path)
-        if store.file.missing and not store.directories:
+        if store.file.missing and not store.feeds:
             raise NotAStore(f"{path}: neither a registry nor feeds below feeds/; --store names another directory")
         written = [feed.name for feed in store.feeds if is_written(feed.directory)]
         if store.head is None and written:
@@ -102,7 +103,7 @@ def _plan(store: StoreEvidence) -> _Registry:
             slots[number + 1] = slot.tobytes()
     taken = {number + 1 for number in store.registered}
     names = {feed.name for feed in made.feeds}
-    for feed in store.feeds:
+    for feed in [*store.feeds, *_archived(store, made.actions)]:
         if feed.name in names:
             continue
         if not 0 < feed.feed_id < 1 << 20 or feed.feed_id in taken:
@@ -133,16 +134,41 @@ def _plan(store: StoreEvidence) -> _Registry:
     return made
 
 
+def _archived(store: StoreEvidence, actions: list[RepairAction]) -> Iterator[FeedInfo]:
+    """Feeds that only archives have any more; one that was taken out of the store has its parts there, too."""
+    whole = {number for number, slot in enumerate(store.table.slots) if slot is not None}
+    removed = {number + 1 for number in whole.difference(store.registered, store.nonsense)}
+    for found in of_archives(store.path, store.feeds):
+        if isinstance(found, StoreError):
+            actions.append(RepairAction("", str(found), "an archive", "left: it cannot be looked at", left=True))
+        elif found.feed_id not in removed:
+            yield found
+
+
+def _has_parts(feed: FeedInfo, actions: list[RepairAction]) -> bool:
+    try:
+        return has_parts(feed)
+    except StoreError as error:
+        actions.append(RepairAction(feed.name, feed.archive, str(error), "left: its parts cannot be seen", left=True))
+        return False
+
+
 def _feed(feed: FeedInfo, actions: list[RepairAction], dry_run: bool, now_ns: int, progress: Progress) -> int:
     """A feed's own registry; returns the highest session of its records."""
     if (path := denied_of(feed)) is not None:
         why = "left: this user may not read it"
         actions.append(RepairAction(feed.name, str(path), "permission denied", why, left=True))
         return 0
-    if not feed.directory.is_dir():
-        return 0
     with ExitStack() as held:
+        if not feed.directory.is_dir():
+            if not _has_parts(feed, actions):
+                return 0
+            actions.append(
+                RepairAction(feed.name, str(feed.directory), "it is gone, and parts of the feed are there",
+                       "made again; what was in no part is lost", lost=None)
+            )  # fmt: skip
         if not dry_run:
+            files.make_directory(feed.directory)
             held.callback(lock_writer(feed).release)
             held.enter_context(maintaining(feed, wait=False))
         registry = examine_feed(feed.directory, in_use=False)

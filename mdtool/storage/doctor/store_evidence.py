@@ -10,6 +10,7 @@ import numpy as np
 from mdtool.errors import StoreError, UsageError
 from mdtool.storage import files
 from mdtool.storage.doctor.feed_evidence import examine_feed
+from mdtool.storage.doctor.lost_feeds import folders_of_parts, of_parts
 from mdtool.storage.doctor.slot import Slot
 from mdtool.storage.doctor.untrusted import Bytes, TableEvidence, head_of, load, read_table
 from mdtool.storage.format import layout
@@ -26,6 +27,7 @@ class StoreEvidence:
         if files.denied(path / REGISTRY):
             raise StoreError(files.denial(path / REGISTRY))  # which is no damage, and nothing can be said without it
         self.directories = feed_directories(path)  # before the registry, which names a feed first
+        parts = folders_of_parts(path)
         self.file: Bytes = load(path / REGISTRY)
         self.head, why = head_of(self.file.data, layout.STORE_HEADER, layout.STORE_MAGIC)
         self.why = self.file.error or why
@@ -46,7 +48,12 @@ class StoreEvidence:
                 self._take(number, slot)
         self.strays = [directory for directory in self.directories if name_of(directory) not in self._names]
         guessed = (guess(directory, self.store_id) for directory in self.strays)
-        self.feeds = sorted([*self.registered.values(), *guessed], key=lambda feed: feed.name)
+        there = [*self.registered.values(), *guessed]
+        self.lost = of_parts(path, parts, {feed.name for feed in there}, self.store_id)  # parts are all there is
+        if self.lost and not self.store_id:
+            self.store_id = self.lost[0].store_id
+            self.lost = [feed for feed in self.lost if feed.store_id == self.store_id]
+        self.feeds = sorted([*there, *self.lost], key=lambda feed: feed.name)
 
     def _take(self, number: int, slot: np.void) -> None:
         try:

@@ -36,7 +36,7 @@ from mdtool.storage.format.layout import REGISTRY, ChunkFlag, ChunkState, Locati
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.locks import can_be_undisturbed, is_written, undisturbed, wait_for_changes
 from mdtool.storage.journal.registry import FeedInfo, denied_of, feed_info
-from mdtool.storage.parts.archive import PARTS, place_of
+from mdtool.storage.parts.archive import PARTS, own_place, place_of
 from mdtool.storage.reading import cursor
 from mdtool.units import count
 
@@ -149,6 +149,9 @@ def store_findings(store: StoreEvidence) -> Iterator[Flaw]:
             yield finding(FlawKind.COUNT, f"{len(store.table.behind)} whole feed slots behind the count", "none")
     for directory in store.strays:
         yield finding(FlawKind.ORPHAN, "a feed that the registry does not name", "its entry", str(directory))
+    for feed in store.lost:
+        parts = str(own_place(feed).root)
+        yield finding(FlawKind.ORPHAN, "parts of a feed that the registry does not name", "its entry", parts)
     for entry in sorted(store.path.iterdir()) if store.path.is_dir() else []:
         if entry.name not in STORE_NAMES and not being_written(entry) and os.path.lexists(entry):
             yield foreign("", entry)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mdtool.errors import ChunkUnavailable, CorruptStore, StoreError
 from mdtool.storage.format.layout import folder_name
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.parts.place import LocalPlace, OwnPlace, PartPlace
+
+if TYPE_CHECKING:
+    from mdtool.storage.parts.remote import RemotePlace
 
 PARTS = "parts"  # of a store: a folder that holds parts and nothing else, for any tool to read
 
@@ -42,7 +45,13 @@ def places_of(feed: FeedInfo) -> list[PartPlace]:
     return place.places() if isinstance(place, ArchivePlace) else [place]
 
 
-def _archive(feed: FeedInfo, below: str) -> PartPlace:
+def feeds_in_archive(feed: FeedInfo) -> list[str]:
+    """`venue=VENUE/symbol=SYMBOL` of every feed of the store that has something in this feed's archive. Raises
+    StoreError."""
+    return _archive(feed, f"recorder={feed.store_id}").folders()
+
+
+def _archive(feed: FeedInfo, below: str) -> LocalPlace | RemotePlace:
     split = urlsplit(feed.archive)
     if "://" not in feed.archive or split.scheme == "file":
         root = Path(split.path if split.scheme == "file" else feed.archive).expanduser()

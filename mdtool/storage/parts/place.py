@@ -120,6 +120,11 @@ class LocalPlace:
         found = (f"{path.parent.name}/{path.name}" for path in self.root.glob("date=*/*.parquet"))
         return sorted(name for name in found if PART_NAME.fullmatch(name))
 
+    def folders(self) -> list[str]:
+        """`venue=VENUE/symbol=SYMBOL` of every feed that has a folder below this one."""
+        found = (path for path in self.root.glob("venue=*/symbol=*") if path.is_dir() and not path.is_symlink())
+        return sorted(f"{path.parent.name}/{path.name}" for path in found)
+
     def open(self, name: str) -> Any:
         import pyarrow as pa
 

@@ -64,6 +64,18 @@ class RemotePlace:
         found = (posixpath.relpath(info.path, self._root) for info in infos if info.type == fs.FileType.File)
         return sorted(name for name in found if PART_NAME.fullmatch(name))
 
+    def folders(self) -> list[str]:
+        """As a LocalPlace has them."""
+        from pyarrow import fs
+
+        with self._telling(""):
+            found: list[str] = []
+            for venue in self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True)):
+                if venue.type == fs.FileType.Directory:
+                    infos = self._fs.get_file_info(fs.FileSelector(venue.path))
+                    found += (f"{venue.base_name}/{info.base_name}" for info in infos)
+        return sorted(found)
+
     def open(self, name: str) -> Any:
         try:
             return self._fs.open_input_file(self._path(name))
