@@ -136,7 +136,10 @@ class Ports:
         is kept, with what belongs to no symbol."""
         try:
             if key is _NO_KEY:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # it would hold this frame, which holds it
             place = self._venue.place(key) if key is not None else Place(None, OTHER_STREAM)
             # A symbol nobody asked for is kept all the same, with what belongs to none.
             writer = self._writers.get(place.symbol or SESSION_SYMBOL) or self._writers[SESSION_SYMBOL]

@@ -103,7 +103,10 @@ class Lines:
             self.terminated = False
             yield last
         if cut is not None:
-            raise cut
+            try:
+                raise cut
+            finally:
+                del cut  # it would hold this frame, which holds it
 
     def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
         """The file's contents, unpacked."""

@@ -136,10 +136,10 @@ class ImportFile:
                 while untimed:
                     yield untimed.pop(0)._replace(recv_ns=recv_ns)
                 yield item
-            if cut is not None:
-                raise cut
         except CutShort as error:
-            self.damage.cut = self._cut_behind(str(error))
+            cut = error
+        if cut is not None:
+            self.damage.cut = self._cut_behind(str(cut))
 
     def _numbered(self, reading: Iterator[bytes]) -> Iterator[tuple[bytes, int, bool]]:
         for line in reading:

@@ -51,17 +51,20 @@ def strict(stream: str, decode: Callable[[bytes], Sequence[Message]], spare: Ite
 def decode_spared(payload: bytes, error: Exception, names: frozenset[str], decode: Callable[[bytes], T]) -> T:
     """`decode` of what failed with `error`, without the odd values that caused it. Raises the last error where one
     comes from something else than a key of `names`."""
-    for _ in range(MAX_ODD):
-        where = _WHERE.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
-        steps = [key or int(index) for key, index in _STEP.findall(where[1])] if where else []
-        if not steps or steps[-1] not in names:
-            raise error
-        payload = _without(payload, steps)
-        try:
-            return decode(payload)
-        except msgspec.ValidationError as another:
-            error = another
-    raise error
+    try:
+        for _ in range(MAX_ODD):
+            where = _WHERE.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
+            steps = [key or int(index) for key, index in _STEP.findall(where[1])] if where else []
+            if not steps or steps[-1] not in names:
+                break
+            payload = _without(payload, steps)
+            try:
+                return decode(payload)
+            except msgspec.ValidationError as another:
+                error = another
+        raise error
+    finally:
+        del error  # it would hold this frame, which holds it: nothing below would go before a collector came by
 
 
 def _without(payload: bytes, steps: Sequence[str | int]) -> bytes:

@@ -6,6 +6,7 @@ Hypothesis and 100,000 of plain random bytes a venue).
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -265,6 +266,34 @@ def survive(venue, announced, payload, damaged):
     if connection is not None:
         number = connection.number(damaged)
         assert number is None or 0 <= number < 2**63
+
+
+@pytest.mark.parametrize("venue_name", VENUES)
+def test_what_does_not_decode_is_let_go_at_once(realdata, venue_name):
+    """A failure that holds the frame it was raised in holds the chunk it came from, mapped and all, until a collector
+    comes by, which then warns of views that others have of it."""
+    venue = catalog.get(venue_name)
+    failed = 0
+    cases = []
+    for *announced, payload in samples(realdata, venue_name):
+        router = venue.router()
+        for earlier in announced:
+            router.route(earlier)
+        decode = venue.decoder(venue.place(router.route(payload)).stream)
+        cut, renamed = payload[: len(payload) // 2], payload.replace(b'"', b'"x', 2)
+        cases += [(decode, bent) for bent in (cut, renamed, payload.replace(b":", b":-", 1))]
+    gc.collect()
+    gc.disable()
+    try:
+        for decode, bent in cases:
+            try:
+                decode(bent)
+            except WireError:
+                failed += 1
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    assert failed
 
 
 @pytest.mark.timeout(0 if LONG else TIMEOUT)

@@ -199,5 +199,7 @@ def decoder(head: str, stream: str) -> Decoder:
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as last:
             shown = payload[:_HEAD].decode("utf-8", "replace")
             raise WireError(f"{stream}: {last}; in {count(len(payload), 'byte')} {shown!r}") from last
+        finally:
+            del error  # it would hold this frame, which holds it
 
     return decode
