@@ -23,12 +23,12 @@ from mdtool.audit.findings import (
 from mdtool.audit.offset import OffsetMeter
 from mdtool.audit.reading import Progress, no_progress, runs
 from mdtool.audit.report import FeedReport, Note, Reconnection, failed
-from mdtool.audit.seams import Change
 from mdtool.audit.stream import StreamAudit
 from mdtool.books.checks import top
 from mdtool.books.engine import FeedEngine, Line, Taken
 from mdtool.books.sync import BookState
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
+from mdtool.history.seams import Change, change_of_writer, resumes
 from mdtool.model import NO_TIME, SESSION_SYMBOL, UNKNOWN, Flag, Kind, Quote, Update, is_session
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, Record, WriterStatus
@@ -255,14 +255,12 @@ class _FeedAudit:
             if recv_ns < self._last_ns and (same or not is_session(self._reader.feed.symbol)):
                 # The session feed is a log of unrelated connections: imports may lie beside each other there.
                 self._step(recv_ns, self._last_ns, writer_changed=not same)
-            if same or _resumes(record):
+            if same or resumes(record.kind, record.flags, record.payload):
                 self._epochs += not same
                 self._epoch = epoch
                 return
-            change = Change.DIED
-            if self._last_kind == Kind.END:
-                change = Change.IMPORTED if self._imported else Change.STOPPED
-            else:
+            change = change_of_writer(self._last_kind, Flag.IMPORTED if self._imported else 0)
+            if change is Change.DIED:
                 self._unclean(recv_ns)
             for stream in self._streams.values():
                 stream.writer_changed(change)
@@ -369,13 +367,6 @@ class _FeedAudit:
 
     def _note(self, kind: str, text: str) -> None:
         self._notes.append(Note(kind, "", self._last_ns if self._records else None, text))
-
-
-def _resumes(record: Record) -> bool:
-    """Whether an import goes on there with what an earlier go at the same files had begun: it found all that stands
-    before, and what follows is what follows in the files."""
-    told = record.kind == Kind.NOTE and record.flags & Flag.IMPORTED
-    return bool(told) and _object(record.payload).get("note") == "import resumed"
 
 
 def _close_reason(payload: bytes) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdtool.commands.context import current
+from mdtool.commands.context import Invocation, Span, current
 from mdtool.commands.options import Feeds, From, Speed, To
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mdtool.storage.reading.reader import Reader
 
 EXAMPLES = (
     ("mdtool replay --from 2024-08-08T23:55 --to 2024-08-08T23:56", "a minute of every feed, as fast as it goes"),
@@ -23,6 +28,9 @@ class Format(StrEnum):
 
     NDJSON = "ndjson"
     RAW = "raw"
+
+
+MOST_SAID = 10  # outages of a feed
 
 
 def replay(
@@ -40,7 +48,8 @@ def replay(
 ) -> None:
     """Write records to standard output, in order of receive time.
 
-    Feeds are merged by time; the order within a feed is never changed. Outages and notes are records too.
+    Feeds are merged by time; the order within a feed is never changed. Connects, closes and notes are records too; what
+    was not recorded between two recorders or imports is said on standard error.
     """
     from mdtool.commands.tasks.amounts import bytes_between, measured
     from mdtool.replay.replayer import Encoder, Replay, play
@@ -54,6 +63,7 @@ def replay(
     with run.store() as store, ExitStack() as stack:
         readers = [stack.enter_context(store.reader(feed.name)) for feed in run.feeds(store, feeds or ())]
         span = run.span(readers, from_, to)
+        _say_outages(run, readers, span)
         encode: Encoder = Ndjson() if form is Format.NDJSON else raw
         if not run.out.is_terminal:
             shown = Progress(run.out.progress, what="written")
@@ -61,3 +71,20 @@ def replay(
         played = play(Replay(readers, span.from_ns, span.to_ns, factor), encode, run.out.binary)
     run.out.end_progress()
     run.out.detail(f"{count(played.records, 'record')}, {count(played.payload_bytes, 'byte')} of payload")
+
+
+def _say_outages(run: Invocation, readers: Sequence[Reader], span: Span) -> None:
+    """What the stretch lacks, in the audit's words."""
+    from mdtool.history.seams import between_writers
+    from mdtool.units import count
+    from mdtool.view.moments import stretch
+
+    for reader in readers:
+        name = reader.feed.name
+        seams = between_writers(reader, span.from_ns, span.to_ns)
+        for seam in seams[:MOST_SAID]:
+            run.out.talk(f"{name}: not recorded from {stretch(seam.from_ns, seam.to_ns)}: {seam.why}")
+        if len(seams) > MOST_SAID:
+            more = count(len(seams) - MOST_SAID, "more outage")
+            run.out.talk(f"{name}: {more}; see: mdtool audit {name}")
+        reader.to_start()

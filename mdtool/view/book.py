@@ -52,6 +52,7 @@ class BookPicture:
     day_progress: float = 1.0  # how much of them is read
     day_since_ns: int = 0  # where they begin, as far as there are records
     proven_depth: int | None = None  # levels a side that are proven, where those below are not; None: all alike
+    not_recorded: tuple[int, int, str] | None = None  # from and to, and why: what the moment travelled to lies in
 
     @property
     def symbol(self) -> str:
@@ -60,6 +61,12 @@ class BookPicture:
     @property
     def venue(self) -> str:
         return self.feed.partition("/")[0]
+
+    def _outage(self) -> dict[str, object] | None:
+        if self.not_recorded is None:
+            return None
+        from_ns, to_ns, why = self.not_recorded
+        return {"from_ns": from_ns, "to_ns": to_ns, "why": why}
 
     def as_json(self) -> dict[str, object]:
         """Stable keys; prices and sizes as exact decimal text, null for what is not known."""
@@ -71,6 +78,7 @@ class BookPicture:
             "note": self.note,
             "as_of_ns": self.as_of_ns,
             "at_ns": self.at_ns,
+            "not_recorded": self._outage(),
             "last_seq": self.last_seq,
             "proven_depth": self.proven_depth,
             "bids": [self._pair(level) for level in self.bids],

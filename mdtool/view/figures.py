@@ -42,7 +42,7 @@ def span(ns: int) -> str:
         if ns >= size:
             tenths = ns * 10 // size
             return f"{sign}{tenths // 10} {unit}" if tenths >= 100 else f"{sign}{tenths // 10}.{tenths % 10} {unit}"
-    return f"{sign}{ns} ns"
+    return f"{sign}{ns} ns" if ns else "0 s"
 
 
 def title(picture: BookPicture, width: int, *, short: bool = False) -> Line:

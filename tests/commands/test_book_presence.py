@@ -11,7 +11,8 @@ import time
 import pytest
 
 from mdtool.clock import HOUR, SECOND
-from mdtool.model import Kind
+from mdtool.history.seams import WHY, Change
+from mdtool.model import Flag, Kind
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"
@@ -144,3 +145,111 @@ def test_several_venues_say_the_same(mdtool, store) -> None:
     both = json.loads(mdtool("--store", store, "book", "ALPHA_USDT", "--venues", "all", "--json").out)
     assert [book["state"] for book in both["books"]] == ["ended", "ended"]
     assert both["best"]["bid"] == {"price": "99.6", "size": "16", "venues": ["binance", "sim"]}
+
+
+def connect(writer, at_ns: int, session: int) -> None:
+    writer.append(at_ns, Kind.OPEN, writer.stream("session"), session, b'{"url":"ws://x"}')
+
+
+def snapshot(writer, at_ns: int, seq: int) -> None:
+    writer.append(at_ns, Kind.RESPONSE, writer.stream("snapshot"), 0, BOOK.replace(b"10", b"%d" % seq, 1))
+
+
+def depth(writer, at_ns: int, session: int, seq: int, flags: int = 0) -> None:
+    writer.append(at_ns, Kind.DATA, writer.stream("depth@100ms"), session, update(seq), flags)
+
+
+def trade(writer, at_ns: int, session: int) -> None:
+    head = b'{"stream":"alphausdt@trade","data":{"e":"trade","E":1,"s":"ALPHAUSDT","t":1,"p":"99.6","q":"1",'
+    writer.append(at_ns, Kind.DATA, writer.stream("trade"), session, head + b'"T":1,"m":true}}')
+
+
+def reconnected(opened: Store) -> None:
+    """Without a CLOSE, as where the machine went to sleep; a trade comes first."""
+    with opened.writer(FEED) as writer:
+        connect(writer, T0, 1)
+        snapshot(writer, T0, 10)
+        depth(writer, T0 + SECOND, 1, 11)
+        connect(writer, T0 + 4 * SECOND, 2)
+        trade(writer, T0 + 5 * SECOND, 2)
+        depth(writer, T0 + 7 * SECOND, 2, 40)
+        writer.end(T0 + 8 * SECOND, "stopped")
+
+
+def two_imports(opened: Store) -> None:
+    for first_ns, seq in ((T0, 11), (T0 + 7 * SECOND, 40)):
+        with opened.writer(FEED) as writer:
+            if seq == 11:
+                snapshot(writer, first_ns, 10)
+                first_ns += SECOND
+            depth(writer, first_ns, seq, seq, Flag.IMPORTED)
+            writer.append(first_ns, Kind.END, writer.stream("session"), 0, b'{"reason":"import"}', Flag.IMPORTED)
+
+
+def two_writers(opened: Store) -> None:
+    for first_ns, seq in ((T0 + SECOND, 11), (T0 + 7 * SECOND, 40)):
+        with opened.writer(FEED) as writer:
+            if seq == 11:
+                snapshot(writer, T0, 10)
+            depth(writer, first_ns, seq, seq)
+            if seq == 11:
+                writer.end(first_ns + SECOND, "stopped")
+
+
+def killed(opened: Store) -> None:
+    for first_ns, seq in ((T0 + SECOND, 11), (T0 + 7 * SECOND, 40)):
+        with opened.writer(FEED) as writer:
+            if seq == 11:
+                snapshot(writer, T0, 10)
+            depth(writer, first_ns, seq, seq)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "change", "replayed"),
+    [
+        (reconnected, Change.RECONNECT, ""),
+        (two_imports, Change.IMPORTED, "08:53:21"),
+        (two_writers, Change.STOPPED, "08:53:22"),
+        (killed, Change.DIED, "08:53:21"),
+    ],
+)
+def test_the_book_says_of_an_outage_what_the_ledger_says(mdtool, store, look, recorded, change, replayed) -> None:
+    with Store.create(store) as opened:
+        recorded(opened)
+    span = {"from_ns": T0 + SECOND, "to_ns": T0 + 7 * SECOND}
+    (feed,) = json.loads(mdtool("--store", store, "audit", FEED, "--json").out)["feeds"]
+    states = ("not_recorded", "broken")
+    (hole,) = [one for one in feed["intervals"] if one["stream"] == "depth@100ms" and one["state"] in states]
+    assert {key: hole[key] for key in span} == span
+    for after in (1.5, 3, 4.5, 6, 6.9):
+        book = look("--at", str(T0 + int(after * SECOND)))
+        assert book["not_recorded"] == span | {"why": WHY[change]}
+        assert book["state"] in ("stale", "ended")
+        assert book["note"].endswith(", not recorded until 08:53:27.000")
+    if change is not Change.RECONNECT:  # which is a record of its own
+        said = mdtool("--store", store, "replay", FEED).err
+        assert said == f"{FEED}: not recorded from 2025-10-09 {replayed} to 08:53:27: {WHY[change]}\n"
+    assert mdtool("--store", store, "replay", FEED, "--to", "first+500ms").err == ""
+    for after in (1, 7):
+        book = look("--at", str(T0 + after * SECOND))
+        assert (book["not_recorded"], book["note"].endswith("08:53:27.000")) == (None, False)
+
+
+def test_what_follows_by_its_numbers_is_no_outage(mdtool, store, look) -> None:
+    """Another connection that goes on where the one before ended, repeats before it; and a request within silence."""
+    with Store.create(store) as opened, opened.writer(FEED) as writer:
+        connect(writer, T0, 1)
+        snapshot(writer, T0, 10)
+        depth(writer, T0 + SECOND, 1, 11)
+        connect(writer, T0 + 2 * SECOND, 2)
+        depth(writer, T0 + 3 * SECOND, 2, 11)
+        depth(writer, T0 + 4 * SECOND, 2, 12)
+        writer.append(T0 + 14 * SECOND, Kind.REQUEST, writer.stream("snapshot"), 0, b"{}")
+        depth(writer, T0 + 15 * SECOND, 2, 13)
+        writer.end(T0 + 15 * SECOND, "stopped")
+    (feed,) = json.loads(mdtool("--store", store, "audit", FEED, "--json").out)["feeds"]
+    assert {one["state"] for one in feed["intervals"] if one["stream"] == "depth@100ms"} == {"whole"}
+    book = look("--at", str(T0 + 5 * SECOND // 2))
+    assert (book["state"], book["note"], book["not_recorded"]) == ("synced", "", None)
+    book = look("--at", str(T0 + 13 * SECOND))
+    assert (book["state"], book["note"], book["not_recorded"]) == ("stale", "9 s", None)

@@ -22,6 +22,7 @@ from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import MINUTE, SECOND
 from mdtool.commands.tasks.picture import STALE_AFTER_NS, Seen, Worth, draw, worth
 from mdtool.errors import UsageError
+from mdtool.history.seams import Seam, seam_at
 from mdtool.history.wholes import whole_books
 from mdtool.kernel.journal import Record
 from mdtool.model import SNAPSHOT_STREAM, Kind
@@ -107,7 +108,9 @@ class BookFollower:
         self.as_of_ns = 0
         self._ended_ns: int | None = None
         self._closed_ns: int | None = None
-        self._resumes_ns: int | None = None
+        self._seam: Seam | None = None
+        self._last: tuple[int, int, int] | None = None  # kind, session and chunk of the last record
+        self._book_session = 0  # of the last message of the book's stream
         self.mids: deque[Mid] = deque(maxlen=MIDS_KEPT)
         self._steps: deque[int] = deque(maxlen=STEPS_KEPT)  # positions of the last updates applied
         self._marked = 0  # updates applied when the last mark was set
@@ -117,6 +120,11 @@ class BookFollower:
             self.book.resume(mark.sync.copy())
             self.as_of_ns = mark.recv_ns
             self._steps.append(mark.position - 1)  # a mark is set right behind an update
+
+    @property
+    def seam(self) -> Seam | None:
+        """Of a moment of the past: the stretch it lies in that nobody recorded."""
+        return self._seam
 
     @property
     def state(self) -> BookState:
@@ -252,8 +260,8 @@ class BookFollower:
                 self._told(number)
             at = record.position
             if (ns is not None and record.recv_ns > ns) or (position is not None and at >= position):
+                self._seam = self._find_seam(record, ns) if ns is not None and position is None else None
                 self._reader.move_to(at)
-                self._resumes_ns = record.recv_ns if record.kind != Kind.DATA or self._is_over else None
                 return
             if at < last:
                 stream = record.stream
@@ -264,6 +272,19 @@ class BookFollower:
             self._take(record)
             if at < base and kept_ns:
                 self.as_of_ns = kept_ns
+
+    def _find_seam(self, following: Record, ns: int) -> Seam | None:
+        """The stretch that a moment lies in, before a record, where that is more than silence. Looked for only where
+        something around says that it may be."""
+        here = (Kind.DATA, following.session, following.position >> ROW_BITS)
+        if following.kind == Kind.DATA and self._last == here and self._book_session == following.session:
+            return None
+        stream = self._stream or next((name for name in self._reader.streams if self._venue.is_book(name)), None)
+        if stream is None:
+            return None
+        rule = self.sync.rule if self.sync is not None else None
+        seam = seam_at(self._reader, self._venue, stream, following.position, rule)
+        return seam if seam is not None and ns > seam.from_ns else None
 
     def _part(self, stream: int) -> _Part:
         name, trades = self._reader.stream_name(stream), self._venue.trade_streams
@@ -320,6 +341,8 @@ class BookFollower:
         self._see(record)
         applied = 0
         for event in self.book.on_record(record):
+            if event.step is not None and record.kind == Kind.DATA:
+                self._book_session = record.session
             if event.step is not None and event.step.applied:
                 applied += event.step.applied
                 if self._stream is None and event.stream != SNAPSHOT_STREAM:
@@ -337,17 +360,14 @@ class BookFollower:
 
     def _see(self, record: Record) -> None:
         """What a record says of the recording."""
-        self._resumes_ns = None
+        self._seam = None
+        self._last = (record.kind, record.session, record.position >> ROW_BITS)
         if record.kind == Kind.END:
             self._ended_ns = record.recv_ns
         elif record.kind == Kind.CLOSE:
             self._closed_ns = record.recv_ns
         elif record.kind != Kind.NOTE:
             self._ended_ns = self._closed_ns = None
-
-    @property
-    def _is_over(self) -> bool:
-        return self._ended_ns is not None or self._closed_ns is not None
 
     # -- what it looks like -------------------------------------------------------------------------------------
 
@@ -363,7 +383,7 @@ class BookFollower:
         return now_ns if self._presence(now_ns) is WriterStatus.ALIVE else self.as_of_ns
 
     def _worth(self, now_ns: int | None) -> Worth:
-        seen = Seen(self.as_of_ns, self._ended_ns, self._closed_ns, self._resumes_ns)
+        seen = Seen(self.as_of_ns, self._ended_ns, self._closed_ns, self._seam)
         past = self.at_ns is not None or now_ns is None
         return worth(self.sync, seen, now_ns, None if past else self._presence(now_ns or 0))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdtool.books.l3 import L3Book
 from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import SECOND
+from mdtool.history.seams import Seam
 from mdtool.model import UNKNOWN, Scale, Side
 from mdtool.storage.journal.presence import WriterStatus
 from mdtool.view.book import BookPicture, Level, Queue
@@ -39,9 +40,7 @@ class Seen(NamedTuple):
     as_of_ns: int  # receive time of the last one, 0 before the first
     ended_ns: int | None  # it is an END, but for notes behind it
     closed_ns: int | None  # the connection was closed then, and nothing has come since
-    resumes_ns: (
-        int | None
-    )  # of a moment of the past: when the first record behind it was received, where that is no data
+    seam: Seam | None  # that a moment of the past lies in
 
 
 def worth(sync: BookSync | None, seen: Seen, now_ns: int | None, writer: WriterStatus | None) -> Worth:
@@ -60,12 +59,10 @@ def worth(sync: BookSync | None, seen: Seen, now_ns: int | None, writer: WriterS
     if not seen.as_of_ns:
         return Worth("WAITING", "for source, no recorder" if nobody else "for source")
     beside = "" if state is BookState.SYNCED else f", {state.name} {note}"
-    over = seen.ended_ns is not None or seen.closed_ns is not None
+    over = seen.ended_ns is not None or seen.closed_ns is not None or seen.seam is not None
     silent_ns = now_ns - seen.as_of_ns
     late = silent_ns > STALE_AFTER_NS
-    resumes = ""
-    if seen.resumes_ns is not None and (over or late):
-        resumes = f", not recorded until {clock(seen.resumes_ns)}"
+    resumes = f", not recorded until {clock(seen.seam.to_ns)}" if seen.seam is not None else ""
     if seen.ended_ns is not None and (nobody or writer is None):
         return Worth("ENDED", f"{_ago(now_ns - seen.ended_ns)}{resumes}{beside}")
     if over or nobody or late:
@@ -121,6 +118,7 @@ def draw(
         mids=follower.mids,
         queues=queues,
         proven_depth=sync.proven_depth if sync else None,
+        not_recorded=None if follower.seam is None else (follower.seam.from_ns, follower.seam.to_ns, follower.seam.why),
     )
 
 
