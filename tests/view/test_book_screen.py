@@ -265,6 +265,7 @@ def test_json_is_exact() -> None:
         "note": "",
         "as_of_ns": T0,
         "at_ns": None,
+        "not_recorded": None,
         "last_seq": -1,
         "proven_depth": None,
         "bids": [["2681.61", "8.486"]],
