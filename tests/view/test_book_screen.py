@@ -226,8 +226,9 @@ def test_a_chart_shows_the_way() -> None:
 
 @pytest.mark.parametrize(
     ("ns", "text"),
-    [(0, "0 s"), (7, "7 ns"), (340_900, "340 us"), (2_340_000, "2.3 ms"), (-1_500_000_000, "-1.5 s"), (4 * SECOND, "4.0 s"),
-     (59 * SECOND, "59 s"), (185 * SECOND, "3 min"), (7_300 * SECOND, "2 h"), (200_000 * SECOND, "2 d")],
+    [(0, "0 s"), (7, "7 ns"), (340_900, "340 us"), (2_340_000, "2.3 ms"), (-1_500_000_000, "-1.5 s"),
+     (4 * SECOND, "4.0 s"), (59 * SECOND, "59 s"), (185 * SECOND, "3 min"), (7_300 * SECOND, "2 h"),
+     (200_000 * SECOND, "2 d")],
 )  # fmt: skip
 def test_spans(ns: int, text: str) -> None:
     assert span(ns) == text
