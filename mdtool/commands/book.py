@@ -13,8 +13,7 @@ from mdtool.commands.options import TIMES, Json
 from mdtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from mdtool.commands.tasks.amounts import Told
     from mdtool.commands.tasks.desk import Desk
     from mdtool.commands.tasks.recorder import RecorderChild
     from mdtool.commands.tasks.watch import Watch
@@ -192,7 +191,8 @@ def _print(run: Invocation, store: Store, names: tuple[str, ...], wanted: _Wante
             stack.enter_context(Watch(store, name, at_ns=at_ns, by_order=wanted.by_order, told=_told(run, name)))
             for name in names
         ]
-        pictures = [_picture(watch, wanted.look.depth, None if at_ns else SystemClock().now_ns()) for watch in watches]
+        now_ns = None if at_ns else SystemClock().now_ns()
+        pictures = [_picture(run, watch, wanted.look.depth, now_ns) for watch in watches]
     run.out.end_progress()
     if not wanted.json:
         run.out.show(BookScreen(pictures, look=wanted.look))
@@ -204,12 +204,11 @@ def _print(run: Invocation, store: Store, names: tuple[str, ...], wanted: _Wante
         run.out.json({"symbol": pictures[0].symbol, "best": best, "books": said})
 
 
-def _told(run: Invocation, name: str) -> Callable[[int], None]:
-    """How far the book of a feed is read, on the progress line. From where on it has to be read is known in the end."""
-    from mdtool.view.progress import Progress, records
+def _told(run: Invocation, name: str) -> Told:
+    """How far the book of a feed is read, on the progress line."""
+    from mdtool.view.progress import Progress
 
-    shown = Progress(run.out.progress, what=f"{name}: read", of=records)
-    return lambda done: shown(done, None)
+    return Progress(run.out.progress, what=f"{name}: records read", of=lambda records: f"{records:,}")
 
 
 def _wait_for_book(store: Store, name: str, child: RecorderChild) -> None:
@@ -227,9 +226,12 @@ def _wait_for_book(store: Store, name: str, child: RecorderChild) -> None:
             watch.poll(FRAME)
 
 
-def _picture(watch: Watch, depth: int, now_ns: int | None) -> BookPicture:
+def _picture(run: Invocation, watch: Watch, depth: int, now_ns: int | None) -> BookPicture:
+    from mdtool.view.figures import span
+    from mdtool.view.progress import Progress
+
     watch.start()
-    watch.read_day(None)
+    watch.read_whole_day(Progress(run.out.progress, what=f"{watch.name}: its day read", of=span))
     return watch.picture(depth, now_ns)
 
 
@@ -254,7 +256,8 @@ def _live(run: Invocation, desk: Desk, at_ns: int | None, child: RecorderChild |
         signal.signal(number, stop)
     signal.signal(signal.SIGTSTP, leave)
     clock = SystemClock()
-    desk.open(at_ns)
+    desk.open(at_ns, lambda name: _told(run, name))
+    run.out.end_progress()
     failed: str | None = None
     with Keys() as keys, run.out.painter() as painter:
         while not desk.quit:

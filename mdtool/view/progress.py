@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from mdtool.units import count, format_size
+from mdtool.units import format_size
 
 LOOKED_BACK = 5.0  # seconds over which the rate is taken: what a disk or a cache did before is over
 SHOWN_AFTER = 0.5  # seconds before a rate says anything
@@ -64,11 +64,6 @@ class Progress:
         rate = (done - before) / (now - since)
         text += f", {of(round(rate))}/s"
         return text if total is None else f"{text}, {_left(max(0, total - done) / rate)} left"
-
-
-def records(number: int) -> str:
-    """An amount of records, for `of`."""
-    return count(number, "record")
 
 
 def _left(seconds: float) -> str:

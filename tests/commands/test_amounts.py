@@ -83,9 +83,22 @@ def test_on_a_terminal_a_line_says_so_and_is_gone_in_the_end(alpha, command) -> 
     assert not re.search(LINES[command], terminal.text.rpartition("\r\x1b[K")[2])
 
 
-def test_how_far_a_book_is_read_is_told(alpha, monkeypatch) -> None:
+def test_how_far_a_book_is_read_is_told_and_of_how_much(alpha, monkeypatch) -> None:
     monkeypatch.setattr(book, "TOLD_EVERY", 100)
-    said: list[int] = []
-    with Store.open(alpha) as store, Watch(store, FEED, at_ns=1_760_000_002 * SECOND, told=said.append) as watch:
+    said: list[tuple[int, int | None]] = []
+    at_ns = 1_760_000_002 * SECOND
+
+    def told(done: int, total: int | None) -> None:
+        said.append((done, total))
+
+    with Store.open(alpha) as store, Watch(store, FEED, at_ns=at_ns, told=told) as watch:
         assert watch.start()
-    assert said == [100, 200, 300, 400]
+        with store.reader(FEED) as reader:
+            total = sum(record.recv_ns <= at_ns for record in reader.records())
+        assert said == [(done, total) for done in range(100, total + 1, 100)]
+        assert watch.follower is not None
+        watch.follower.go_to(at_ns - SECOND)
+        assert said[-1] == (total // 100 * 100, total)  # on the screen there is no line for it
+        days: list[tuple[int, int | None]] = []
+        watch.read_whole_day(lambda *one: days.append(one))
+        assert watch.picture(1).day is not None

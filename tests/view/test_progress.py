@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mdtool.view.progress import Progress, records
+from mdtool.view.progress import Progress
 
 MIB = 1 << 20
 
@@ -36,7 +36,7 @@ def test_without_an_end_there_is_nothing_left() -> None:
 def test_the_rate_is_the_last_seconds() -> None:
     """Ten fast seconds, then slow ones: what is left is told by the slow ones."""
     steps = [(float(s), min(s, 10) * 100 + max(0, s - 10), 2_000) for s in range(17)]
-    assert lines(*steps, of=records)[-1] == "1,006 records of 2,000 records, 1 record/s, 16m34s left"
+    assert lines(*steps, of=str)[-1] == "1006 of 2000, 1/s, 16m34s left"
 
 
 def test_it_looks_only_now_and_then() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mdtool.replay.replayer import Encoder
+from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.reading.reader import Reader, Record
 
 Told = Callable[[int, int | None], None]  # done, and of how much
@@ -40,6 +41,20 @@ def _within(reader: Reader, from_ns: int | None, to_ns: int | None) -> int:
         if last >= first:
             total += chunk.heap_bytes * (last - first) // lasts if last - first < lasts else chunk.heap_bytes
     return total
+
+
+def records_between(reader: Reader, begin: int, end: int) -> int:
+    """Records from one position to another."""
+    return _records_before(reader, end) - _records_before(reader, begin)
+
+
+def _records_before(reader: Reader, position: int) -> int:
+    chunk_id, row = position >> ROW_BITS, position & ((1 << ROW_BITS) - 1)
+    return sum(
+        chunk.rows if chunk.chunk_id < chunk_id else min(row, chunk.rows)
+        for chunk in reader.chunks()
+        if chunk.chunk_id <= chunk_id
+    )
 
 
 def measured(encode: Encoder, total: int, told: Told) -> Encoder:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
 from enum import IntEnum
 from fractions import Fraction
 from itertools import islice
@@ -20,6 +19,7 @@ from mdtool.books.book import Book
 from mdtool.books.phases import NO_WHOLE_YET
 from mdtool.books.sync import BookState, BookSync
 from mdtool.clock import MINUTE, SECOND
+from mdtool.commands.tasks.amounts import Told, records_between
 from mdtool.commands.tasks.picture import STALE_AFTER_NS, Seen, Worth, draw, worth
 from mdtool.errors import UsageError
 from mdtool.history.seams import Seam, seam_at
@@ -75,10 +75,10 @@ class BookFollower:
         until_ns: int | None = None,
         *,
         by_order: bool = False,
-        told: Callable[[int], None] = lambda records: None,
     ) -> None:
         self._reader = reader
-        self._told = told  # how many records a book has been read from so far
+        self._told: Told | None = None
+        self._to_read: int | None = None  # records, of the reading that is going on
         self._venue = venue
         self._stream = self._order_stream() if by_order else None
         self.at_ns = until_ns  # the moment travelled to; None: live
@@ -136,9 +136,12 @@ class BookFollower:
 
     # -- to a moment --------------------------------------------------------------------------------------------
 
-    def catch_up(self) -> None:
-        """Read what there is, so that the book stands as of now (or of `until_ns`)."""
+    def catch_up(self, told: Told | None = None) -> None:
+        """Read what there is, so that the book stands as of now (or of `until_ns`). `told`: of how many records how
+        many have been read."""
+        self._told = told
         self._rebuild(self.at_ns, None)
+        self._told = None
 
     def go_live(self) -> None:
         """Back to now, following again."""
@@ -215,21 +218,22 @@ class BookFollower:
         self._reader.seek(end_ns - TAIL_NS)
         tail = self._reader.position
         self._reader.seek(end_ns + 1)
-        self._recent = min(self._recent, self._back(self._reader.position, LAST_WORDS))
+        end = self._reader.position
+        self._recent = min(self._recent, self._back(end, LAST_WORDS))
         mark = self._mark_before(ns, position)
         if mark is not None:
-            self._build(mark, mark.position, tail, ns, position)
+            self._build(mark, mark.position, tail, ns, position, end)
             return
         found = False
         wholes = whole_books(self._reader, self._venue, until_ns=ns, stream=self._stream)
         for _, start in islice(wholes, TRIES):
             if position is None or start < position:
                 found = True
-                if self._build(None, start, tail, ns, position):
+                if self._build(None, start, tail, ns, position, end):
                     return
         self._reader.to_start()
-        if not found or not self._build(None, self._reader.position, tail, ns, position):
-            self._build(None, tail, tail, ns, position)
+        if not found or not self._build(None, self._reader.position, tail, ns, position, end):
+            self._build(None, tail, tail, ns, position, end)
 
     def _back(self, position: int, number: int) -> int:
         """The position so many records before another, or that of the first."""
@@ -243,12 +247,14 @@ class BookFollower:
             number -= rows
         return 0
 
-    def _build(self, mark: _Mark | None, base: int, tail: int, ns: int | None, position: int | None) -> bool:
+    def _build(self, mark: _Mark | None, base: int, tail: int, ns: int | None, position: int | None, end: int) -> bool:
         """Whether there has been a whole book."""
         self._fresh(mark, base)
         begin = min(base, tail, self._recent)
         self._reader.move_to(begin) if begin else self._reader.to_start()
+        self._to_read = records_between(self._reader, begin, end)
         self._read(ns, position, tail)
+        self._to_read = None
         return self.state not in NO_WHOLE_YET
 
     def _read(self, ns: int | None, position: int | None, tail: int = 0) -> None:
@@ -256,8 +262,8 @@ class BookFollower:
         begins = self._base, min(tail, recent), recent  # by _Part
         base, last = self._base, max(begins)
         for number, record in enumerate(self._reader.records(), 1):
-            if number % TOLD_EVERY == 0:
-                self._told(number)
+            if self._told is not None and number % TOLD_EVERY == 0:
+                self._told(number, self._to_read)
             at = record.position
             if (ns is not None and record.recv_ns > ns) or (position is not None and at >= position):
                 self._seam = self._find_seam(record, ns) if ns is not None and position is None else None

@@ -42,7 +42,13 @@ class DayTrades:
     @property
     def progress(self) -> float:
         """How much of the way to the moment is read, 0 to 1."""
-        return min(1.0, (self._at_ns - self.since_ns) / max(1, self._end_ns - self.since_ns))
+        done, total = self.way
+        return min(1.0, done / max(1, total))
+
+    @property
+    def way(self) -> tuple[int, int]:
+        """How much of it is read and how much there is, in ns."""
+        return self._at_ns - self.since_ns, self._end_ns - self.since_ns
 
     def advance(self, seconds: float | None = None) -> bool:
         """Read on, for about so long at most; whether everything is read."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mdtool.clock import MINUTE, SECOND
+from mdtool.commands.tasks.amounts import Told
 from mdtool.commands.tasks.watch import Watch
 from mdtool.model import Side
 from mdtool.view.best import consolidated
@@ -49,13 +50,15 @@ class Desk:
         self._shown_depth = look.depth
         self._keys = self._bindings()
 
-    def open(self, at_ns: int | None = None) -> None:
-        """Read the feeds that come first, up to a moment."""
+    def open(self, at_ns: int | None = None, told: Callable[[str], Told] | None = None) -> None:
+        """Read the feeds that come first, up to a moment. `told`: how far each has come, by its name."""
         self._open.close()
-        self.watches = [
-            self._open.enter_context(Watch(self._store, name, at_ns=at_ns, by_order=self._by_order))
-            for name in self._groups[self._at]
-        ]
+        self.watches = []
+        for name in self._groups[self._at]:
+            watch = Watch(
+                self._store, name, at_ns=at_ns, by_order=self._by_order, told=told(name) if told is not None else None
+            )
+            self.watches.append(self._open.enter_context(watch))
         for watch in self.watches:
             watch.start()
         self.look.glows = {name: Glow() for name in (*self._groups[self._at], "best")}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from mdtool.commands.tasks.amounts import Told
 from mdtool.commands.tasks.book import BookFollower
 from mdtool.commands.tasks.daily import DayTrades
 from mdtool.commands.tasks.picture import waiting
@@ -29,7 +29,7 @@ class Watch:
         *,
         at_ns: int | None = None,
         by_order: bool = False,
-        told: Callable[[int], None] = lambda records: None,
+        told: Told | None = None,
     ) -> None:
         self.name = name
         self.follower: BookFollower | None = None
@@ -57,8 +57,8 @@ class Watch:
             reader = self._open.enter_context(self._store.reader(self.name))
         except FeedNotFound:
             return False
-        self.follower = BookFollower(reader, self._venue, self._at_ns, by_order=self._by_order, told=self._told)
-        self.follower.catch_up()
+        self.follower = BookFollower(reader, self._venue, self._at_ns, by_order=self._by_order)
+        self.follower.catch_up(self._told)
         self._begin_day()
         return True
 
@@ -74,7 +74,12 @@ class Watch:
                 self._begin_day()
         return self.follower.poll(seconds)
 
-    def read_day(self, seconds: float | None = DAY_SLICE) -> bool:
+    def read_whole_day(self, told: Told) -> None:
+        """Go on with the day to its end, telling how many ns of it are read."""
+        while self._day is not None and not self._day.advance(DAY_SLICE):
+            told(*self._day.way)
+
+    def read_day(self, seconds: float = DAY_SLICE) -> bool:
         """Go on with the day; whether that changed anything to be shown."""
         if self._day is None or (self._day.done and self._at_ns is not None):
             return False
