@@ -256,11 +256,15 @@ def count(number: int, noun: str, many: str = "") -> str:
 
     >>> count(1, "record"), count(1200, "loss"), count(0, "entry"), count(2, "record is", "records are")
     ('1 record', '1,200 losses', '0 entries', '2 records are')
+    >>> count(2, "epoch"), count(2, "branch")
+    ('2 epochs', '2 branches')
     """
     return f"{number:,} {noun if number == 1 else many or _plural(noun)}"
 
 
 def _plural(noun: str) -> str:
+    if noun.endswith("epoch"):  # said as with a k
+        return f"{noun}s"
     if noun.endswith(("s", "x", "ch", "sh")):
         return f"{noun}es"
     if noun.endswith("y") and noun[-2:-1] not in ("a", "e", "o", "u"):

@@ -39,13 +39,16 @@ def audit(ctx: typer.Context, feeds: Feeds = None, from_: From = None, to: To = 
             span = run.span(readers, from_, to)
             total = bytes_between(readers, span.from_ns, span.to_ns)
         progress = Sum(Progress(out.progress, what="audited"), total)
+        width = max(map(len, names))
         reports = []
         for report in audit_store(store, catalog.get, names, from_ns=span.from_ns, to_ns=span.to_ns, progress=progress):
             out.end_progress()
             reports.append(report.to_json())
             if not json:
                 short = report.clean and len(names) > PAGES and not out.verbose
-                out.show(audit_line(reports[-1]) if short else audit_page(reports[-1]))
+                out.show(audit_line(reports[-1], width) if short else audit_page(reports[-1]))
+                if not short and len(names) > 1:
+                    out.data("")
     out.end_progress()
     if json:
         out.json({"clean": all(report["clean"] for report in reports), "feeds": reports})

@@ -84,7 +84,7 @@ def _show(out: Output, store: Store, session: DemoSession) -> None:
     names = [feed.name for feed in feeds]
     reports = [report.to_json() for report in audit_store(store, catalog.get, names)]
     for report in reports:
-        out.show(audit_line(report) if report["clean"] else audit_page(report))
+        out.show(audit_line(report, max(map(len, names))) if report["clean"] else audit_page(report))
     out.show(audit_summary(reports))
 
     out.command("mdtool replay --from last-1s --speed 10", space=True)

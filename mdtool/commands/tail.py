@@ -35,7 +35,7 @@ def tail(
     run = current(ctx)
     with run.store() as store, ExitStack() as stack:
         readers = [stack.enter_context(store.reader(feed.name)) for feed in run.feeds(store, feeds or ())]
-        printer = _Printer(run.out, json=json)
+        printer = _Printer(run.out, [reader.feed.name for reader in readers], json=json)
         printer(task.last(readers, lines))
         if follow:
             for items in task.follow(readers):
@@ -45,10 +45,12 @@ def tail(
 class _Printer:
     """Prints records; what it needs is looked up once, not once a record."""
 
-    def __init__(self, out: Output, *, json: bool) -> None:
+    def __init__(self, out: Output, names: Sequence[str], *, json: bool) -> None:
         from mdtool.replay.sinks.ndjson import Ndjson
 
         self._out = out
+        self._feed_width = max(map(len, names))
+        self._stream_width = 0  # of the longest that has come so far
         self._encode = Ndjson() if json else None
 
     def __call__(self, items: Sequence[Item]) -> None:
@@ -59,7 +61,9 @@ class _Printer:
             write_all(self._out.binary, self._encode(items))
             return
         width = self._out.console.width if self._out.is_terminal else None
-        for reader, record in items:
-            stream = reader.stream_name(record.stream)
-            self._out.line(record_line(record.recv_ns, reader.feed.name, stream, record.kind, record.payload, width))
+        streams = [reader.stream_name(record.stream) for reader, record in items]
+        self._stream_width = max(self._stream_width, *map(len, streams), 0)
+        for (reader, record), stream in zip(items, streams, strict=True):
+            name, stream = reader.feed.name.ljust(self._feed_width), stream.ljust(self._stream_width)
+            self._out.line(record_line(record.recv_ns, name, stream, record.kind, record.payload, width))
         self._out.flush()

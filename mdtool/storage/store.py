@@ -282,14 +282,23 @@ class Store:
             if len(new) > 1:
                 self._make_together(new)
             for feed in feeds:
-                files.make_directory(feed.directory)
-                locks.offer(feed.directory)  # before there is anything to be looked at
-                if not (feed.directory / "feed.bin").exists():
-                    FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
+                self._make(feed)
                 hold(feed)
-                copy_settings(feed)
+                try:
+                    copy_settings(feed)
+                except OSError as error:
+                    raise files.refusal(feed.directory / "feed.bin", error, "cannot be opened") from None
             undo.pop_all()
         return [(feed, held[feed.name]) for feed in feeds]
+
+    def _make(self, feed: FeedInfo) -> None:
+        files.make_directory(feed.directory)
+        try:
+            locks.offer(feed.directory)  # before there is anything to be looked at
+            if not (feed.directory / "feed.bin").exists():
+                FeedRegistry.create(feed.directory / "feed.bin", self.id, feed.feed_id, feed.created_ns)
+        except OSError as error:
+            raise files.refusal(feed.directory, error, "the feed cannot be made") from None
 
     def _make_together(self, feeds: Sequence[FeedInfo]) -> None:
         contents: dict[Path, list[bytes]] = {}

@@ -31,32 +31,38 @@ STATE_STYLES = {"whole": "green", "top": "green", "broken": "bold red", "unprova
 Report = Mapping[str, Any]
 
 
-def audit_line(report: Report) -> RenderableType:
-    """A feed of which there is nothing to say but that it is clean."""
-    return _title(report)
+def audit_line(report: Report, width: int) -> RenderableType:
+    """A feed of which there is nothing to say but that it is clean; `width`: of the longest name of all."""
+    return _title(report, width, len(VERDICTS["log"][0]))
 
 
 def audit_page(report: Report) -> RenderableType:
     """One feed."""
     parts: list[RenderableType] = [_title(report)]
     if report["error"]:
-        parts.append(Text(f"  {report['error']}", style="red"))
-        return Group(*parts, "")
+        return Group(*parts, _below(Text(report["error"], style="red")))
     streams = table("stream", ">records", "messages", "proven")
     for name, stream in report["streams"].items():
         intervals = [interval for interval in report["intervals"] if interval["stream"] == name]
         proven = _proven(intervals, anchored=stream["anchored"] is not False)
         streams.add_row(Text(name), f"{stream['records']:,}", _messages(stream), proven)
-    parts.append(Padding(streams, (0, 0, 0, 2)))
+    parts.append(_below(streams))
     parts += _findings(report)
-    parts += [Text.assemble("  note: ", note["text"], style="dim") for note in report["notes"]]
+    parts += [_below(Text.assemble("note: ", note["text"], style="dim")) for note in report["notes"]]
     parts += [
-        Text(f"  reconnect {clock(reconnect['before_ns'])} to {clock(reconnect['after_ns'])} {reconnect['reason']}")
+        _below(
+            Text(f"reconnect {clock(reconnect['before_ns'])} to {clock(reconnect['after_ns'])} {reconnect['reason']}")
+        )
         for reconnect in report["reconnects"]
     ]
     if (offset := report["recv_minus_venue"]) is not None:
-        parts.append(_offset(offset))
-    return Group(*parts, "")
+        parts.append(_below(_offset(offset)))
+    return Group(*parts)
+
+
+def _below(part: RenderableType) -> RenderableType:
+    """What stands below a feed's name, however many lines it takes."""
+    return Padding(part, (0, 0, 0, 2))
 
 
 def audit_summary(reports: Sequence[Report]) -> RenderableType:
@@ -79,14 +85,15 @@ def audit_summary(reports: Sequence[Report]) -> RenderableType:
     return line
 
 
-def _title(report: Report) -> Text:
-    title = Text.assemble((report["feed"], "bold"), "  ")
+def _title(report: Report, width: int = 0, verdict_width: int = 0) -> Text:
+    title = Text.assemble((report["feed"].ljust(width), "bold"), "  ")
     if report["error"]:
         return title.append("not audited", style="bold red")
     if report["verdict"] == "findings":
         title.append(_counts(report["finding_counts"]), style="bold red")
     else:
-        title.append(*VERDICTS[report["verdict"]])
+        words, style = VERDICTS[report["verdict"]]
+        title.append(words.ljust(verdict_width), style=style)
     title.append(f"  {count(report['records'], 'record')}", style="dim")
     for what in ("epoch", "session"):
         if report[f"{what}s"] > 1:
@@ -107,10 +114,10 @@ def _messages(stream: Report) -> Text:
     """What the records decode to, or what kinds they are where they do not."""
     names = {"book_update": "update", "other": "other message"}
     if not stream["decoded"]:  # records of other kinds; or numbers of frames whose records are other feeds'
-        counts = stream["kinds"] or {
-            verdict.replace("_", " "): number for verdict, number in stream["verdicts"].items()
-        }
-        return Text(", ".join(f"{number:,} {kind}" for kind, number in counts.items()), style="dim")
+        words = [count(number, kind) for kind, number in stream["kinds"].items()] or [
+            f"{number:,} {verdict.replace('_', ' ')}" for verdict, number in stream["verdicts"].items()
+        ]
+        return Text(", ".join(words), style="dim")
     words = [count(number, names.get(what, what)) for what, number in stream["decoded"].items()]
     compared = stream.get("checksums", {})
     if total := sum(compared.values()):
@@ -149,7 +156,7 @@ def _findings(report: Report) -> Iterator[RenderableType]:
             Text(moment(finding["at_ns"]), style="dim"), Text(finding["stream"]), Text(finding["text"], style="red")
         )
     if findings:
-        yield Padding(grid, (0, 0, 0, 2))
+        yield _below(grid)
     left = sum(report["finding_counts"].values()) - min(len(findings), SHOWN)
     if left > 0:
         yield Text(f"  and {left:,} more; --json lists them", style="dim")
@@ -159,8 +166,8 @@ def _offset(offset: Report) -> Text:
     """Receive time against the venue's clock, said for what it is."""
     low, middle, high = (_short(offset[key]) for key in ("min_ns", "median_ns", "max_ns"))
     if offset["median_ns"] >= 0:
-        return Text(f"  received {middle} after the venue's own time (median; {low} to {high})", style="dim")
-    line = Text(f"  received {middle.removeprefix('-')} before the venue's own time (median; {low} to {high}): ", "dim")
+        return Text(f"received {middle} after the venue's own time (median; {low} to {high})", style="dim")
+    line = Text(f"received {middle.removeprefix('-')} before the venue's own time (median; {low} to {high}): ", "dim")
     return line.append("the recorder's clock was behind, these are no latencies", style="yellow")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,8 +45,15 @@ def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
-    going = sum(len(feed["removals"]) - len(feed["skipped"]) for feed in report["feeds"])
-    if not going:
+    skipped = {(feed["feed"], one["unit"]) for feed in report["feeds"] for one in feed["skipped"]}
+    kinds = Counter(
+        one["unit"].partition(" ")[0]
+        for feed in report["feeds"]
+        for one in feed["removals"]
+        if (feed["feed"], one["unit"]) not in skipped
+    )
+    if not kinds:
         return "nothing to remove"
     verb = "would be removed" if report["dry_run"] else "removed"
-    return f"{count(going, 'unit')} {verb}: {format_size(report['freed_bytes'])}"
+    what = " and ".join(count(number, kind) for kind, number in sorted(kinds.items(), reverse=True))
+    return f"{what} {verb}: {format_size(report['freed_bytes'])}"

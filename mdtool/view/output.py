@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 160  # columns a report may take where no terminal says otherwise: nothing is cut in a file or a pipe
 SCHEMA = 1  # of what --json prints; another number where a key is renamed, goes, or means something else
+NARROWEST = 20  # columns of a terminal in which words are kept together
 PROGRESS_EVERY = 0.1  # seconds between two redraws of the progress line
 
 
@@ -133,8 +134,22 @@ class Output:
     def talk(self, text: str) -> None:
         """A line for the person at the terminal."""
         self.end_progress()
-        sys.stderr.write(text + "\n")
+        sys.stderr.write((self._folded(text) if self.talks_to_terminal else text) + "\n")
         sys.stderr.flush()
+
+    def _folded(self, text: str) -> str:
+        """Broken between words where the terminal would break within one; but not a command line, which is to be
+        copied."""
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        lines = []
+        for line in text.split("\n"):
+            if len(line) <= columns or columns < NARROWEST or line.startswith(("mdtool ", " ")):
+                lines.append(line)
+                continue
+            import textwrap
+
+            lines += textwrap.wrap(line, columns, break_long_words=False, break_on_hyphens=False)
+        return "\n".join(lines)
 
     @property
     def talks_to_terminal(self) -> bool:

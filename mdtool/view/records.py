@@ -20,7 +20,8 @@ def kind_name(kind: int) -> str:
 
 
 def record_line(recv_ns: int, feed: str, stream: str, kind: int, payload: bytes, width: int | None) -> Text:
-    """Time, feed, stream, kind where it is not DATA, and the payload, cut to `width` columns where there is one."""
+    """Time, feed and stream (as they come: perhaps with blanks behind), kind where it is not DATA, and the payload, cut
+    to `width` columns where there is one."""
     line = Text(no_wrap=True, overflow="ellipsis")
     narrow = width is not None and width < DATED_FROM
     line.append(clock(recv_ns) if narrow else moment(recv_ns), style="dim")

@@ -75,7 +75,8 @@ class FeedDetails:
 
 
 WIDE = 110  # columns from which a table has room for words
-WRAPPED = {"streams", "proven"}  # columns of words, which give way where the screen is narrow
+# Columns of words, which give way where the screen is narrow: a number that is cut is another number.
+WRAPPED = {"streams", "proven", "received (UTC)", "limit", "by", "where", "found", "expected", "does"}
 
 
 def table(*columns: str) -> Table:
@@ -124,9 +125,8 @@ def feed_page(details: FeedDetails) -> RenderableType:
         Text("records", style="dim"),
         f"{feed.records:,} in {count(feed.chunks, 'chunk')} of {count(feed.epochs, 'epoch')}",
     )
-    facts.add_row(Text("writer", style="dim"), feed.writer)
-    if details.disconnect is not None:
-        facts.add_row("", Text(details.disconnect, overflow="fold"))
+    why = "" if details.disconnect is None else details.disconnect.removeprefix(f"{feed.feed}: ")
+    facts.add_row(Text("writer", style="dim"), Text(feed.writer + (f": {why}" if why else ""), overflow="fold"))
     streams = table("stream", "kind", ">records", ">payload")
     for stream in details.streams:
         streams.add_row(Text(stream.stream), stream.kind, f"{stream.records:,}", format_size(stream.payload_bytes))

@@ -52,7 +52,7 @@ def test_audit_of_a_whole_feed(mdtool, alpha: Path) -> None:
         "  session            1  1 end       -\n"
         "  snapshot           1  1 snapshot  -\n"
         "  trade            231  231 trades  whole\n"
-        "  received 2.3ms after the venue's own time (median; 2ms to 2.9ms)\n\n"
+        "  received 2.3ms after the venue's own time (median; 2ms to 2.9ms)\n"
     )
 
 

@@ -75,7 +75,8 @@ def test_the_dry_run_prints_what_the_real_run_then_does(mdtool, old, options):
     assert [one for feed in again["feeds"] for one in feed["removals"]] == []
 
 
-def test_what_people_read(mdtool, old):
+def test_what_people_read(mdtool, old, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # fewer break lines between words
     with Store.create(old) as store, store.cursor("sim/BRAVO_USDT", "to-redis") as cursor:
         cursor.lease(HOUR)
     shown = mdtool("--store", old, "clean", "--older-than", "7d", "--keep-last", "4", "--dry-run")
@@ -88,7 +89,7 @@ def test_what_people_read(mdtool, old):
     assert len(held) == 4 + 5
     assert held[0].endswith("keep-last 4")
     assert "cursor to-redis, leased until " in held[4]
-    assert lines[-1].startswith("1 unit would be removed: ")
+    assert lines[-1].startswith("1 part would be removed: ")
     assert mdtool("--store", old, "clean", "--older-than", "7d", "--keep-last", "9").out.splitlines()[-1] == (
         "nothing to remove"
     )

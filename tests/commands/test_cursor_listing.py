@@ -26,7 +26,7 @@ def test_cursors_are_listed_with_how_far_behind_they_are(mdtool, alpha):
         assert [(one["cursor"], one["behind"], one["lease_until_ns"] is None) for one in shown["cursors"]] == [
             ("done", 0, True), ("fresh", total, True), ("sink", total - 100, False),
         ]  # fmt: skip
-        assert shown["disconnect"].startswith(f"{FEED}: its writer stopped of its own will: END ")
+        assert shown["disconnect"].startswith(f"{FEED}: its writer stopped of its own will: import of sim_alpha.hb")
         text = " ".join(mdtool("--store", alpha, "registry", "show", FEED).out.split())
         assert "cursor behind moved (UTC) leased until (UTC)" in text
         assert f"sink {total - 100:,} 20" in text

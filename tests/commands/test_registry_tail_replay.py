@@ -133,9 +133,9 @@ def test_tail_shows_the_last_on_one_line_each(mdtool, alpha: Path) -> None:
     done = mdtool("--store", alpha, "tail", "-n", "3")
     shown = done.out.splitlines()
     last = lines()[-2:]
-    assert shown[0] == f"2025-10-09 08:53:22.863  sim/ALPHA_USDT  bookTicker  {last[0][1].decode()}"
+    assert shown[0] == f"2025-10-09 08:53:22.863  sim/ALPHA_USDT  bookTicker   {last[0][1].decode()}"
     assert shown[1] == f"2025-10-09 08:53:22.922  sim/ALPHA_USDT  depth@100ms  {last[1][1].decode()}"
-    assert shown[2].startswith("2025-10-09 08:53:22.922  sim/ALPHA_USDT  session  END  {")
+    assert shown[2].startswith("2025-10-09 08:53:22.922  sim/ALPHA_USDT  session      END  {")
     assert len(shown) == 3
 
 

@@ -73,7 +73,10 @@ class LockHeld(Exception):
 
 def lock(path: Path) -> int:
     """The lock in this file, made where it is not there, as a descriptor for `unlock`. Raises LockHeld."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.FILE_MODE)
+    except OSError as error:
+        raise files.refusal(path, error, "the lock cannot be opened") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,6 +7,7 @@ says nothing of a writer that hangs, a heartbeat nothing of the time between two
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 
@@ -85,8 +86,8 @@ def disconnect(signs: Signs, ttl_ns: int, now_ns: int) -> Disconnect | None:
     if signs.missing is not None:
         return Disconnect(Reason.CHUNK_MISSING, last_ns, signs.missing)
     if signs.last is not None and signs.ended:
-        said = signs.last.payload.decode("utf-8", "replace")
-        return Disconnect(Reason.ENDED, last_ns, f"{feed}: its writer stopped of its own will: END {said}")
+        why = _reason(signs.last.payload)
+        return Disconnect(Reason.ENDED, last_ns, f"{feed}: its writer stopped of its own will: {why}")
     if lock.held:
         if not _silent(signs, ttl_ns, now_ns):
             return None
@@ -102,6 +103,17 @@ def disconnect(signs: Signs, ttl_ns: int, now_ns: int) -> Disconnect | None:
     else:
         text = f"{feed}: no process has its lock, and its last record is no END: its writer failed or was not ended"
     return Disconnect(Reason.LOCK_LOST, since_ns, text)
+
+
+def _reason(payload: bytes) -> str:
+    """What an END says; as it stands, where that is not what this version writes."""
+    text = payload.decode("utf-8", "replace")
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    reason = said.get("reason") if isinstance(said, dict) else None
+    return reason if isinstance(reason, str) else text
 
 
 def _silent(signs: Signs, ttl_ns: int, now_ns: int) -> bool:
