@@ -75,7 +75,7 @@ class Anchors:
         ahead = self._ahead
         if ahead is None:
             return
-        if step.verdict is Verdict.GAP:  # the whole book before it was too old
+        if step.verdict is Verdict.GAP and not step.applied:  # the whole book before it was too old
             self.anchored = False
             self._misfits.append(_Misfit(ahead.snapshot_seq, update.first_seq, ahead.at_ns))
             self._ahead = None

@@ -350,6 +350,18 @@ def test_a_snapshot_for_each_side_of_a_hole(feed: Feed) -> None:
     assert [finding.kind for finding in feed.audit().findings] == ["gap", "unbridged_snapshot"]
 
 
+def test_a_snapshot_that_reaches_over_a_hole_anchors_what_is_behind_it(feed: Feed) -> None:
+    """The update behind the hole is no proof that the snapshot is too old."""
+    feed.add(DEPTH, depth(4, 6), depth(8, 10))
+    feed.add("snapshot", book(12), kind=Kind.RESPONSE)
+    feed.add(DEPTH, depth(11, 13), depth(13, 14))
+    feed.end()
+    report = feed.audit()
+    assert [(finding.kind, finding.at_ns - T0) for finding in report.findings] == [("gap", 2), ("gap", 4)]
+    assert report.notes == ()
+    assert report.streams[0].anchored is False  # what was before the first hole
+
+
 @pytest.mark.parametrize(("longer", "kinds"), [(0, ["gap"]), (1, ["gap", "unbridged_snapshot"])])
 def test_a_run_that_is_over_soon_was_asked_for_too_early_and_no_more(feed: Feed, longer: int, kinds: list[str]) -> None:
     feed.add("snapshot", book(5), kind=Kind.RESPONSE, at=1)
