@@ -48,6 +48,7 @@ def _watch(watcher: Watcher, ending: threading.Event) -> None:
         if now >= next_sign:
             next_sign = now + SIGN_OF_LIFE
             _say([Alive(), *watcher.marks()])
+            watcher.rest()
         if not watcher.look():
             if last:
                 _say(watcher.marks())

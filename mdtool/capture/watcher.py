@@ -82,6 +82,11 @@ class Watcher:
             busy |= self._look(feed)
         return busy
 
+    def rest(self) -> None:
+        """Hold no more memory than what is still to come takes."""
+        for feed in self._feeds:
+            feed.reader.release()
+
     def marks(self) -> list[Mark]:
         """Where each feed stands."""
         return [_mark(feed) for feed in self._feeds]

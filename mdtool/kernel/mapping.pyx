@@ -18,6 +18,7 @@ cdef extern from "<sys/mman.h>" nogil:
     int madvise(void *address, size_t length, int advice)
 
 cdef enum:
+    MADV_DONTNEED = 4
     MADV_POPULATE_READ = 22  # since Linux 5.14; before, a hole is taken as it is
     PAGE = 4096
 
@@ -68,3 +69,13 @@ cdef class FileMap:
         if first == stop or madvise(<char *>self.address + first, stop - first, MADV_POPULATE_READ) == 0:
             return True
         return errno not in (EFAULT, ENOMEM)
+
+    def forget(self, Py_ssize_t start, Py_ssize_t stop):
+        """Give back the memory that the whole pages of [start, stop) take in this process. They stay what they are in
+        the file, whatever of them is not on disk yet, and come back when they are looked at."""
+        cdef Py_ssize_t first = start + (-start) % PAGE
+        cdef Py_ssize_t end = stop - stop % PAGE
+        if not 0 <= start <= stop <= self.size:
+            raise ValueError(f"bytes {start} to {stop} of {self.size}")
+        if first < end:
+            madvise(<char *>self.address + first, end - first, MADV_DONTNEED)

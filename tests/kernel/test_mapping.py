@@ -59,6 +59,20 @@ def test_holes_are_backed_where_there_is_room_and_bounds_are_kept(tmp_path):
             made.is_backed(start, stop)
 
 
+def test_what_is_forgotten_comes_back_as_it_was_written(tmp_path):
+    made = mapped(tmp_path / "f", bytes(3 * 4096), writable=True)
+    made[:] = b"x" * (3 * 4096)
+    for start, stop in ((0, 3 * 4096), (1, 4095), (1, 4096), (4096, 8193), (5, 5)):
+        made.forget(start, stop)
+        assert bytes(made) == b"x" * (3 * 4096)
+    made[4096:4098] = b"yz"
+    made.forget(4096, 8192)
+    assert (tmp_path / "f").read_bytes() == b"x" * 4096 + b"yz" + b"x" * 8190
+    for start, stop in ((-1, 4), (0, 3 * 4096 + 1), (9, 8)):
+        with pytest.raises(ValueError, match="of 12288"):
+            made.forget(start, stop)
+
+
 def test_a_reader_in_a_cycle_is_collected_without_a_word(tmp_path, monkeypatch):
     """A view with a buffer of its own on it cannot be let go of by the collector; a map can."""
     said = []

@@ -27,9 +27,10 @@ from mdtool.storage.journal.registry import FeedInfo
 # A row for each 128 bytes of heap: the captures at hand average 200 to 500 bytes a message, so the heap fills first.
 HEAP_BYTES_PER_ROW = 128
 # Storage is reserved ahead of the writer in steps that double between these: an idle feed costs a few pages, a busy one
-# reserves seldom.
+# reserves seldom. What is reserved is faulted in, so a step is also what a feed takes of the writer's memory.
 FIRST_STEP = 16 * 1024
-LARGEST_STEP = 4 * 1024 * 1024
+LARGEST_STEP = 512 * 1024
+WORTH_FORGETTING = 64 * 1024  # bytes written, whose memory is given back together
 PREALLOCATED_HEAP = 1024 * 1024  # of the next chunk: what a busy feed fills before its worker looks again
 
 
@@ -50,6 +51,7 @@ class Region:
         self.size = len(mapping)
         self.reserved = 0
         self._step = FIRST_STEP
+        self._forgotten = mmap.PAGESIZE  # whose memory is given back, but for the first page
 
     @classmethod
     def create(cls, path: Path, size: int) -> Region:
@@ -82,6 +84,13 @@ class Region:
         blank. Raises StoreFull."""
         self.reserved = min(max(reserved, mmap.PAGESIZE), self.size)
         files.reserve(self.fd, 0, self.reserved, self.path)
+
+    def forget(self, upto: int) -> None:
+        """Give back the memory of what stands before `upto`, which is not written to any more."""
+        upto -= upto % mmap.PAGESIZE
+        if upto - self._forgotten >= WORTH_FORGETTING:
+            self.map.forget(self._forgotten, upto)
+            self._forgotten = upto
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -223,6 +232,11 @@ class LiveChunk:
         if heap_bytes > self.heap.reserved:
             self.heap.back(heap_bytes)
         appender.allow((self.index.reserved - layout.PAGE) // layout.ROW.itemsize, self.heap.reserved)
+
+    def forget(self, rows: int, heap_bytes: int) -> None:
+        """Give back the memory of so many rows and bytes that are written."""
+        self.index.forget(layout.PAGE + rows * layout.ROW.itemsize)
+        self.heap.forget(heap_bytes)
 
     def heartbeat(self, now_ns: int) -> None:
         store_release(self.index.map, layout.HEARTBEAT_AT, now_ns)

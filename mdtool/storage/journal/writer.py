@@ -118,8 +118,8 @@ class Writer:
 
     def prepare(self) -> None:
         """Have storage ready before the hot path needs it: as much as twice what came since the last call, and the next
-        chunk once this one is half full or its day is about to end. About once a second, from a worker's thread; of a
-        writer that is closed, nothing. Raises StoreFull."""
+        chunk once this one is half full or its day is about to end; and give back the memory of what it has written.
+        About once a second, from a worker's thread; of a writer that is closed, nothing. Raises StoreFull."""
         with self._finishing:
             if self._lock is not None:
                 self._prepare()
@@ -134,6 +134,7 @@ class Writer:
             ahead = appender.heap_used + min(2 * fresh, MOST_AHEAD)
             rows_ahead = appender.count_committed * ahead // max(1, appender.heap_used) + 1
             live.back(appender, rows_ahead, min(ahead, live.heap.size))
+            live.forget(appender.count_committed, appender.heap_used)
             half_full = 2 * ahead > live.heap.size or 2 * rows_ahead > live.row_capacity
             chunk_id = self._next_chunk_id
         now_ns = self._clock.now_ns()

@@ -13,9 +13,10 @@ import numpy as np
 from mdtool.errors import ChunkUnavailable, CorruptStore, RecordsRemoved, StoreError
 from mdtool.kernel.journal import Cursor, Journal, Record
 from mdtool.model import Kind
+from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ROW_BITS, ChunkFlag, ChunkState
 from mdtool.storage.journal.batch import Batch
-from mdtool.storage.journal.chunk import OpenChunk, Run
+from mdtool.storage.journal.chunk import OpenChunk, Run, index_rows
 from mdtool.storage.journal.presence import Disconnect, WriterStatus
 from mdtool.storage.journal.registry import FeedInfo
 from mdtool.storage.reading.contents import Contents
@@ -197,6 +198,17 @@ class Reader(Contents):
                 yield Batch(run.rows(start, stop), position, self.streams, run.journal, run.heap)
             if not self._advance(opened):
                 return
+
+    def release(self) -> None:
+        """Give back the memory that what has been read of a live chunk takes in this process: for one that follows many
+        feeds for long. It can be read again."""
+        opened = self._open[1] if self._open is not None else None
+        if isinstance(opened, OpenChunk) and self._open is not None and self._open[0] == self._entry:
+            self._settle()
+            if self._row:
+                last = index_rows(opened.index, self._row)[-1]
+                opened.heap.forget(0, int(last["offset"]) + int(last["length"]))
+                opened.index.forget(layout.PAGE, layout.PAGE + self._row * layout.ROW.itemsize)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
