@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,10 @@ EXAMPLES = (
     ("mdtool sim --symbols 20 --rate 200", "twenty, each with 200 order events a second"),
     ("mdtool sim --symbols ALPHA_USDT,KILO_USDT --seed 7", "two by name, other data"),
     ("mdtool sim --venue kraken", "in Kraken's protocol, with its checksums"),
+    (
+        "mdtool sim --symbols 50 --rate 130 --faults drop=0.001,cut=0.00001 --faults-for 5m --faults-log done.ndjson",
+        "a storm of five minutes, and what it did: record it, and hold the audit to that",
+    ),
 )
 PORT = 7801
 
@@ -45,17 +50,40 @@ def sim(
     duration: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="Close after that much of the exchange's time.")
     ] = None,
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            "--faults",
+            metavar="LIST",
+            help="Faults at random, each with its share of the messages: drop, repeat, swap, corrupt, cut, as in "
+            "drop=0.001,cut=0.00001.",
+        ),
+    ] = None,
+    faults_for: Annotated[
+        str | None,
+        typer.Option("--faults-for", metavar="DURATION", help="No more of them after that long with a client."),
+    ] = None,
+    faults_log: Annotated[
+        Path | None,
+        typer.Option("--faults-log", metavar="FILE", help="Write what is done to which message, a JSON object a line."),
+    ] = None,
 ) -> None:
     """Run a synthetic exchange: books, trades and quotes of a seed.
 
     It speaks Binance's protocol, websocket and REST on one port, and is recorded as venue sim; with --venue it
     speaks that venue's, checksums and sequences included, and is recorded as that venue.
+
+    With --faults messages are lost, sent twice, sent after the next one of their stream or cut short, and connections
+    end without a word. The faults follow from the seed and the messages that somebody listens to.
     """
     from mdtool.commands.tasks.serving import Synthetic, serve
     from mdtool.units import count
 
     out = current(ctx).out
-    wanted = Synthetic(symbols, venue, host, port, seed, rate, speed, duration)
+    wanted = Synthetic(
+        symbols, venue, host, port, seed, rate, speed, duration, faults=faults, faults_for=faults_for,
+        faults_log=faults_log,
+    )  # fmt: skip
     names = wanted.names()
 
     def ready(server: Server) -> None:

@@ -112,8 +112,8 @@ class Client:
                     await self._socket.send_frame(frame.body, frame.kind)
                     self.buffered = max(0, self.buffered - len(frame.body) - FRAME_OVERHEAD)
                     self.relieved.set()
-                    if frame.stream is not None:
-                        self._sent(self, frame.stream, frame.body)
+                    if frame.kind is WSMsgType.TEXT:
+                        self._sent(self, frame.stream or "", frame.body)
                 elif self._closing is not None:
                     code, reason = self._closing
                     await self._socket.close(code=code, message=reason.encode())

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, Protocol
 
 from mdtool.errors import UsageError
 from mdtool.exchange.source import Outlet
@@ -76,6 +76,18 @@ Fault = Drop | Repeat | Swap | Delay | Cut | Refuse
 _OnMessage = Drop | Repeat | Swap | Delay
 
 
+class Trouble(Protocol):
+    """Faults that stand in front of a server's clients."""
+
+    def refuse(self, door: Door) -> Refuse | None:
+        """The refusal for a request at this door, if one is due. Uses it up."""
+        ...
+
+    def around(self, outlet: Outlet, name: Callable[[str, str], str]) -> Outlet:
+        """The outlet with these faults in front of it. `name` gives the wire name of (symbol, stream)."""
+        ...
+
+
 class Faults:
     """A plan of faults for one server. Each happens once (`Refuse`: `times` times)."""
 
@@ -89,7 +101,6 @@ class Faults:
         self._refusals = [[fault, fault.times] for fault in faults if isinstance(fault, Refuse)]
 
     def refuse(self, door: Door) -> Refuse | None:
-        """The refusal for a request at this door, if one is due. Uses it up."""
         for entry in self._refusals:
             fault, left = entry
             assert isinstance(fault, Refuse) and isinstance(left, int)
@@ -99,7 +110,6 @@ class Faults:
         return None
 
     def around(self, outlet: Outlet, name: Callable[[str, str], str]) -> Outlet:
-        """The outlet with these faults in front of it. `name` gives the wire name of (symbol, stream)."""
         return _FaultyOutlet(outlet, name, self._on_message, self._cuts)
 
 
@@ -152,6 +162,9 @@ class _FaultyOutlet:
 
     def lose(self, symbol: str, stream: str, payload: bytes) -> None:
         self._outlet.lose(symbol, stream, payload)
+
+    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
+        self._outlet.corrupt(symbol, stream, payload, spoil)
 
     def listeners(self, symbol: str, stream: str) -> int:
         return self._outlet.listeners(symbol, stream)

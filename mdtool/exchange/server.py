@@ -21,7 +21,7 @@ from mdtool.clock import Clock, SystemClock
 from mdtool.errors import PortInUse, UsageError
 from mdtool.exchange.bounds import Door, Pace, relieve
 from mdtool.exchange.client import CLOSE_WAIT, Client
-from mdtool.exchange.faults import Faults, Refuse
+from mdtool.exchange.faults import Refuse, Trouble
 from mdtool.exchange.protocol import Answer, Reaction, Refusal, Session, WireProtocol
 from mdtool.exchange.source import Outlet, Source
 
@@ -49,7 +49,7 @@ class Sent(NamedTuple):
     """One message handed to one client's transport."""
 
     client: int
-    stream: str  # wire name
+    stream: str  # wire name; "" of an answer
     frame: bytes
 
 
@@ -73,11 +73,13 @@ class Server:
         protocol: WireProtocol,
         options: ServerOptions | None = None,
         *,
-        faults: Faults | None = None,
+        faults: Trouble | None = None,
         clock: Clock | None = None,
         refused: Callable[[str, Sequence[str]], None] | None = None,
+        sent: Callable[[Sent], None] | None = None,
     ) -> None:
-        """`refused` is told, once a name, of what a client asked for that is not there, and what is there instead."""
+        """`refused` is told, once a name, of what a client asked for that is not there, and what is there instead;
+        `sent` of every text frame that is handed to a client's transport."""
         self.source = source
         self.protocol = protocol
         self.options = options or ServerOptions()
@@ -87,6 +89,7 @@ class Server:
         self._clock: Clock = clock or SystemClock()
         self._faults = faults
         self._refused = refused
+        self._sent = sent
         self._told: set[str] = set()  # names refused that were told of
         self._names: dict[tuple[str, str], str] = {}
         self._streams: dict[str, tuple[str, str]] = {}  # wire name -> canonical symbol and stream
@@ -187,6 +190,14 @@ class Server:
     # What a source may call (Outlet).
 
     def publish(self, symbol: str, stream: str, payload: bytes) -> None:
+        self._hand_out(symbol, stream, payload)
+
+    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
+        self._hand_out(symbol, stream, payload, spoil)
+
+    def _hand_out(
+        self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes] | None = None
+    ) -> None:
         name = self._name(symbol, stream)
         self.counts.published[name] += 1
         listeners = self._channels.get(name)
@@ -198,7 +209,8 @@ class Server:
             body = forms.get(wrapped)
             if body is None:
                 body = forms[wrapped] = self.protocol.frame(name, payload, wrapped)
-            client.offer(client.session.sent(body), name)
+            frame = client.session.sent(body)
+            client.offer(frame if spoil is None else spoil(frame), name)
             if client.cut_for is not None:
                 self._forget(client)
         self._published += len(payload) * len(listeners)
@@ -230,6 +242,7 @@ class Server:
         for client in list(self._clients):
             if code is None:
                 client.cut("fault")
+                self._forget(client)
             else:
                 client.end(code, "")
 
@@ -364,6 +377,10 @@ class Server:
                 del self._channels[name]
 
     def _on_sent(self, client: Client, stream: str, frame: bytes) -> None:
+        if self._sent is not None:
+            self._sent(Sent(client.number, stream, frame))
+        if not stream:
+            return
         self.counts.sent[stream] += 1
         if self.options.keep_log:
             self.log.append(Sent(client.number, stream, frame))

@@ -7,7 +7,7 @@ call, so the order of calls is the order of messages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +68,10 @@ class Outlet(Protocol):
     def lose(self, symbol: str, stream: str, payload: bytes) -> None:
         """One message that gets lost on its way: it has had its number on each listener's connection, where those are
         numbered."""
+        ...
+
+    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
+        """One message that reaches each listener otherwise than it was sent: as `spoil` leaves its frame."""
         ...
 
     def listeners(self, symbol: str, stream: str) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,9 @@ class Deaf:
 
     def lose(self, symbol: str, stream: str, payload: bytes) -> None:
         raise AssertionError("nothing is lost here")
+
+    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
+        raise AssertionError("nothing is damaged here")
 
     def listeners(self, symbol: str, stream: str) -> int:
         return 1

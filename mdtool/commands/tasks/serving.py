@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mdtool.clock import SystemClock
 from mdtool.errors import UsageError
@@ -14,6 +15,7 @@ from mdtool.exchange.catalog import protocol_for
 from mdtool.exchange.server import Server, ServerOptions
 from mdtool.exchange.simulated import SimulatedSource
 from mdtool.exchange.simulator import Simulator, symbol_names
+from mdtool.exchange.storm import Injected, Shares, Storm
 from mdtool.units import parse_duration, parse_speed
 from mdtool.venues import catalog
 from mdtool.venues.venue import Venue
@@ -33,6 +35,9 @@ class Synthetic:
     rate: float
     speed: str
     duration: str | None
+    faults: str | None = None
+    faults_for: str | None = None
+    faults_log: Path | None = None
 
     def names(self) -> tuple[str, ...]:
         """Its symbols. Raises UsageError."""
@@ -48,7 +53,34 @@ class Synthetic:
         start_ns = SystemClock().now_ns()
         simulator = Simulator(names, seed=self.seed, rate=self.rate, start_ns=start_ns, venue=self.venue)
         source = SimulatedSource(simulator, speed=parse_speed(self.speed), for_ns=for_ns)
-        return Server(source, protocol_for(self.venue), ServerOptions(host=self.host, port=self.port))
+        options = ServerOptions(host=self.host, port=self.port)
+        return Server(source, protocol_for(self.venue), options, faults=self._storm())
+
+    def _storm(self) -> Storm | None:
+        """The faults asked for. Raises UsageError."""
+        if self.faults is None:
+            for name, given in (("--faults-for", self.faults_for), ("--faults-log", self.faults_log)):
+                if given is not None:
+                    raise UsageError(f"{name} {given}: expected --faults beside it, which says what faults there are")
+            return None
+        shares = Shares.parse(self.faults)
+        for_ns = parse_duration(self.faults_for) if self.faults_for is not None else None
+        return Storm(shares, _log(self.faults_log), seed=self.seed, for_ns=for_ns)
+
+
+def _log(path: Path | None) -> Callable[[Injected], None]:
+    """What writes faults to a file as they are done. Raises UsageError."""
+    if path is None:
+        return lambda injected: None
+    try:
+        file = path.open("x", buffering=1, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--faults-log {path}: {error.strerror}; expected a file to be made") from None
+
+    def write(injected: Injected) -> None:
+        file.write(injected.line() + "\n")
+
+    return write
 
 
 def recordable(venue: Venue, words: Sequence[str]) -> list[str]:
