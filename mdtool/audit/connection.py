@@ -106,8 +106,7 @@ class Connections:
             )  # fmt: skip
             self._findings.append(gap)
             connection.ledger.hole(connection.last_ns, recv_ns, Validity.BROKEN, gap.text)
-            why = f"a frame of its connection is missing between {before} and {number}"
-            self.breaks.setdefault(session, []).append(Break(connection.last_ns, recv_ns, why))
+            self.breaks.setdefault(session, []).append(Break(connection.last_ns, recv_ns, missing(before, number)))
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
             kind = Duplicate if verdict is Verdict.STALE else OutOfOrder
             self._findings.append(
@@ -117,6 +116,11 @@ class Connections:
                 )
             )  # fmt: skip
         connection.last_ns = recv_ns
+
+
+def missing(after: object, number: object) -> str:
+    """What makes a book of the connection be no book any more."""
+    return f"a frame of its connection is missing between {after} and {number}"
 
 
 def _numbered(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from mdtool.audit.connection import Break, Connections
 from mdtool.audit.findings import (
@@ -24,6 +22,7 @@ from mdtool.audit.offset import OffsetMeter
 from mdtool.audit.reading import Progress, no_progress, runs
 from mdtool.audit.report import FeedReport, Note, Reconnection, failed
 from mdtool.audit.stream import StreamAudit
+from mdtool.audit.words import close_reason, loss, words
 from mdtool.books.checks import top
 from mdtool.books.engine import FeedEngine, Line, Taken
 from mdtool.books.sync import BookState
@@ -285,11 +284,11 @@ class _FeedAudit:
         elif kind == Kind.OPEN:
             self._opened.add(record.session)
         elif kind == Kind.CLOSE:
-            self._closes[record.session] = _close_reason(record.payload)
+            self._closes[record.session] = close_reason(record.payload)
         elif kind == Kind.NOTE:
             self._noted(record)
         for line, _ in taken.losses if kind == Kind.NOTE else ():
-            self._stream(line).lost(record)
+            self._stream(line).lost(record, loss(record.payload))
 
     def _answered(self, stream: StreamAudit, record: Record, taken: Taken) -> None:
         """A whole book, to each book it went to; or none."""
@@ -307,7 +306,7 @@ class _FeedAudit:
     def _noted(self, record: Record) -> None:
         """A NOTE of what repair could not save: numbers may not show it, and it is known all the same. Or one of what
         the recorder set out to record."""
-        note = _object(record.payload)
+        note = words(record.payload)
         if note.get("note") == "lost":
             rows, why = note.get("rows"), str(note.get("why", ""))
             lost = rows if isinstance(rows, int) else None
@@ -367,18 +366,3 @@ class _FeedAudit:
 
     def _note(self, kind: str, text: str) -> None:
         self._notes.append(Note(kind, "", self._last_ns if self._records else None, text))
-
-
-def _close_reason(payload: bytes) -> str:
-    """What a CLOSE record says, in a few words."""
-    said = _object(payload)
-    return " ".join(str(said[key]) for key in ("code", "reason") if said.get(key))
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    """A record's JSON object; an empty one where it is none."""
-    try:
-        said = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}

@@ -154,9 +154,9 @@ class StreamAudit:
         if taken.fault is not None:
             self._unreadable(record, taken.fault)
 
-    def lost(self, record: Record) -> None:
-        """Records are lost here that may have been the stream's, and nothing else would show it."""
-        self._wrong_since = self._wrong_since or (self.last_ns or record.recv_ns, "records were lost here")
+    def lost(self, record: Record, why: str) -> None:
+        """Something is lost here that may have been the stream's, and nothing else in it would show it."""
+        self._wrong_since = self._wrong_since or (self.last_ns or record.recv_ns, why)
 
     @property
     def interrupted(self) -> bool:

@@ -12,16 +12,17 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from mdtool.books.sync import BookSync, Step, open_book
 from mdtool.errors import UsageError, WireError
-from mdtool.model import OTHER_STREAM, SNAPSHOT_STREAM, Flag, Kind, Message, Other, Scale, Update
+from mdtool.model import OTHER_STREAM, SESSION_STREAM, SNAPSHOT_STREAM, Flag, Kind, Message, Other, Scale, Update
 from mdtool.venues.sequence import Rule, Verdict
 from mdtool.venues.venue import Decoder, Venue
 
+MISSED = "missed"  # what a NOTE of frames that a connection's numbers show to be missing is called
 MAX_EARLY = 100  # whole books kept before the first update tells which stream they are of
 _DATA, _RESPONSE, _NOTE = int(Kind.DATA), int(Kind.RESPONSE), int(Kind.NOTE)
 _FAILED, _BINARY = int(Flag.FAILED), int(Flag.BINARY)
@@ -154,10 +155,21 @@ class FeedEngine:
             return self._unreadable(line, str(error), recv_ns)
         except Exception as error:  # noqa: BLE001  a venue's code is not to be trusted with a recording
             return self._unreadable(line, f"{type(error).__name__}: {error}", recv_ns)
-        if kind == _NOTE and _is_of_loss(payload):
-            missed = ((one, one.book.miss(recv_ns)) for one in self._books.values() if one.book is not None)
-            return Taken(line, (), None, [(one, step) for one, step in missed if step is not None])
+        if kind == _NOTE and (loss := _loss(payload)) is not None:
+            return Taken(line, (), None, list(self._lost(loss, recv_ns)))
         return Taken(line, ())
+
+    def _lost(self, note: dict[str, Any], recv_ns: int) -> Iterator[tuple[Line, Step]]:
+        """The books that are whole no more by what a NOTE says is lost."""
+        for line in self._books.values():
+            if line.book is None:
+                continue
+            if note["note"] == MISSED:
+                step = line.book.unsure(note["since_ns"], recv_ns)
+            else:
+                step = line.book.miss(recv_ns)
+            if step is not None:
+                yield line, step
 
     def _data(self, line: Line, flags: int, payload: bytes, recv_ns: int) -> Sequence[Said]:
         """A message received."""
@@ -219,7 +231,7 @@ class FeedEngine:
             if decode is not None and name == OTHER_STREAM:
                 decode = _of_json(decode)
             line = Line(name, decode, self.venue.rule(name) if decode is not None else None, None)
-        if line.decode is None:
+        if line.decode is None and name != SESSION_STREAM:  # where NOTEs stand, of losses too
             self.unwanted.add(number)
         self._lines[number] = line
         return line
@@ -256,10 +268,14 @@ def _of_json(decode: Decoder) -> Decoder:
     return checked
 
 
-def _is_of_loss(note: bytes) -> bool:
-    """Whether a NOTE stands for records that repair could not save."""
+def _loss(note: bytes) -> dict[str, Any] | None:
+    """A NOTE that stands for records repair could not save, or for frames that a connection's numbers show to be
+    missing; None of any other."""
     try:
         said = json.loads(note)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(said, dict) and said.get("note") == "lost"
+        return None
+    if not isinstance(said, dict):
+        return None
+    missed = said.get("note") == MISSED and isinstance(said.get("since_ns"), int)
+    return said if missed or said.get("note") == "lost" else None

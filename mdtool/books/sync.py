@@ -77,6 +77,7 @@ class BookSync:
         self.recv_ns = 0  # receive time of the last message that changed the book
         self.state_since_ns = 0  # receive time of the message that led to `state`
         self.gaps = 0  # holes seen, and updates that did not parse
+        self.whole_ns = 0  # receive time of the last whole book that became the book
         self.taken_ns = 0  # receive time of the message that is being taken, or was last
         self.rule = rule
         self.check = WireCheck(traits.checksum) if traits is not None and traits.checksum else None
@@ -138,6 +139,11 @@ class BookSync:
         book is whole no more."""
         return None if self.rule.complete or self.check is not None else self.lose(recv_ns)
 
+    def unsure(self, since_ns: int, recv_ns: int) -> Step | None:
+        """A frame of its connection is missing, which may have been the book's, before what was received at `since_ns`:
+        only a whole book from then on is one."""
+        return None if self.whole_ns >= since_ns else self.lose(recv_ns)
+
     # -- whole books --------------------------------------------------------------------------------------------
 
     def _on_whole(self, whole: Update, verdict: Verdict, recv_ns: int) -> Step:
@@ -150,6 +156,7 @@ class BookSync:
             self.gaps += 1
             return self._lose(verdict, None, recv_ns)._replace(error=error)
         self._base = None
+        self.whole_ns = recv_ns
         self._signal(Signal.WHOLE, recv_ns)
         self._advance(whole, recv_ns)
         return self._checked(verdict, whole, recv_ns)
@@ -173,6 +180,7 @@ class BookSync:
             return Step(Verdict.UNVERIFIABLE, self.state, 0, self._signal(Signal.REFUSED, recv_ns), error)
         self._held.clear()
         self._base = snapshot
+        self.whole_ns = recv_ns
         self._signal(Signal.SNAPSHOT, recv_ns)
         self._advance(snapshot, recv_ns)
         applied = 1

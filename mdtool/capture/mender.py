@@ -41,6 +41,11 @@ class Mender:
         self._waiting[symbol] = None
         self._wanted.set()
 
+    def had(self, symbol: str) -> None:
+        """The book of a symbol is whole, by whatever brought it: there is nothing to mend."""
+        self._waiting.pop(symbol, None)
+        self._snapshots.had(symbol)
+
     def refused(self, symbol: str, why: str) -> None:
         """What was fetched for a symbol is no whole book."""
         self._snapshots.refused(symbol, why)
@@ -53,20 +58,26 @@ class Mender:
                 self._wanted.clear()
                 await self._wanted.wait()
             symbol = min(self._waiting, key=lambda waiting: self._next.get(waiting, (0.0, 0.0))[0])
-            not_before, pause = self._next.get(symbol, (0.0, PAUSE / 2))
+            not_before, _ = self._next.get(symbol, (0.0, 0.0))
             now = clock()
             if now < not_before:
                 await asyncio.sleep(min(not_before - now, 1.0))
                 continue
             del self._waiting[symbol]
-            # A venue that keeps sending books that do not hold must not be asked ever faster.
-            pause = PAUSE if now - not_before > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
-            self._next[symbol] = (now + pause, pause)
+            pause = self._served(symbol, now)
             try:
                 await self._mend(symbol)
             except Exception as error:  # noqa: BLE001 - the venue's code: the others have their turn
                 self._failed(f"mending {symbol}", error, pause)
                 self._waiting[symbol] = None
+
+    def _served(self, symbol: str, now: float) -> float:
+        """How long the symbol waits for its next turn from now on: a venue that keeps sending books that do not hold
+        must not be asked ever faster."""
+        not_before, pause = self._next.get(symbol, (0.0, PAUSE / 2))
+        pause = PAUSE if now - not_before > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+        self._next[symbol] = (now + pause, pause)
+        return pause
 
     async def _mend(self, symbol: str) -> None:
         for link in self._links():
@@ -78,4 +89,7 @@ class Mender:
                 await link.say(tuple(frames))
             else:
                 self._notify(RecorderEvent.SNAPSHOT, f"{symbol}: connecting anew for a whole book")
+                for beside in link.symbols:  # which it brings all of them
+                    if beside != symbol:
+                        self._served(beside, asyncio.get_running_loop().time())
                 link.renew("a whole book is needed")

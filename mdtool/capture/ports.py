@@ -13,6 +13,7 @@ from typing import Any
 
 from typing_extensions import Buffer
 
+from mdtool.books.engine import MISSED
 from mdtool.capture.connection import Act
 from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import text
@@ -42,6 +43,7 @@ MOST_STREAMS = 1_000
 
 AT_ONCE = 8  # feeds brought to disk: two take half as long as one, eight a twentieth, and more no less
 HEARTBEATS = 100  # in one go; some 5 us each
+MOST_CARRIED = 100  # connections of which it is remembered what they carry
 
 Append = Callable[[int, int, int, int, bytes, int], None]
 _SESSION = Place(None, SESSION_STREAM)  # of answers
@@ -67,6 +69,7 @@ class Ports:
         self._disk = ThreadPoolExecutor(AT_ONCE, "disk")
         self._writers: dict[str, Writer] = {}  # by symbol; SESSION_SYMBOL: the run's own session feed
         self._routes: dict[Hashable, tuple[Append, int]] = {}
+        self._carried: dict[int, tuple[str, ...]] = {}  # the feeds of the latest connections
         self._named: set[tuple[str, type[BaseException]]] = set()  # what has been told of
         self._subscriptions = Subscriptions(
             options, self.status, self.note, notify, self.odd, lambda: clock.monotonic_ns() / SECOND, refused
@@ -218,6 +221,9 @@ class Ports:
 
     def opened(self, connection: Connection, session: int, url: str) -> None:
         self._tell(connection, Kind.OPEN, session, {"url": url})
+        self._carried[session] = (SESSION_SYMBOL, *connection.symbols)
+        for old in sorted(self._carried)[:-MOST_CARRIED]:
+            del self._carried[old]
         self._subscriptions.opened(connection, session)
         self.status.connections += 1
         self.status.sessions += 1
@@ -276,6 +282,16 @@ class Ports:
     def note(self, what: dict[str, object], symbol: str = SESSION_SYMBOL) -> None:
         """Put on record what the recorder itself has to say."""
         self._put(symbol, Kind.NOTE, SESSION_STREAM, 0, json.dumps(what).encode())
+
+    def missed(self, session: int, after: int, number: int, since_ns: int) -> None:
+        """Frames of a connection are missing, as its numbers show: put on record in each feed that it carries, for
+        whoever reads that one alone."""
+        for symbol in self._carried.get(session, ()):
+            if symbol not in self._writers:
+                continue  # it has gone
+            self.note(
+                {"note": MISSED, "session": session, "after": after, "next": number, "since_ns": since_ns}, symbol
+            )
 
     def _put(self, symbol: str, kind: Kind, stream: str, session: int, payload: bytes, flags: int = 0) -> None:
         writer = self._writers.get(symbol) or self._writers[SESSION_SYMBOL]  # a symbol may have gone

@@ -43,6 +43,15 @@ class Reset(Struct, frozen=True, tag="reset"):
     symbol: str
 
 
+class Missed(Struct, frozen=True, tag="missed"):
+    """Frames of a connection are missing: of which feed nobody knows. `since_ns`: when the one behind them came."""
+
+    session: Position
+    after: Position
+    next: Position
+    since_ns: int
+
+
 class Undecodable(Struct, frozen=True, tag="undecodable"):
     """So many records more of a feed could not be read. `text`: why, of the first."""
 
@@ -82,14 +91,25 @@ class Unwatched(Struct, frozen=True, tag="unwatched"):
 
 class Mark(Struct, frozen=True, tag="mark"):
     """How far a feed is followed: another sidecar comes to know the same if it reads from `anchor` on, and what was to
-    be told before `told` is told."""
+    be told before `told` is told. `counted`: from where on it needs the numbers of connections; None where there are
+    none."""
 
     symbol: str
     anchor: Position
     told: Position
+    counted: Position | None = None
 
 
-Said = Alive | Ask | Gap | Reset | Undecodable | NoBook | Learned | Book | Unwatched | Mark
+class Counted(Struct, frozen=True, tag="counted"):
+    """What is known of a connection's numbers at the marks: all up to `last` are there or are told as missing (None:
+    none has come), and so is what is missing before `told`."""
+
+    session: Position
+    last: Position | None
+    told: Annotated[int, Meta(ge=-1)] = -1
+
+
+Said = Alive | Ask | Gap | Reset | Missed | Undecodable | NoBook | Learned | Book | Unwatched | Mark | Counted
 
 
 class Start(Struct, frozen=True):
@@ -100,6 +120,7 @@ class Start(Struct, frozen=True):
     venue: str
     streams: tuple[str, ...]
     marks: tuple[Mark, ...]
+    counted: tuple[Counted, ...] = ()
 
 
 _encoder = Encoder()

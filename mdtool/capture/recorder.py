@@ -116,7 +116,7 @@ class Recorder:
             options.venue, options.streams, fleet.links, snapshots, self._notify, self._ports.failed
         )
         supervisor = self._supervisor = Supervisor(
-            self._store, options, self.status, mender, self._notify, self._ports.note, self._backoff()
+            self._store, options, self.status, mender, self._notify, self._ports, self._backoff()
         )
         keeper = self._keeper = Keeper(
             self._store, options.venue, (self._ports.session_feed, *options.symbols), options.streams, mender.request,

@@ -32,7 +32,8 @@ def main() -> int:
     ending = threading.Event()
     threading.Thread(target=_await_the_end, args=(ending,), daemon=True).start()
     with Store.open(start.store) as store:
-        watcher = Watcher(store, catalog.called(start.venue), start.streams, start.marks, SystemClock(), _say)
+        venue, clock = catalog.called(start.venue), SystemClock()
+        watcher = Watcher(store, venue, start.streams, start.marks, clock, _say, start.counted)
         try:
             _watch(watcher, ending)
         except BrokenPipeError:  # the parent has gone

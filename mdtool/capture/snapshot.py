@@ -86,6 +86,10 @@ class Snapshots:
             self._waiting.setdefault(symbol)
             self._changed.set()
 
+    def had(self, symbol: str) -> None:
+        """The book of a symbol is whole: a request for it that has not begun is not needed any more."""
+        self._waiting.pop(symbol, None)
+
     def refused(self, symbol: str, why: str) -> None:
         """What came for a symbol is no whole book: ask again, ever more slowly."""
         self._sink.refused(symbol)

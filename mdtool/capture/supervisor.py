@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from mdtool.books.sync import BookState
 from mdtool.capture.backoff import STABLE, Backoff
 from mdtool.capture.child import LONGEST_COMPLAINT, command, complaint, environment
 from mdtool.capture.options import BOOK_STATES, Notify, RecorderEvent, RecordOptions, RecordStatus
@@ -18,9 +19,11 @@ from mdtool.capture.protocol import (
     Alive,
     Ask,
     Book,
+    Counted,
     Gap,
     Lines,
     Mark,
+    Missed,
     NoBook,
     Reset,
     Said,
@@ -39,6 +42,7 @@ MOUTHFUL = 16 * 1024  # bytes taken at a time, with PAUSE between: at most 800 K
 PAUSE = 0.02
 SILENCE = 60.0  # seconds without a sign of life after which it is taken for stuck
 LAST_WORDS = 3.0  # seconds it has at the end to read what was recorded last
+MOST_COUNTED = 16  # connections of which it is kept how far their numbers are known
 FUTILE = 2  # lives that came no further than the one before, after which what stands there is passed over
 
 
@@ -48,6 +52,19 @@ class Mended(Protocol):
     def request(self, symbol: str) -> None: ...
 
     def refused(self, symbol: str, why: str) -> None: ...
+
+    def had(self, symbol: str) -> None: ...
+
+
+class Noting(Protocol):
+    """Where it is put on record."""
+
+    @property
+    def session_feed(self) -> str: ...
+
+    def note(self, what: dict[str, object]) -> None: ...
+
+    def missed(self, session: int, after: int, number: int, since_ns: int) -> None: ...
 
 
 class Supervisor:
@@ -60,7 +77,7 @@ class Supervisor:
         status: RecordStatus,
         books: Mended,
         notify: Notify,
-        note: Callable[[dict[str, object]], None],
+        noting: Noting,
         backoff: Backoff,
     ) -> None:
         self._store = store
@@ -68,9 +85,10 @@ class Supervisor:
         self._status = status
         self._books = books
         self._notify = notify
-        self._note = note
+        self._noting = noting
         self._backoff = backoff
         self._marks = dict[str, Mark]()
+        self._counted = dict[int, Counted]()
         self._process: asyncio.subprocess.Process | None = None
         self._ending = False
         self._idle = False  # no stream is a book's
@@ -81,7 +99,9 @@ class Supervisor:
         self._learning: asyncio.Task[None] | None = None
         self._gone: set[str] = set()  # not watched any more; one that was to be told of such is passed over
         self._renewing = False  # another sidecar is wanted, and nothing is wrong with this one
-        self._stand_at_the_head(options.symbols)
+        # Where connections are numbered, what belongs to no symbol is counted too.
+        self._numbered = options.venue.connection_rule() is not None
+        self._stand_at_the_head((*options.symbols, noting.session_feed) if self._numbered else options.symbols)
 
     def watch(self, symbols: Sequence[str]) -> None:
         """Watch more feeds, from their end as of now: by another sidecar, which takes over from this one."""
@@ -99,12 +119,14 @@ class Supervisor:
             self._marks.pop(symbol, None)
 
     def _stand_at_the_head(self, symbols: Iterable[str]) -> None:
-        """Watch each feed from its end as of now."""
+        """Watch each of these feeds from its end as of now."""
+        venue = self._options.venue
         for symbol in symbols:
             try:
-                with self._store.reader(f"{self._options.venue.name}/{symbol}", verify=False) as reader:
+                with self._store.reader(f"{venue.name}/{symbol}", verify=False) as reader:
                     reader.to_end()
-                    self._marks[symbol] = Mark(symbol, reader.position, reader.position)
+                    at = reader.position
+                    self._marks[symbol] = Mark(symbol, at, at, at if self._numbered else None)
             except (MdtoolError, OSError) as error:
                 self._notify(RecorderEvent.SIDECAR, f"{symbol}: not watched: {error}")
 
@@ -129,7 +151,7 @@ class Supervisor:
                 self._backoff.succeeded()
             self._pass_over(before)
             wait = self._backoff.next_wait()
-            self._note({"note": "sidecar", "why": why})
+            self._noting.note({"note": "sidecar", "why": why})
             self._notify(RecorderEvent.SIDECAR, f"watching has failed: {why}; starting again in {wait:.1f} s")
             await asyncio.sleep(wait)
 
@@ -154,6 +176,7 @@ class Supervisor:
         self._futile = self._futile + 1 if self._marks == before else 0
         if self._futile >= FUTILE:
             self._futile = 0
+            self._counted.clear()
             self._stand_at_the_head(list(self._marks))
 
     async def _live(self) -> str:
@@ -187,7 +210,9 @@ class Supervisor:
 
     def _start(self) -> Start:
         marks = tuple(self._marks.values())
-        return Start(str(self._store.path), catalog.name_of(self._options.venue), self._options.streams, marks)
+        counted = tuple(self._counted.values())
+        name = catalog.name_of(self._options.venue)
+        return Start(str(self._store.path), name, self._options.streams, marks, counted)
 
     async def _listen(self, stdout: asyncio.StreamReader) -> str:
         """Take what it says until it ends; what is wrong with it, "" where it has to say that itself."""
@@ -211,6 +236,17 @@ class Supervisor:
     def _take(self, said: Said) -> None:
         self._began = True
         if isinstance(said, Alive):
+            return
+        if isinstance(said, Counted):
+            self._counted[said.session] = said
+            for old in sorted(self._counted)[:-MOST_COUNTED]:
+                del self._counted[old]
+            return
+        if isinstance(said, Missed):
+            self._status.gaps += 1
+            self._noting.missed(said.session, said.after, said.next, said.since_ns)
+            between = f"frames are missing between its {said.after} and {said.next}"
+            self._notify(RecorderEvent.GAP, f"session {said.session}: {between}; asking for each of its books")
             return
         symbol, status = said.symbol, self._status
         if symbol in self._gone:
@@ -236,6 +272,8 @@ class Supervisor:
             status.of(symbol).resets += 1
         elif isinstance(said, Book):
             status.of(symbol).book = BOOK_STATES.index(said.state)
+            if said.state is BookState.SYNCED:
+                self._books.had(symbol)
         elif isinstance(said, Unwatched):
             self._notify(RecorderEvent.SIDECAR, f"{symbol}: no longer watched: {said.text}")
         else:

@@ -12,10 +12,25 @@ from dataclasses import dataclass, field
 
 from mdtool.books.engine import FeedEngine
 from mdtool.books.sync import BookState, Step
-from mdtool.capture.protocol import Ask, Book, Gap, Learned, Mark, NoBook, Reset, Said, Undecodable, Unwatched, text
+from mdtool.capture.numbers import Numbers
+from mdtool.capture.protocol import (
+    Ask,
+    Book,
+    Counted,
+    Gap,
+    Learned,
+    Mark,
+    NoBook,
+    Reset,
+    Said,
+    Undecodable,
+    Unwatched,
+    text,
+)
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import CorruptStore, StoreError
-from mdtool.model import Flag, Kind, Scale, Update
+from mdtool.model import Flag, Kind, Scale, Update, is_session
+from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import Verdict
@@ -30,13 +45,14 @@ LONGEST_WAY_BACK = 100_000
 
 @dataclass(slots=True)
 class _Watched:
-    """One feed and what is known of it."""
+    """One feed and what is known of it. `engine`: None of a session's, which has no book but numbers."""
 
     symbol: str
     reader: Reader
-    engine: FeedEngine
+    engine: FeedEngine | None
     anchor: int  # from where on reading leads to the same state
     told: int  # before it, all is told
+    counted: int | None = None  # from where on numbers are needed; None: there are none
     open_since_ns: int = 0  # of a connection that has brought no update yet
     undecodable: int = 0  # not said yet
     understood: bool = True  # no reason has been given yet
@@ -54,21 +70,26 @@ class Watcher:
 
     def __init__(
         self, store: Store, venue: Venue, streams: Sequence[str], marks: Sequence[Mark], clock: Clock,
-        say: Callable[[list[Said]], None],
+        say: Callable[[list[Said]], None], counted: Sequence[Counted] = (),
     ) -> None:  # fmt: skip
         self._venue = venue
         self._clock = clock
         self._say = say
         self._feeds: list[_Watched] = []
+        rule = venue.connection_rule()
+        self._numbers = Numbers(rule.number, [mark.symbol for mark in marks], counted) if rule is not None else None
         stream = next((stream for stream in streams if venue.is_book(stream)), None)
-        for mark in marks if stream is not None else ():
-            if venue.rule(stream) is None:  # type: ignore[arg-type]
-                continue
+        if stream is None or venue.rule(stream) is None:
+            return
+        for mark in marks:
             reader = store.reader(f"{venue.name}/{mark.symbol}")
-            _stand(reader, mark)
-            engine = FeedEngine(venue, reader, stream=stream, book_only=True)
-            feed = _Watched(mark.symbol, reader, engine, reader.position, mark.told)
-            feed.next_snapshot_ns, feed.scale = self._timed_from(), reader.feed.scale
+            if not _stand(reader, mark) and self._numbers is not None:
+                self._numbers.forget()
+            engine = None
+            if not is_session(mark.symbol):
+                engine = FeedEngine(venue, reader, stream=stream, book_only=True)
+            feed = _Watched(mark.symbol, reader, engine, max(mark.anchor, reader.position), mark.told, mark.counted)
+            feed.next_snapshot_ns, feed.scale = self._timed_from() if engine is not None else 0, reader.feed.scale
             self._feeds.append(feed)
 
     def _timed_from(self) -> int:
@@ -80,16 +101,31 @@ class Watcher:
         busy = False
         for feed in list(self._feeds):
             busy |= self._look(feed)
+        if self._numbers is not None:
+            self._count(self._numbers)
         return busy
+
+    def _count(self, numbers: Numbers) -> None:
+        """Say what is missing of connections, and keep where their numbers are known."""
+        missed = numbers.missed()
+        if numbers.settled:
+            numbers.settle()
+            for feed in self._feeds:
+                feed.counted = feed.reader.position
+        if missed:
+            self._say([*missed, *self.marks()])
 
     def rest(self) -> None:
         """Hold no more memory than what is still to come takes."""
         for feed in self._feeds:
             feed.reader.release()
 
-    def marks(self) -> list[Mark]:
-        """Where each feed stands."""
-        return [_mark(feed) for feed in self._feeds]
+    def marks(self) -> list[Said]:
+        """Where each feed stands, and each connection."""
+        return [*map(_mark, self._feeds), *self._counted()]
+
+    def _counted(self) -> Sequence[Counted]:
+        return self._numbers.counted() if self._numbers is not None else ()
 
     def _look(self, feed: _Watched) -> bool:
         """Take in what is new in one feed; whether there is more."""
@@ -99,7 +135,7 @@ class Watcher:
             feed.undecodable = 0
         if feed.news:
             said, feed.news = feed.news, []
-            self._say([*said, _mark(feed)] if feed in self._feeds else said)
+            self._say([*said, _mark(feed), *self._counted()] if feed in self._feeds else said)
         return busy
 
     def _read(self, feed: _Watched) -> bool:
@@ -110,8 +146,11 @@ class Watcher:
             if feed.owed and feed.reader.position >= feed.told:
                 feed.owed = False
                 feed.news.append(Ask(feed.symbol))
+            if self._numbers is not None and len(records) < SLICE and _is_at_end(feed.reader):
+                self._numbers.at_end(feed.symbol)
         except StoreError as error:
             self._feeds.remove(feed)
+            self._numbers = None  # what it would have shown is not known to be missing
             feed.news.append(Unwatched(feed.symbol, text(error)))
             return False
         if feed.open_since_ns and self._clock.now_ns() - feed.open_since_ns > QUIET_NS:
@@ -123,7 +162,19 @@ class Watcher:
             feed.news.append(Ask(feed.symbol))
         return len(records) == SLICE
 
+    def _take_number(self, numbers: Numbers, feed: _Watched, record: Record) -> None:
+        if feed.counted is None or record.position < feed.counted:
+            return
+        if record.kind == Kind.DATA:
+            numbers.take(feed.symbol, record.session, record.payload, record.recv_ns)
+        elif record.kind == Kind.OPEN:
+            numbers.opened(feed.symbol, record.session)
+
     def _take(self, feed: _Watched, record: Record) -> None:
+        if self._numbers is not None:
+            self._take_number(self._numbers, feed, record)
+        if feed.engine is None or record.position < feed.anchor:
+            return
         feed.since_anchor += 1
         if record.kind == Kind.OPEN:
             feed.open_since_ns = record.recv_ns
@@ -190,7 +241,7 @@ class Watcher:
     def _learn_scale(self, feed: _Watched) -> None:
         """Say how many digits the venue quotes with, so that readers need not find out by widening: what 64 bits do not
         hold is no use to them before they meet it."""
-        sync = feed.engine.sync
+        sync = feed.engine.sync if feed.engine is not None else None
         assert sync is not None  # it has taken a whole book
         if sync.book.scale != feed.scale and not sync.book.is_wide:
             feed.scale = sync.book.scale
@@ -198,20 +249,31 @@ class Watcher:
 
 
 def _state(feed: _Watched) -> BookState:
-    sync = feed.engine.sync
+    sync = feed.engine.sync if feed.engine is not None else None
     return BookState.WAITING if sync is None else sync.state
 
 
 def _mark(feed: _Watched) -> Mark:
-    return Mark(feed.symbol, feed.anchor, max(feed.told, feed.reader.position))
+    if feed.engine is None:  # nothing is known of it but the numbers
+        return Mark(feed.symbol, feed.counted or 0, feed.counted or 0, feed.counted)
+    return Mark(feed.symbol, feed.anchor, max(feed.told, feed.reader.position), feed.counted)
 
 
-def _stand(reader: Reader, mark: Mark) -> None:
-    """At the mark's anchor, or as near to it as what is kept allows."""
-    for position in (mark.anchor, mark.told):
+def _stand(reader: Reader, mark: Mark) -> bool:
+    """At the mark, or as near to it as what is kept allows; whether at it."""
+    counted = mark.anchor if mark.counted is None else mark.counted
+    begin = min(mark.anchor, counted)
+    for position in (begin, mark.anchor, mark.told):
         try:
             reader.move_to(position)
         except CorruptStore:  # removed by retention
             continue
-        return
+        return position == begin
     reader.to_end()
+    return False
+
+
+def _is_at_end(reader: Reader) -> bool:
+    """Whether a reader that has been given less than it asked for has all there was, and not only all of a chunk."""
+    latest = reader.latest_chunk()
+    return latest is None or latest.chunk_id <= reader.position >> ROW_BITS

@@ -134,6 +134,27 @@ def test_one_that_is_refused_again_and_again_waits_longer_and_the_others_do_not(
     assert all(0.5 * 0.5 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(steps))
 
 
+def test_who_asks_for_more_has_no_more_turns_and_who_is_whole_needs_none():
+    """Within the venue's weight, one after the other, in the order in which they were needed."""
+
+    async def handle(request):
+        return web.Response(body=b"book")
+
+    async def play(snapshots, sink, running):
+        asked = 0
+        for symbol in ("GREEDY", "A", "B", "C", "WHOLE", "D"):
+            snapshots.request(symbol)
+        snapshots.had("WHOLE")
+        snapshots.had("STRANGER")
+        while len(sink.got) < 8:
+            await until(lambda: len(sink.got) > asked, running)  # noqa: B023
+            asked = len(sink.got)
+            snapshots.request("GREEDY")
+
+    sink, _ = fetching(handle, play, weight=0.02)
+    assert sink.asked[:8] == ["GREEDY", "A", "B", "C", "D", "GREEDY", "GREEDY", "GREEDY"]
+
+
 def test_a_ban_is_everybodys_and_heeded_for_as_long_as_it_says(monkeypatch):
     """By the clock of the loop, which is made to run ahead."""
     asked = []

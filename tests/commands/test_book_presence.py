@@ -253,3 +253,20 @@ def test_what_follows_by_its_numbers_is_no_outage(mdtool, store, look) -> None:
     assert (book["state"], book["note"], book["not_recorded"]) == ("synced", "", None)
     book = look("--at", str(T0 + 13 * SECOND))
     assert (book["state"], book["note"], book["not_recorded"]) == ("stale", "9 s", None)
+
+
+def test_a_missing_frame_that_was_noted_long_ago_is_known_now(mdtool, tmp_path) -> None:
+    """A book of a venue that numbers its connections: whatever came since on top of it, it lacks what was missing."""
+    store, begin_ns = tmp_path / "store", time.time_ns() - HOUR
+    note = {"note": "missed", "session": 1, "after": 1, "next": 3, "since_ns": begin_ns + 2 * SECOND}
+    with Store.create(store) as opened, opened.writer("bitfinex/BTC_USD") as writer:
+        book, session = writer.stream("book-P0"), writer.stream("session")
+        writer.append(begin_ns, Kind.DATA, book, 1, b"[1,[[4000,1,1],[4060,1,-1]],1]")
+        for at in range(3, 1200):
+            writer.append(begin_ns + (at - 1) * SECOND, Kind.DATA, book, 1, b"[1,[4010,2,1],%d]" % at)
+            if at == 3:
+                writer.append(begin_ns + 3 * SECOND, Kind.NOTE, session, 0, json.dumps(note).encode())
+        writer.end(begin_ns + 1200 * SECOND, "stopped")
+    done = mdtool("--store", store, "book", "bitfinex/BTC_USD", "--json")
+    said = json.loads(done.out)
+    assert (said["state"], said["book_state"]) == ("ended", "dirty"), done.err

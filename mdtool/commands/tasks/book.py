@@ -25,7 +25,7 @@ from mdtool.errors import UsageError
 from mdtool.history.seams import Seam, seam_at
 from mdtool.history.wholes import whole_books
 from mdtool.kernel.journal import Record
-from mdtool.model import SNAPSHOT_STREAM, Kind
+from mdtool.model import SESSION_STREAM, SNAPSHOT_STREAM, Kind
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, WriterStatus
@@ -295,7 +295,7 @@ class BookFollower:
     def _part(self, stream: int) -> _Part:
         name, trades = self._reader.stream_name(stream), self._venue.trade_streams
         part = _Part.REST
-        if name == SNAPSHOT_STREAM or self._venue.is_book(name):
+        if name in (SNAPSHOT_STREAM, SESSION_STREAM) or self._venue.is_book(name):  # the second says what is missing
             part = _Part.BOOK
         elif name in trades or not any(one in trades for one in self._reader.streams):
             part = _Part.TRADES
