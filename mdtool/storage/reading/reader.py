@@ -70,6 +70,7 @@ class Reader(Contents):
         self.missed = 0  # records that retention removed before this reader came to them
         self._underway = False  # it has read, or was told where to stand: what is removed from there on is missed
         self._live: Journal | None = None  # that the cursor reads; None while it reads a part
+        self._owed = ""  # what is to be told yet of records that were removed
         self._run_start = 0  # row of the chunk that is the cursor's row 0
         self._cursor: Cursor | None = None
 
@@ -161,9 +162,12 @@ class Reader(Contents):
         taken: list[Record] = []
         try:
             taken.extend(islice(self.records(), limit))
-        except StoreError:
+        except StoreError as error:
             if not taken:
-                raise  # else it is the next call's: none of the records before it is lost
+                raise
+            # Else it is the next call's: none of the records before it is lost. Of what is gone it would not be raised
+            # again, as the reader stands behind it.
+            self._owed = str(error) if isinstance(error, RecordsRemoved) else ""
         return taken
 
     def follow(
@@ -225,11 +229,15 @@ class Reader(Contents):
 
     def _stand(self, entry: int, row: int) -> None:
         self._forget()
+        self._owed = ""
         self._entry, self._row, self._underway = entry, row, True
 
     def _next_chunk(self) -> OpenChunk | PartChunk | Hole | None:
         self._settle()
         self._forget()
+        if self._owed:
+            owed, self._owed = self._owed, ""
+            raise RecordsRemoved(owed)
         while self._entry < self._chunk_count:
             if self._open is None or self._open[0] != self._entry:
                 if self._registered(self._entry).state == ChunkState.TRASHED:

@@ -145,3 +145,25 @@ def test_a_reader_told_where_to_stand_misses_what_goes_before_it_has_read_any(st
         place(reader)
     remove(store, 1)
     assert rest(reader) == (of(1, 2, 3), 3)
+
+
+@pytest.mark.parametrize("after", ["poll", "records", "batches"])
+def test_what_is_missing_behind_what_one_poll_gave_is_told_by_what_comes_next(store, after):
+    """The records before it are not lost by it, nor is it by them."""
+    reader = store.reader(FEED)
+    assert [record.payload for record in reader.poll(2)] == of(0)[:2]
+    remove(store, 2)
+    assert [record.payload for record in reader.poll(100)] == of(0)[2:]
+    with pytest.raises(RecordsRemoved, match="5 records from position"):
+        reader.poll(100) if after == "poll" else list(getattr(reader, after)())
+    assert reader.missed == 5
+    assert rest(reader) == (of(2, 3), 0)
+
+
+def test_who_moves_on_need_not_be_told_of_what_was_missing_where_he_stood(store):
+    reader = store.reader(FEED)
+    reader.poll(2)
+    remove(store, 2)
+    reader.poll(100)
+    reader.seek(NOON + 3 * DAY)
+    assert rest(reader) == (of(3), 0)
