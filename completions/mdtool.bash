@@ -224,7 +224,7 @@ _mdtool() {
             return
             ;;
         "mdtool torture --only")
-            COMPREPLY=($(compgen -W "kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk" -- "$word"))
+            COMPREPLY=($(compgen -W "kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk one-archive read-clean blocked-stderr" -- "$word"))
             return
             ;;
         "mdtool torture --dir")

@@ -171,7 +171,7 @@ complete -c mdtool -n '__fish_seen_subcommand_from bench' -s h -l help -d 'Show 
 complete -c mdtool -n '__fish_seen_subcommand_from bench' -a 'append roll iterate latency receive commit decode venues book replay seal'
 complete -c mdtool -n '__fish_seen_subcommand_from torture' -l rounds -x -d 'How many rounds.'
 complete -c mdtool -n '__fish_seen_subcommand_from torture' -l seed -x -d 'Other rounds for another number.'
-complete -c mdtool -n '__fish_seen_subcommand_from torture' -l only -x -a 'kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk' -d 'This scenario; may be given several times.'
+complete -c mdtool -n '__fish_seen_subcommand_from torture' -l only -x -a 'kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk one-archive read-clean blocked-stderr' -d 'This scenario; may be given several times.'
 complete -c mdtool -n '__fish_seen_subcommand_from torture' -l dir -x -a '(__fish_complete_directories)' -d 'Where to put the stores that are tortured.'
 complete -c mdtool -n '__fish_seen_subcommand_from torture' -l json -d 'Print JSON.'
 complete -c mdtool -n '__fish_seen_subcommand_from torture' -s h -l help -d 'Show help and exit.'

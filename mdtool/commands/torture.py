@@ -12,7 +12,7 @@ from mdtool.commands.options import Json
 
 SILENT = "something was silently wrong or missing"
 EXAMPLES = (
-    ("mdtool torture", "a hundred rounds, about half a minute"),
+    ("mdtool torture", "a hundred rounds, about a minute"),
     ("mdtool torture --rounds 1000 --seed 7", "many more, and others"),
     ("mdtool torture --only damage --only kill-seal", "two of the scenarios"),
 )
@@ -33,8 +33,9 @@ def torture(
     """Torture stores and say what was lost.
 
     Writers, sealers and repairs are killed with SIGKILL, disks filled, bits flipped, pages torn, clocks set back; a
-    reader races all of it. After each round everything committed must be there, or be named as lost. Works on stores
-    of its own, never on yours.
+    reader races all of it. Two stores share an archive, a reader is overtaken by cleaning, a recorder talks to nobody.
+    After each round everything committed must be there, or be named as lost. Works on stores of its own, never on
+    yours.
     """
     from mdtool.torture.runner import torture as play
     from mdtool.view.torture import torture_page

@@ -55,7 +55,7 @@ def run(
     job: Callable[..., None],
     *arguments: Any,
     kill_after: float | None = None,
-    meanwhile: Callable[[], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Ended:
     """Run `job(*arguments, say)` elsewhere. `kill_after` seconds from its start it is killed, if it has not ended;
     `meanwhile()` is called over and over until then."""

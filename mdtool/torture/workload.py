@@ -36,6 +36,7 @@ class Work:
     live: Live = "disk"
     sync: Sync = "none"
     clock_steps: bool = False
+    origin: int = 0  # the number of the record that is received first of all
     prepare: bool = True  # visit the writer as a recorder's worker does
 
 
@@ -72,7 +73,7 @@ def append(work: Work, writer: Writer, say: Say) -> int:
     stream = writer.stream(STREAM)
     for number in range(work.first, work.first + work.count):
         try:
-            writer.append(recv_ns(number, work.clock_steps), Kind.DATA, stream, 1, payload(number))
+            writer.append(recv_ns(number - work.origin, work.clock_steps), Kind.DATA, stream, 1, payload(number))
         except StoreFull:
             return number
         if number % REPORT_EVERY == 0:
