@@ -65,7 +65,8 @@ def book(
     (or arrows) go to the next and previous symbol, v turns between several venues side by side and as one. Through
     time: , and . step by an update, [ and ] by a second, { and } by a minute, x goes to the next gap, l back to live.
 
-    Where only a checksum of the best N levels is proof, the last line but one says so: those below may be stale.
+    Where only a checksum of the best N levels is proof, the last line but one says so: those below may be
+    stale, and have a ? and no bar.
 
     What --json prints is in mdtool-json(7).
     """

@@ -1,7 +1,8 @@
 """The ladder: asks above, bids below, the touch in the middle.
 
 A bar is the size within reach: everything from the touch to that level, against the deepest level shown. A level whose
-size changed lights up and fades, and has a mark that needs no colour.
+size changed lights up and fades, and has a mark that needs no colour. Levels below those that the venue's checksum
+covers have no bar but a mark: they may be stale.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FADING = (
 )
 FADED_NS = FADING[-1][0]
 MORE, LESS = "▴", "▾"
+UNPROVEN = "?"
+FROM_HERE = ("┄ not proven from here on ┄", "┄ not proven ┄", "")  # the first that fits
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class Rung:
     total: int  # from the touch to here
     label: str = ""  # whose it is, in a ladder of several venues
     queue: Queue = ()
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +113,19 @@ def ladder(picture: BookPicture, depth: int, group: int = 1) -> Ladder:
     """The picture's book, `depth` levels a side of `group` ticks each."""
     step = step_of(picture, group)
     bid_queues, ask_queues = picture.queues if picture.queues is not None and step <= 1 else ((), ())
-    return Ladder(
-        picture.scale,
-        _rungs(grouped(picture.bids, step, Side.BID)[:depth], bid_queues),
-        _rungs(grouped(picture.asks, step, Side.ASK)[:depth], ask_queues),
-        picture.queues is not None and step <= 1,
-    )
+    sides = []
+    for side, levels, queues in ((Side.BID, picture.bids, bid_queues), (Side.ASK, picture.asks, ask_queues)):
+        proven = _proven(levels, step, side, picture.proven_depth)
+        sides.append(_rungs(grouped(levels, step, side)[:depth], queues, proven))
+    return Ladder(picture.scale, sides[0], sides[1], picture.queues is not None and step <= 1)
+
+
+def _proven(levels: Sequence[Level], step: int, side: Side, depth: int | None) -> int:
+    """How many rungs hold nothing but levels of which the best `depth` are proven."""
+    rungs = len(grouped(levels[:depth], step, side))
+    if depth is not None and len(levels) > depth > 0 and len(grouped(levels[: depth + 1], step, side)) == rungs:
+        rungs -= 1  # the last of them holds the next level too
+    return rungs
 
 
 def step_of(picture: BookPicture, group: int) -> int:
@@ -126,11 +137,11 @@ def step_of(picture: BookPicture, group: int) -> int:
     return max(1, step)
 
 
-def _rungs(levels: Sequence[Level], queues: Sequence[Queue]) -> tuple[Rung, ...]:
+def _rungs(levels: Sequence[Level], queues: Sequence[Queue], proven: int) -> tuple[Rung, ...]:
     rungs, total = [], 0
     for number, (price, size) in enumerate(levels):
         total += size
-        rungs.append(Rung(price, size, total, "", queues[number] if number < len(queues) else ()))
+        rungs.append(Rung(price, size, total, "", queues[number] if number < len(queues) else (), number < proven))
     return tuple(rungs)
 
 
@@ -191,6 +202,8 @@ class LadderView:
     def _row(self, rung: Rung, texts: tuple[str, str, str], columns: _Columns, side: Side, *, best: bool) -> Line:
         colour = SIDE_STYLES[side]
         lit, mark = self.glow.style(side, rung.price, self.now_ns) if self.glow is not None else ("", " ")
+        if not rung.proven:
+            colour, mark = f"dim {colour}", UNPROVEN if mark == " " else mark
         line = Line()
         line.add(f" {texts[0]:>{columns.widths[0]}} ", f"bold reverse {colour}" if best else colour)
         line.add(f" {texts[1]:>{columns.widths[1]}}", lit or ("bold" if best else ""))
@@ -203,7 +216,14 @@ class LadderView:
             line.add(f" {rung.label:<{columns.labels}} ", "cyan")
         if columns.counts:
             return line.add(_queue(rung.queue, self.ladder.scale.size_exp, columns.bar), "" if best else "dim")
+        if not rung.proven:
+            said = next(text for text in FROM_HERE if len(text) <= columns.bar)
+            return line.add(said if self._is_first_unproven(rung, side) else "", "yellow")
         return line.add(bar(rung.total, columns.deepest, columns.bar), colour if best else f"dim {colour}")
+
+    def _is_first_unproven(self, rung: Rung, side: Side) -> bool:
+        rungs = self.ladder.bids if side is Side.BID else self.ladder.asks
+        return rung is next((one for one in rungs if not one.proven), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from mdtool.books.sync import BookState
 from mdtool.model import UNKNOWN, Scale, Side, Trade, format_decimal
 from mdtool.view.book import BookPicture, Mid
 from mdtool.view.figures import chart, span
-from mdtool.view.ladder import FADED_NS, Glow, grouped
+from mdtool.view.ladder import FADED_NS, FROM_HERE, Glow, LadderView, grouped, ladder, middle
 from mdtool.view.line import Line
 from mdtool.view.screen import BookScreen, Look
 
@@ -290,3 +290,32 @@ def test_json_is_exact() -> None:
         "updates": 99,
         "gaps": 0,
     }
+
+
+@pytest.mark.parametrize("group", [1, 5])
+def test_levels_below_those_that_are_proven_are_marked(group: int) -> None:
+    """Bids stand a tick apart, asks two: of five ticks the tenth bid shares a rung with the eleventh."""
+    shown = picture(proven_depth=10, figures=figures(touch=touch()))
+    made = ladder(shown, 20, group)
+    proven = {1: (10, 10), 5: (2, 4)}[group]
+    assert tuple(sum(rung.proven for rung in side) for side in (made.bids, made.asks)) == proven
+    for side in (made.bids, made.asks):
+        assert [rung.proven for rung in side] == sorted((rung.proven for rung in side), reverse=True)
+    lines = [line.plain for line in LadderView(made, 100, middle(shown, group)).lines()]
+    first = next(n for n, line in enumerate(lines) if "spread" in line)
+    asks, bids = lines[1:first], lines[first + 1 :]
+    for rungs, number in ((list(reversed(asks)), proven[1]), (bids, proven[0])):
+        assert ["?" in rung for rung in rungs] == [False] * number + [True] * (len(rungs) - number)
+        assert [FROM_HERE[0] in rung for rung in rungs] == [n == number for n in range(len(rungs))]
+        assert ["█" in rung for rung in rungs] == [True] * number + [False] * (len(rungs) - number)
+
+
+def test_where_all_levels_are_proven_alike_none_is_marked() -> None:
+    lines = [line.plain for line in LadderView(ladder(picture(), 20), 100, "").lines()]
+    assert not [line for line in lines if "?" in line or FROM_HERE[1][:6] in line]
+    few = picture(
+        proven_depth=10, figures=figures(touch=touch()), bids=levels(268161, -1, 10), asks=levels(268162, 2, 9)
+    )
+    for group in (1, 5):
+        made = ladder(few, 20, group)
+        assert all(rung.proven for side in (made.bids, made.asks) for rung in side)
