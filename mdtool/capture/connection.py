@@ -113,7 +113,7 @@ class Session:
         renew: Callable[[str], None],
     ) -> None:
         self._socket = socket
-        self.connection = connection
+        self._connection = connection
         self._heartbeat = heartbeat
         self._sink = sink
         self._renew = renew
@@ -151,7 +151,7 @@ class Session:
             try:
                 await self._shut(reason)
             finally:
-                self._sink.closed(self.connection, self.number, code, reason)
+                self._sink.closed(self._connection, self.number, code, reason)
 
     async def close(self, why: str) -> None:
         """End it from our side. What arrives until then is still taken, if it comes soon."""
@@ -167,7 +167,7 @@ class Session:
 
     async def say(self, frames: tuple[str, ...]) -> None:
         """Send these text frames; nothing where it is down."""
-        clock, interval = asyncio.get_running_loop().time, self.connection.send_interval
+        clock, interval = asyncio.get_running_loop().time, self._connection.send_interval
         for frame in frames:
             async with self._turn:
                 if (wait := self._said_at + interval - clock()) > 0:
@@ -182,7 +182,7 @@ class Session:
 
     async def _subscribe(self) -> None:
         await self._greeting.wait()
-        await self.say(self.connection.send)
+        await self.say(self._connection.send)
         self._subscribed = True
 
     async def _beat(self, heartbeat: Heartbeat) -> None:

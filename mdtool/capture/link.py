@@ -45,7 +45,6 @@ class Link:
     ) -> None:
         self._http = http
         self._connection = connection
-        self._base_url = base_url
         self._url = base_url + connection.path
         self._sink = sink
         self._backoff = backoff
@@ -59,11 +58,11 @@ class Link:
         self._attempt: asyncio.Future[Any] | None = None  # what `stop` abandons
         self._number = 0  # drawn for the session to come; 0: none yet
         self._running: dict[Session, asyncio.Task[None]] = {}  # the last one is the one that counts
-        self._replaced = asyncio.Event()  # the last one is the only one, and on the connection that is wanted
+        self._stood = asyncio.Event()
 
     @property
     def connection(self) -> Connection:
-        """What it is to carry."""
+        """What it keeps up."""
         return self._connection
 
     @property
@@ -71,15 +70,10 @@ class Link:
         """What it carries."""
         return self._connection.symbols
 
-    def replan(self, connection: Connection) -> None:
-        """Carry this from the next connection on, made now; the one that stands is closed once that streams."""
-        self._connection = connection
-        self._replaced.clear()
-        self.renew("the plan has changed")
-
-    async def settled(self) -> None:
-        """Until the only connection that stands is what is wanted."""
-        await self._replaced.wait()
+    @property
+    def stopping(self) -> bool:
+        """It was told to stop."""
+        return self._stopped.is_set()
 
     async def run(self) -> None:
         """Until `stop`: connect, receive, come back. Raises ConnectError with fail_fast, and StoreFull."""
@@ -91,18 +85,20 @@ class Link:
                 if session is None or self._stopped.is_set():
                     continue
                 await self._replace(session)
-                if session.connection is self._connection:
-                    self._replaced.set()
                 await self._lives(session)
         finally:
             await self._end_all("stopped")
 
-    async def stop(self) -> None:
+    async def stop(self, why: str = "stopped") -> None:
         """Close what is open, give up what is not, and do not come back."""
         self._stopped.set()
         if self._attempt is not None:
             self._attempt.cancel()
-        await asyncio.gather(*(session.close("stopped") for session in self._running))
+        await asyncio.gather(*(session.close(why) for session in self._running))
+
+    async def stands(self) -> None:
+        """Until a connection has streamed, or stood for long without: what another one carries is had here, too."""
+        await self._stood.wait()
 
     async def say(self, frames: tuple[str, ...]) -> None:
         """Send these text frames on the connection as it stands; nothing where it is down."""
@@ -148,15 +144,13 @@ class Link:
         return None
 
     async def _connect(self) -> Session:
-        connection = self._connection
-        heartbeat = connection.heartbeat
-        self._url = self._base_url + connection.path
+        heartbeat = self._connection.heartbeat
         if not self._number:
             self._number = await asyncio.to_thread(self._sink.next_session)
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            if connection.bootstrap is not None and self._endpoint is not None:
-                body = await bootstrap(self._http, connection.bootstrap, self._rest_url, self._sink)
-                found = self._endpoint(connection, body)
+            if self._connection.bootstrap is not None and self._endpoint is not None:
+                body = await bootstrap(self._http, self._connection.bootstrap, self._rest_url, self._sink)
+                found = self._endpoint(self._connection, body)
                 self._url, heartbeat = found.url, found.heartbeat or heartbeat
             socket = await self._http.ws_connect(
                 self._url,
@@ -166,7 +160,7 @@ class Link:
                 max_msg_size=MAX_FRAME,
             )
         number, self._number = self._number, 0
-        session = Session(socket, connection, number, self._url, heartbeat, self._sink, self.renew)
+        session = Session(socket, self._connection, number, self._url, heartbeat, self._sink, self.renew)
         self._running[session] = asyncio.create_task(session.run())
         return session
 
@@ -175,20 +169,23 @@ class Link:
         if len(self._running) < 2:
             return
         running = self._running[session]
-
-        async def streams() -> None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LONGEST_OVERLAP):
-                    await session.streaming.wait()
-                    await asyncio.sleep(OVERLAP)
-
-        await self._abandonable(streams())
+        await self._abandonable(self._streams(session))
         if running.done():
             return  # it is over already: the one before stays
         for old in list(self._running):
             if old is not session:
                 await old.close(self._why)
                 await self._ended(old)
+
+    async def _streams(self, session: Session) -> None:
+        """Until this one streams, and what it brings joins what the one before brought."""
+        running = self._running[session]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_OVERLAP):
+                await session.streaming.wait()
+                await asyncio.sleep(OVERLAP)
+        if not running.done():
+            self._stood.set()
 
     async def _lives(self, session: Session) -> None:
         """Until the connection is over, or another one is to be made."""
@@ -198,10 +195,12 @@ class Link:
             expiry.cancel()
         running = self._running[session]
         renewal = asyncio.ensure_future(self._renewal.wait())
+        standing = asyncio.ensure_future(self._streams(session))
         try:
             await asyncio.wait((running, renewal), return_when=asyncio.FIRST_COMPLETED)
         finally:
             renewal.cancel()
+            standing.cancel()
             expiry.cancel()
         held = loop.time() - session.began
         over = running.done()

@@ -46,6 +46,12 @@ class Mender:
         self._waiting.pop(symbol, None)
         self._snapshots.had(symbol)
 
+    def forget(self, symbols: Sequence[str]) -> None:
+        """These symbols are not recorded any more."""
+        for symbol in symbols:
+            self._waiting.pop(symbol, None)
+        self._snapshots.forget(symbols)
+
     def refused(self, symbol: str, why: str) -> None:
         """What was fetched for a symbol is no whole book."""
         self._snapshots.refused(symbol, why)

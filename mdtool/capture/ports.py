@@ -67,6 +67,7 @@ class Ports:
         self._now_ns = clock.now_ns
         self._clock = clock
         self._disk = ThreadPoolExecutor(AT_ONCE, "disk")
+        self._dismissed_bytes = 0  # appended to feeds that have left
         self._writers: dict[str, Writer] = {}  # by symbol; SESSION_SYMBOL: the run's own session feed
         self._routes: dict[Hashable, tuple[Append, int]] = {}
         self._carried: dict[int, tuple[str, ...]] = {}  # the feeds of the latest connections
@@ -197,7 +198,8 @@ class Ports:
     async def admit(self, symbols: Sequence[str]) -> None:
         """Open feeds for more symbols, beside the loop; what came for them until now went to the session's. Raises what
         opening them raises, and then none is open."""
-        self._writers.update(await asyncio.to_thread(self._opened, *symbols))
+        fresh = [symbol for symbol in symbols if symbol not in self._writers]
+        self._writers.update(await asyncio.to_thread(self._opened, *fresh))
 
     def replan(self, options: RecordOptions, plan: Sequence[Connection], come: Sequence[str]) -> None:
         """Another plan: it goes on record before anything that comes of it."""
@@ -206,13 +208,17 @@ class Ports:
         self._subscriptions.replan(options, plan, come)
 
     async def dismiss(self, symbols: Sequence[str], reason: str) -> None:
-        """End the feeds of symbols, gracefully. What still comes for them goes to the session's."""
+        """End the feeds of symbols, gracefully. What still comes for them goes to the session's. Raises StoreFull and
+        SyncFailed, of the first; they are closed all the same."""
         gone = [self._writers.pop(symbol) for symbol in symbols]
         self._routes.clear()
-        for writer in gone:
-            writer.end(self._now_ns(), reason)
 
-        await asyncio.to_thread(self._close, gone)
+        try:
+            for writer in gone:
+                writer.end(self._now_ns(), reason)
+        finally:
+            self._dismissed_bytes += sum(writer.appended_bytes for writer in gone)
+            await asyncio.to_thread(self._close, gone)
 
     # -- the life of connections --------------------------------------------------------------------------------------
 
@@ -310,7 +316,8 @@ class Ports:
         self._count_bytes()
 
     def _count_bytes(self) -> None:
-        self.status.payload_bytes = sum(writer.appended_bytes for writer in self._writers.values())
+        there = sum(writer.appended_bytes for writer in self._writers.values())
+        self.status.payload_bytes = self._dismissed_bytes + there
 
     def maintain(self) -> dict[str, str]:
         """Prepare room ahead and bring to disk what the policy promises, each feed by itself; why by the symbols where

@@ -9,9 +9,8 @@ loop, and of all of it only the links and a full store can end the run.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
@@ -141,6 +140,9 @@ class Recorder:
                 task.result()  # a worker only ends by failing: fail with it
         finally:
             stopping.cancel()
+            self._stop.set()  # whatever the reason: a plan that is being changed is not waited for
+            async with self._replanning:
+                self._fleet = None
             receiving.cancel()
             await fleet.end()
             for task in workers[1:]:
@@ -161,8 +163,7 @@ class Recorder:
     def reconnect(self, symbols: Sequence[str] = ()) -> tuple[str, ...]:
         """Replace the connections that carry these symbols, or all; the symbols on them."""
         asked = set(self._named(symbols))
-        links = self._fleet.links() if self._fleet is not None else []
-        touched = [link for link in links if asked.intersection(link.symbols)]
+        touched = [link for link in self._up().links() if asked.intersection(link.symbols)]
         for link in touched:
             link.renew("told to reconnect")
         return tuple(symbol for link in touched for symbol in link.symbols)
@@ -170,7 +171,7 @@ class Recorder:
     async def replan(self, symbols: Sequence[str]) -> tuple[str, ...]:
         """Record these symbols from now on, and no others: those that come get a feed, those that go an END, and of
         the rest nothing is lost. Returns them. Raises UsageError and what opening a feed raises; then nothing has
-        changed."""
+        changed. StoreFull too: then the change stands, and not all of it may be on record."""
         async with self._replanning:
             await self._replan(symbols)
             return self._options.symbols
@@ -187,34 +188,49 @@ class Recorder:
         self._ports.note(what)
 
     async def _replan(self, symbols: Sequence[str]) -> None:
-        before = self._options
-        wanted = tuple(dict.fromkeys(before.venue.canonical(symbol) for symbol in symbols))
+        before, fleet = self._options, self._up()
+        wanted = dict.fromkeys(before.venue.canonical(symbol) for symbol in symbols)
         if not wanted:
             raise UsageError("no symbol is left to record; to end all of it: mdtool stop")
-        options = replace(before, symbols=wanted)
-        plan = _plan(options)
-        come = [symbol for symbol in wanted if symbol not in before.symbols]
         gone = [symbol for symbol in before.symbols if symbol not in wanted]
+        come = [symbol for symbol in wanted if symbol not in before.symbols]
         if not come and not gone:
             return
-        if self._fleet is None:
-            raise UsageError("the recorder is starting: try again")
+        # What stays keeps its place: a plan is cut along the order, and what is cut as before is not touched.
+        options = replace(before, symbols=(*(symbol for symbol in before.symbols if symbol in wanted), *come))
+        plan = _plan(options)
         await self._ports.admit(come)
+        await self._supervisor.watch(come)
+        self._up()  # still
         self._options, self._plan = options, plan
         self._ports.replan(options, plan, come)
-        self._supervisor.watch(come)
-        self._keeper.watch((self._ports.session_feed, *wanted))
-        self._fleet.follow(plan)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE):
-                await self._fleet.settled()
+        self._keeper.watch((self._ports.session_feed, *options.symbols))
+        fleet.follow(plan)
+        await self._first(fleet.settled(), self._stop.wait())
         self._supervisor.unwatch(gone)
+        self._mender.forget(gone)
         await self._ports.dismiss(gone, "no longer asked for")
+
+    async def _first(self, *work: Coroutine[Any, Any, object]) -> None:
+        """Until one of these is done, or SETTLE is over."""
+        tasks = [asyncio.ensure_future(one) for one in work]
+        try:
+            await asyncio.wait(tasks, timeout=SETTLE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _up(self) -> Fleet:
+        """The connections, while there are any. Raises UsageError."""
+        if self._stop.is_set():
+            raise UsageError("the recorder is ending")
+        if self._fleet is None:
+            raise UsageError("the recorder is starting: try again")
+        return self._fleet
 
     def _named(self, symbols: Sequence[str]) -> tuple[str, ...]:
         """Those, or all. Raises UsageError of one that is not recorded, or where nothing is yet."""
-        if self._fleet is None:
-            raise UsageError("the recorder is starting: try again")
+        self._up()
         venue = self._options.venue
         named = tuple(venue.canonical(symbol) for symbol in symbols)
         for symbol in named:

@@ -90,6 +90,13 @@ class Snapshots:
         """The book of a symbol is whole: a request for it that has not begun is not needed any more."""
         self._waiting.pop(symbol, None)
 
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Nobody wants the books of these symbols any more."""
+        for symbol in symbols:
+            self._waiting.pop(symbol, None)
+            if (task := self._under_way.pop(symbol, None)) is not None:
+                task.cancel()
+
     def refused(self, symbol: str, why: str) -> None:
         """What came for a symbol is no whole book: ask again, ever more slowly."""
         self._sink.refused(symbol)

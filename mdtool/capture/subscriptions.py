@@ -63,6 +63,8 @@ class Subscriptions:
     def replan(self, options: RecordOptions, plan: Sequence[Connection], come: Sequence[str]) -> None:
         """Put on record that something else is to be recorded; symbols that come get theirs."""
         self._options = options
+        self._begun &= set(plan)
+        self._seen = {(symbol, stream) for symbol, stream in self._seen if symbol not in come}  # of an earlier stay
         self._tell_plans(plan, come)
 
     def _tell_plans(self, plan: Sequence[Connection], symbols: Sequence[str]) -> None:

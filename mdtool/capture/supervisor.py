@@ -101,34 +101,48 @@ class Supervisor:
         self._renewing = False  # another sidecar is wanted, and nothing is wrong with this one
         # Where connections are numbered, what belongs to no symbol is counted too.
         self._numbered = options.venue.connection_rule() is not None
-        self._stand_at_the_head((*options.symbols, noting.session_feed) if self._numbered else options.symbols)
+        watched = (*options.symbols, noting.session_feed) if self._numbered else options.symbols
+        self._watch_from(self._heads(watched))
 
-    def watch(self, symbols: Sequence[str]) -> None:
+    async def watch(self, symbols: Sequence[str]) -> None:
         """Watch more feeds, from their end as of now: by another sidecar, which takes over from this one."""
+        heads = await asyncio.to_thread(self._heads, symbols)
         self._gone.difference_update(symbols)
-        self._stand_at_the_head(symbols)
-        if self._process is not None:
-            self._renewing = True
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        self._watch_from(heads)
+        if symbols and self._process is not None:
+            self._renew(self._process)
+
+    def _renew(self, process: asyncio.subprocess.Process) -> None:
+        self._renewing = True
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
     def unwatch(self, symbols: Sequence[str]) -> None:
         """These feeds are not recorded any more."""
         self._gone.update(symbols)
         for symbol in symbols:
             self._marks.pop(symbol, None)
+            self._status.of(symbol).book = BOOK_STATES.index(None)
 
-    def _stand_at_the_head(self, symbols: Iterable[str]) -> None:
-        """Watch each of these feeds from its end as of now."""
-        venue = self._options.venue
+    def _heads(self, symbols: Iterable[str]) -> list[Mark | tuple[str, str]]:
+        """Where each feed ends as of now; the symbol and why, where that cannot be told."""
+        venue, found = self._options.venue, list[Mark | tuple[str, str]]()
         for symbol in symbols:
             try:
                 with self._store.reader(f"{venue.name}/{symbol}", verify=False) as reader:
                     reader.to_end()
                     at = reader.position
-                    self._marks[symbol] = Mark(symbol, at, at, at if self._numbered else None)
+                    found.append(Mark(symbol, at, at, at if self._numbered else None))
             except (MdtoolError, OSError) as error:
-                self._notify(RecorderEvent.SIDECAR, f"{symbol}: not watched: {error}")
+                found.append((symbol, str(error)))
+        return found
+
+    def _watch_from(self, heads: Iterable[Mark | tuple[str, str]]) -> None:
+        for head in heads:
+            if isinstance(head, Mark):
+                self._marks[head.symbol] = head
+            else:
+                self._notify(RecorderEvent.SIDECAR, f"{head[0]}: not watched: {head[1]}")
 
     # -- its lives -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +163,9 @@ class Supervisor:
                 continue
             if clock() - began >= STABLE:
                 self._backoff.succeeded()
-            self._pass_over(before)
+            await self._pass_over(before)
+            for symbol in self._marks:
+                self._status.of(symbol).book = BOOK_STATES.index(None)  # until somebody watches again
             wait = self._backoff.next_wait()
             self._noting.note({"note": "sidecar", "why": why})
             self._notify(RecorderEvent.SIDECAR, f"watching has failed: {why}; starting again in {wait:.1f} s")
@@ -169,7 +185,7 @@ class Supervisor:
                 await self._ended.wait()
         return self._ended.is_set() and process.returncode == 0
 
-    def _pass_over(self, before: dict[str, Mark]) -> None:
+    async def _pass_over(self, before: dict[str, Mark]) -> None:
         """A record that ends whoever reads it must not end them all."""
         if not self._began:
             return
@@ -177,11 +193,12 @@ class Supervisor:
         if self._futile >= FUTILE:
             self._futile = 0
             self._counted.clear()
-            self._stand_at_the_head(list(self._marks))
+            self._watch_from(await asyncio.to_thread(self._heads, list(self._marks)))
 
     async def _live(self) -> str:
         """One sidecar from start to end; why it ended."""
         self._began = False
+        given = dict(self._marks)
         try:
             start = line(self._start())
             process = await asyncio.create_subprocess_exec(
@@ -192,6 +209,8 @@ class Supervisor:
             return f"it could not be started: {error}"
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self._process = process
+        if self._marks.keys() - given.keys():
+            self._renew(process)
         complaining = asyncio.create_task(_last(process.stderr))
         try:
             process.stdin.write(start)
@@ -275,6 +294,7 @@ class Supervisor:
             if said.state is BookState.SYNCED:
                 self._books.had(symbol)
         elif isinstance(said, Unwatched):
+            status.of(symbol).book = BOOK_STATES.index(None)
             self._notify(RecorderEvent.SIDECAR, f"{symbol}: no longer watched: {said.text}")
         else:
             self._learn(symbol, Scale(said.price_exp, said.size_exp))

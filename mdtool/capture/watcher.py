@@ -133,6 +133,9 @@ class Watcher:
         if feed.undecodable:
             feed.news.append(Undecodable(feed.symbol, feed.undecodable))
             feed.undecodable = 0
+        if feed in self._feeds and feed.reader.position >= feed.told and _state(feed) is not feed.shown:
+            feed.shown = _state(feed)
+            feed.news.append(Book(feed.symbol, feed.shown))
         if feed.news:
             said, feed.news = feed.news, []
             self._say([*said, _mark(feed), *self._counted()] if feed in self._feeds else said)
@@ -196,9 +199,6 @@ class Watcher:
         if before is BookState.SYNCED and state is not before and taken.fault is None:  # else its numbers are unknown
             feed.anchor, feed.since_anchor = record.position, 0
         feed.owed &= state is not BookState.SYNCED
-        if state is not feed.shown:
-            feed.shown = state
-            feed.news.append(Book(feed.symbol, state))
 
     def _not_understood(self, feed: _Watched, record: Record, why: str, *, again: bool) -> None:
         if again:

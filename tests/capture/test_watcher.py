@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdtool.books.phases import BookState
 from mdtool.capture import watcher as module
 from mdtool.capture.protocol import Ask, Book, Gap, Learned, Mark, NoBook, Undecodable, Unwatched
 from mdtool.capture.watcher import QUIET_NS, Watcher
@@ -66,7 +67,11 @@ class Said(list):
 
     @property
     def news(self):
-        return [said for said in self if not isinstance(said, Mark)]
+        return [said for said in self if not isinstance(said, Mark | Book)]
+
+    @property
+    def books(self):
+        return [said.state for said in self if isinstance(said, Book)]
 
 
 def watch(feed, said, marks=START, clock=None):
@@ -78,7 +83,7 @@ def test_an_update_without_a_book_a_gap_and_the_digits_are_said_once(feed):
     watching = watch(feed, said)
     feed.put(update(7))
     assert not watching.look()
-    assert said == [Ask("ALPHA_USDT"), Mark("ALPHA_USDT", 0, (1 << 32) + 1)]
+    assert said == [Ask("ALPHA_USDT"), Book("ALPHA_USDT", BookState.PARTIAL), Mark("ALPHA_USDT", 0, (1 << 32) + 1)]
     feed.answer(snapshot(6))
     feed.put(update(8))
     feed.put(update(11))
@@ -91,6 +96,30 @@ def test_an_update_without_a_book_a_gap_and_the_digits_are_said_once(feed):
         Gap("ALPHA_USDT", "gap before update 11; asking for a snapshot"),
         Ask("ALPHA_USDT"),
     ]
+    assert said.books == [BookState.PARTIAL, BookState.DIRTY]
+
+
+def test_what_a_book_is_worth_is_said_when_it_changes_and_by_the_next_one_once_it_knows_as_much(feed):
+    said = Said()
+    watching = watch(feed, said)
+    watching.look()
+    feed.put(update(7))
+    watching.look()
+    feed.answer(snapshot(6))
+    watching.look()
+    feed.put(update(8))
+    watching.look()
+    watching.look()
+    assert said.books == [BookState.WAITING, BookState.PARTIAL, BookState.SYNCED]
+    mark = watching.marks()[0]
+    assert mark.told == (1 << 32) + 3
+    again = Said()
+    other = watch(feed, again, (mark,))
+    other.look()
+    assert again.books == [BookState.SYNCED]  # and not that of its way back
+    feed.put(update(10))
+    other.look()
+    assert again.books == [BookState.SYNCED, BookState.DIRTY]
 
 
 BAD_ANSWERS = [
@@ -223,6 +252,7 @@ def test_however_often_it_dies_each_gap_is_told_once_and_no_need_is_forgotten(tm
         asked = asked or any(isinstance(said, Ask) for said in cut[before:])
         gaps = [said for said in whole if isinstance(said, Gap)]
         assert [said for said in cut if isinstance(said, Gap)] == gaps
+        assert cut.books[-1] is whole.books[-1]
         if one._feeds[0].engine.sync.needs_snapshot and any(step in "ug" for step in steps):
             assert asked or any(isinstance(said, Ask) for said in cut)
     feed.close()
