@@ -252,7 +252,8 @@ def test_however_often_it_dies_each_gap_is_told_once_and_no_need_is_forgotten(tm
         asked = asked or any(isinstance(said, Ask) for said in cut[before:])
         gaps = [said for said in whole if isinstance(said, Gap)]
         assert [said for said in cut if isinstance(said, Gap)] == gaps
-        assert cut.books[-1] is whole.books[-1]
+        if back > len(steps):  # else it begins where it cannot know all that the other knows
+            assert cut.books[-1] is whole.books[-1]
         if one._feeds[0].engine.sync.needs_snapshot and any(step in "ug" for step in steps):
             assert asked or any(isinstance(said, Ask) for said in cut)
     feed.close()
