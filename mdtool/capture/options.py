@@ -31,6 +31,9 @@ class RecordOptions:
     seed: int | None = None  # of the jitter
 
 
+TIME_IS_OVER = "the time asked for is over"  # why a run of a duration ends
+
+
 def record_options(
     venue: Venue,
     symbols: tuple[str, ...] = (),

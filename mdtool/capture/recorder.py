@@ -24,7 +24,7 @@ from mdtool.capture.fleet import Fleet
 from mdtool.capture.keeping import Keeper
 from mdtool.capture.link import Link
 from mdtool.capture.mender import Mender
-from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
+from mdtool.capture.options import TIME_IS_OVER, Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
 from mdtool.capture.resolver import Resolver
 from mdtool.capture.snapshot import Snapshots
@@ -82,7 +82,7 @@ class Recorder:
         refused) and StoreFull; whatever ends it, what was committed stays and the feeds are closed."""
         options = self._options
         seconds = 1e9 if options.duration is None else options.duration
-        timer = asyncio.get_running_loop().call_later(seconds, self.stop, "the time asked for is over")
+        timer = asyncio.get_running_loop().call_later(seconds, self.stop, TIME_IS_OVER)
         graceful = False
         try:
             async with aiohttp.ClientSession(
@@ -167,6 +167,11 @@ class Recorder:
         for link in touched:
             link.renew("told to reconnect")
         return tuple(symbol for link in touched for symbol in link.symbols)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What is recorded."""
+        return self._options.symbols
 
     async def replan(self, symbols: Sequence[str]) -> tuple[str, ...]:
         """Record these symbols from now on, and no others: those that come get a feed, those that go an END, and of

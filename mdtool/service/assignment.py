@@ -14,7 +14,7 @@ from mdtool.capture.options import RecordOptions, record_options
 from mdtool.errors import UsageError
 from mdtool.venues import catalog
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")]  # of a recorder: its files in the store begin so
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,60}\Z")]  # of a recorder: its files in the store begin so
 
 
 class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +33,7 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: int | None = None
     sync: Literal["none", "1s", "chunk"] = "1s"
     cpus: tuple[int, ...] = ()  # where it may run; none: anywhere
+    life: str = ""  # tells this life from any other; a pid comes again, in a container the same one each time
     after: str = ""  # why the one before it ended, where this one takes its place
 
     def options(self) -> RecordOptions:
@@ -50,9 +51,10 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
             duration=self.seconds,
         )
 
-    def same_work(self, other: Assignment) -> bool:
-        """Whether both record the same, whatever they are called and whenever they end."""
-        return _work(self) == _work(other)
+    def is_part_of(self, other: Assignment) -> bool:
+        """Whether that one asks for all that this one does, done the same way; whatever they are called, wherever they
+        run and whenever they end."""
+        return _way(self) == _way(other) and set(self.symbols) <= set(other.symbols)
 
     def to_line(self) -> bytes:
         return encode(self) + b"\n"
@@ -85,5 +87,5 @@ def read(line: bytes) -> Assignment:
         raise UsageError(f"no assignment of a recorder: {error}") from None
 
 
-def _work(of: Assignment) -> Assignment:
-    return structs.replace(of, name="any", symbols=tuple(sorted(of.symbols)), seconds=None, after="", cpus=())
+def _way(of: Assignment) -> Assignment:
+    return structs.replace(of, name="any", store="", symbols=(), seconds=None, life="", after="", cpus=())

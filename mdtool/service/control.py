@@ -1,7 +1,8 @@
 """Where a recorder is spoken to: a Unix socket of its user, a JSON object a line each way.
 
 Rule: whoever connects is not trusted. Lines, talkers and what waits to be read by one are bounded, and what a request
-costs is done beside the receiving. A talker that does not read loses lines, which it is told the number of.
+costs is done beside the receiving, little by little. A talker that does not read loses lines, which it is told the
+number of; where there are too many, who was silent for longest makes room.
 """
 
 from __future__ import annotations
@@ -26,10 +27,15 @@ LONGEST_BACKLOG = 256 * 1024  # bytes that wait for one talker
 MOST_TALKERS = 64
 MOST_KEPT = 500  # events, for who comes later
 QUIET = 3600.0  # seconds after which a talker that follows nothing and says nothing is let go
+PAUSE = 0.02  # seconds between two requests of one talker: it must not have the loop for itself
+
+
+SUPERVISED = "another process keeps this recorder running"
 
 
 class Follow(Struct, frozen=True, tag_field="do", tag="follow"):
-    """Every event after that number, as it comes; `supervisor`: by who keeps this recorder running."""
+    """Every event after that number, as it comes; `supervisor`: by who keeps this recorder running, of whom there is
+    one. Once only."""
 
     after: int = 0
     supervisor: bool = False
@@ -83,6 +89,35 @@ class Orders(Protocol):
     async def __call__(self, request: Request) -> dict[str, Any]: ...
 
 
+class _Talker:
+    """One that has connected."""
+
+    def __init__(self, writer: asyncio.StreamWriter, now: float) -> None:
+        self.writer = writer
+        self.task: asyncio.Task[None] | None = None
+        self.heard = now  # when it last said something
+        self.busy = False  # what it said is being done
+        self.follows = False
+        self.supervises = False
+        self.lost = 0  # events
+
+    def leave(self) -> None:
+        """What it was sent so far still reaches it."""
+        self.writer.close()
+        if self.task is not None:
+            self.task.cancel()
+
+    def tell(self, line: bytes) -> None:
+        """Where it reads."""
+        if self.writer.transport.get_write_buffer_size() > LONGEST_BACKLOG:
+            self.lost += 1
+            return
+        if self.lost:
+            self.writer.write(encode({"lost": self.lost}) + b"\n")
+            self.lost = 0
+        self.writer.write(line)
+
+
 class Control:
     """The socket of one recorder. A context; `tell` from the loop's thread only."""
 
@@ -92,10 +127,8 @@ class Control:
         self._supervised = supervised
         self._events: deque[Event] = deque(maxlen=MOST_KEPT)
         self._told = 0
-        self._followers: dict[asyncio.StreamWriter, int] = {}  # and how many events each has lost
-        self._supervisors = 0
         self._server: asyncio.Server | None = None
-        self._talking: set[asyncio.Task[None]] = set()
+        self._talkers: set[_Talker] = set()
 
     async def __aenter__(self) -> Control:
         self._path.unlink(missing_ok=True)  # of one that is gone: this process holds the name
@@ -113,11 +146,10 @@ class Control:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in list(self._followers):
-            writer.close()
-        for task in list(self._talking):
-            task.cancel()
-        await asyncio.gather(*self._talking, return_exceptions=True)
+        tasks = [talker.task for talker in self._talkers if talker.task is not None]
+        for talker in list(self._talkers):
+            talker.leave()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._path.unlink(missing_ok=True)
 
     def tell(self, event: str, text: str, at_ns: int) -> None:
@@ -126,76 +158,95 @@ class Control:
         told = Event(self._told, at_ns, event, text)
         self._events.append(told)
         line = encode(told) + b"\n"
-        for writer in self._followers:
-            self._put(writer, line)
+        for talker in self._talkers:
+            if talker.follows:
+                talker.tell(line)
 
-    def _put(self, writer: asyncio.StreamWriter, line: bytes) -> None:
-        if writer.transport.get_write_buffer_size() > LONGEST_BACKLOG:
-            self._followers[writer] += 1
-            return
-        if lost := self._followers[writer]:
-            self._followers[writer] = 0
-            writer.write(encode({"lost": lost}) + b"\n")
-        writer.write(line)
+    @property
+    def supervised(self) -> bool:
+        """Somebody is there who would start this recorder again."""
+        return any(talker.supervises for talker in self._talkers)
 
     def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._talking) >= MOST_TALKERS:
+        if len(self._talkers) >= MOST_TALKERS and not self._make_room():
             writer.close()
             return
-        task = asyncio.ensure_future(self._talk(reader, writer))
-        self._talking.add(task)
-        task.add_done_callback(self._talking.discard)
+        talker = _Talker(writer, asyncio.get_running_loop().time())
+        self._talkers.add(talker)
+        talker.task = asyncio.ensure_future(self._talk(reader, talker))
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        supervisor = False
+    def _make_room(self) -> bool:
+        """Let go of who has been silent for longest; False where each is needed, or waits for what it asked for."""
+        idle = [talker for talker in self._talkers if not talker.supervises and not talker.busy]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda talker: (talker.follows, talker.heard))
+        self._talkers.discard(longest)
+        longest.leave()
+        return True
+
+    async def _talk(self, reader: asyncio.StreamReader, talker: _Talker) -> None:
         try:
-            while line := await self._line(reader, following=writer in self._followers):
+            while line := await self._line(reader, talker):
+                talker.heard = asyncio.get_running_loop().time()
                 try:
                     request = _requests.decode(line)
                 except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    await _answer(writer, {"error": f"no request: {error}"})
+                    await _answer(talker, {"error": f"no request: {error}"})
                     return
                 if isinstance(request, Follow):
-                    if request.supervisor and not supervisor:
-                        supervisor = True
-                        self._supervisors += 1
-                        self._supervised(True)
-                    self._follow(writer, request)
-                    continue
-                await _answer(writer, await self._obey(request))
-        except (ConnectionError, asyncio.LimitOverrunError, ValueError, TimeoutError):
+                    if refused := self._follow(talker, request):
+                        await _answer(talker, {"error": refused})
+                        return
+                else:
+                    await self._obey(talker, request)
+                await asyncio.sleep(PAUSE)
+        except (OSError, asyncio.LimitOverrunError, ValueError, TimeoutError):
             pass  # gone, or too much in a line
         finally:
-            self._followers.pop(writer, None)
-            writer.close()
-            if supervisor:
-                self._supervisors -= 1
+            self._talkers.discard(talker)
+            talker.writer.close()
+            if talker.supervises:
                 self._supervised(False)
 
-    async def _line(self, reader: asyncio.StreamReader, *, following: bool) -> bytes:
-        async with asyncio.timeout(None if following else QUIET):
+    async def _line(self, reader: asyncio.StreamReader, talker: _Talker) -> bytes:
+        async with asyncio.timeout(None if talker.follows else QUIET):
             return await reader.readline()
 
-    def _follow(self, writer: asyncio.StreamWriter, request: Follow) -> None:
-        if writer not in self._followers:
-            self._followers[writer] = 0
-        for event in self._events:
-            if event.number > request.after:
-                self._put(writer, encode(event) + b"\n")
+    def _follow(self, talker: _Talker, request: Follow) -> str:
+        """Tell it what it has missed, and all that comes; why not, where it is refused."""
+        if talker.follows:
+            return "asked to follow twice"
+        if request.supervisor and self.supervised:
+            return SUPERVISED
+        talker.follows, talker.supervises = True, request.supervisor
+        missed = [event for event in self._events if event.number > request.after]
+        talker.lost = max(0, self._told - len(self._events) - request.after)  # not kept so long
+        for event in missed:
+            talker.tell(encode(event) + b"\n")
+        if request.supervisor:
+            self._supervised(True)
+        return ""
 
-    async def _obey(self, request: Request) -> dict[str, Any]:
-        if isinstance(request, Ping):
-            return {"ok": True, "supervised": bool(self._supervisors)}
+    async def _obey(self, talker: _Talker, request: Request) -> None:
+        talker.busy = True
         try:
-            return {"ok": True, **await self._orders(request)}
+            answer: dict[str, Any] = {"ok": True, "supervised": self.supervised}
+            if not isinstance(request, Ping):
+                answer = {"ok": True, **await self._orders(request)}
         except MdtoolError as error:
-            return {"error": str(error)}
+            answer = {"error": str(error)}
+        except Exception as error:  # noqa: BLE001 - a venue's code: who asked is told, and it is nobody else's business
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        finally:
+            talker.busy = False
+        await _answer(talker, answer)
 
 
-async def _answer(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    writer.write(encode(answer) + b"\n")
+async def _answer(talker: _Talker, answer: dict[str, Any]) -> None:
+    talker.writer.write(encode(answer) + b"\n")
     async with asyncio.timeout(QUIET):
-        await writer.drain()
+        await talker.writer.drain()
 
 
 @contextmanager

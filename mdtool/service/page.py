@@ -6,6 +6,7 @@ What is on a page is told of a process that may be gone: who reads it asks the r
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mdtool.capture.options import FeedCounters, RecordStatus
-from mdtool.errors import CorruptStore
+from mdtool.errors import CorruptStore, StoreError
 from mdtool.storage import files
 from mdtool.units import count
 
@@ -40,28 +41,38 @@ HEADER = np.dtype(
 )
 ROW = np.dtype([("name", f"S{LONGEST_NAME}"), ("counters", "<i8", (len(COUNTERS),))])
 HEADER_BYTES = 4096
-SIZE = HEADER_BYTES + MOST_FEEDS * ROW.itemsize  # sparse: what is not written takes no room
+SIZE = HEADER_BYTES + MOST_FEEDS * ROW.itemsize  # sparse: rows have storage once there are feeds for them
+STEP = 64  # rows that get it at a time
 
 
 class Page:
-    """The page of this process, new."""
+    """The page of this process, new. Raises StoreFull, OSError; then there is none."""
 
     def __init__(self, path: Path, venue: str, pid: int, now_ns: int) -> None:
         self.path = path
         self._venue = venue
         path.unlink(missing_ok=True)  # of one that is gone: this process holds the name
-        fd = files.create(path, 0)
+        self._fd = files.create(path, SIZE)
         try:
-            files.reserve(fd, 0, SIZE, path)  # a page that is written to and has no storage would end the process
-            self._map = files.map_file(fd, writable=True)
-        finally:
-            os.close(fd)
+            # A page that is written to and has no storage would end the process.
+            files.reserve(self._fd, 0, HEADER_BYTES, path)
+            self._map = files.map_file(self._fd, writable=True)
+        except BaseException:
+            self.remove()
+            raise
+        self._room = 0  # rows that have storage
         self._header = np.frombuffer(memoryview(self._map), HEADER, 1)
         self._rows = np.frombuffer(memoryview(self._map), ROW, MOST_FEEDS, HEADER_BYTES)
         header = self._header[0]
         header["version"], header["pid"], header["started_ns"], header["beat_ns"] = VERSION, pid, now_ns, now_ns
         header["magic"] = MAGIC  # last
         self._at: dict[str, int] = {}
+
+    def remove(self) -> None:
+        """Nobody is told any more; who reads it sees it as it was."""
+        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     @property
     def commit_ns(self) -> memoryview:
@@ -73,20 +84,34 @@ class Page:
         """Write down how the run stands. Of feeds only those whose counters have changed."""
         header = self._header[0]
         header["totals"] = [int(getattr(status, name)) for name in TOTALS]
+        homeless = set()
         for symbol in status.changed:
             at = self._row(f"{self._venue}/{symbol}")
             if at is not None:
                 self._rows["counters"][at] = [getattr(status.feeds[symbol], counter) for counter in COUNTERS]
-        status.changed.clear()
+            else:
+                homeless.add(symbol)
+        status.changed = homeless
         header["beat_ns"] = now_ns
 
     def _row(self, name: str) -> int | None:
+        """The row of a feed; None where there is no room for one, as yet."""
         at = self._at.get(name)
-        if at is None and len(self._at) < MOST_FEEDS:
+        if at is None and len(self._at) < MOST_FEEDS and self._has_room(len(self._at)):
             at = self._at[name] = len(self._at)
             self._rows["name"][at] = name.encode()
             self._header[0]["feeds"] = len(self._at)
         return at
+
+    def _has_room(self, at: int) -> bool:
+        if at >= self._room:
+            start = HEADER_BYTES + self._room * ROW.itemsize
+            try:
+                files.reserve(self._fd, start, min(start + STEP * ROW.itemsize, SIZE), self.path)
+            except StoreError:
+                return False
+            self._room += STEP
+        return True
 
 
 class PageReader:
@@ -105,7 +130,11 @@ class PageReader:
         self._header = np.frombuffer(memoryview(self._map), HEADER, 1)
         self._rows = np.frombuffer(memoryview(self._map), ROW, MOST_FEEDS, HEADER_BYTES)
         header = self._header[0]
-        if header["magic"] != MAGIC.rstrip(b"\0") or header["version"] != VERSION:
+        if (
+            not self._map.is_backed(0, HEADER_BYTES)
+            or header["magic"] != MAGIC.rstrip(b"\0")
+            or header["version"] != VERSION
+        ):
             raise CorruptStore(f"{path}: no recorder's page of version {VERSION}; use the mdtool that records")
 
     @property
@@ -127,6 +156,8 @@ class PageReader:
     def feeds(self) -> dict[str, dict[str, int]]:
         """By the feed's name its counters; a feed of which nothing was ever counted has none."""
         used = min(int(self._header[0]["feeds"]), MOST_FEEDS)
+        if not self._map.is_backed(HEADER_BYTES, HEADER_BYTES + used * ROW.itemsize):
+            return {}
         names: Sequence[bytes] = self._rows["name"][:used].tolist()
         counters = self._rows["counters"][:used].tolist()
         return {

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from enum import Enum
 from itertools import pairwise
@@ -23,13 +22,16 @@ from mdtool.books.phases import NO_WHOLE_YET, BookState
 from mdtool.capture.options import BOOK_STATES, FeedCounters
 from mdtool.clock import MINUTE, SECOND
 from mdtool.errors import StoreError
-from mdtool.service.page import COUNTERS, PageReader
+from mdtool.model import Kind
+from mdtool.service.page import COUNTERS, TOTALS, PageReader
 from mdtool.service.roster import Member, Roster
+from mdtool.storage.format import layout
 from mdtool.storage.journal.registry import ChunkInfo
 from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
 
 MOST_POINTS = 120  # looks kept of the last minute
+AMONG = 256  # records at a feed's end among which its last message is looked for
 QUIET_NS = 60 * SECOND  # a feed that has brought nothing for longer is called quiet
 STUCK_NS = 10 * SECOND  # a recorder beats once a second; one that has not for so long hangs
 
@@ -64,7 +66,7 @@ class FeedReading:
     minute_bytes: int
     rate: float  # records a second in the last minute
     rates: tuple[float, ...]  # of each moment it was looked at in it, the oldest first
-    age_ns: int | None  # of the last record
+    age_ns: int | None  # of the last message, as far as it is known
     epoch: int | None
     chunk: int | None
     counters: FeedCounters
@@ -166,9 +168,8 @@ class Readings:
         self._store = store
         self._names = names
         self._roster = Roster(store.path)
-        self._open = ExitStack()
         self._feeds: dict[str, _Feed] = {}
-        self._recorders: dict[tuple[str, int], _Recorder] = {}
+        self._recorders: dict[str, _Recorder] = {}  # by life
 
     def __enter__(self) -> Self:
         return self
@@ -176,28 +177,39 @@ class Readings:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        for feed in self._feeds.values():
+            if feed.reader is not None:
+                feed.reader.close()
 
     def take(self, now_ns: int) -> Reading:
         """As of now. Raises nothing of one feed or recorder that cannot be read."""
         recorders: list[RecorderReading] = []
-        feeds: list[FeedReading] = []
-        for member in self._members():
-            known = self._recorders.setdefault((member.name, member.duty.pid), _Recorder())
+        feeds: dict[str, FeedReading] = {}
+        members = self._members()
+        lives = {member.duty.assignment.life for member in members}
+        self._recorders = {life: known for life, known in self._recorders.items() if life in lives}
+        for member in sorted(members, key=lambda member: not member.alive):
+            known = self._recorders.setdefault(member.duty.assignment.life, _Recorder())
             recorder = known.take(member, self._roster, now_ns)
             recorders.append(recorder)
             counted = known.page.feeds() if known.page is not None else {}
             for symbol in recorder.symbols:
                 name = f"{recorder.venue}/{symbol}"
+                if name in feeds:
+                    continue  # somebody else's now
                 counters = FeedCounters(**counted.get(name, {}))
                 seen = self._feeds.setdefault(name, _Feed()).take(self._reader(name), counters, now_ns)
-                feeds.append(_feed(name, recorder, seen, counters, now_ns))
+                feeds[name] = _feed(name, recorder, seen, counters, now_ns)
+        for name in self._feeds.keys() - feeds.keys():
+            if (reader := self._feeds.pop(name).reader) is not None:
+                reader.close()
         free = shutil.disk_usage(self._store.path).free
         window_ns = max((feed.window.lasted_ns for feed in self._feeds.values()), default=0)
-        grown = sum(feed.minute_bytes for feed in feeds)
+        grown = sum(feed.minute_bytes + feed.minute_records * layout.ROW.itemsize for feed in feeds.values())
         full_in_ns = round(free / grown * window_ns) if grown > 0 and window_ns >= SECOND else None
-        feeds.sort(key=lambda feed: (ORDER.index(feed.state), -feed.rate, feed.feed))
-        return Reading(now_ns, tuple(recorders), tuple(feeds), free, full_in_ns, window_ns)
+        recorders.sort(key=lambda recorder: recorder.name)
+        worst = sorted(feeds.values(), key=lambda feed: (ORDER.index(feed.state), -feed.rate, feed.feed))
+        return Reading(now_ns, tuple(recorders), tuple(worst), free, full_in_ns, window_ns)
 
     def _members(self) -> list[Member]:
         if self._names is None:
@@ -208,7 +220,7 @@ class Readings:
         known = self._feeds[name]
         if known.reader is None:
             with contextlib.suppress(StoreError, OSError):
-                known.reader = self._open.enter_context(self._store.reader(name, verify=False))
+                known.reader = self._store.reader(name, verify=False)
         return known.reader
 
 
@@ -248,7 +260,7 @@ class _Seen:
     counted: tuple[int, ...] = ()  # the growth of the counters in the last minute
     rate: float = 0.0
     rates: tuple[float, ...] = ()
-    last_ns: int | None = None
+    last_ns: int | None = None  # of the last message
     latest: ChunkInfo | None = None
 
 
@@ -260,13 +272,15 @@ class _Feed:
         self.window = Window()
         self._chunk = 0  # the newest, and its bytes
         self._bytes = 0
+        self._last_ns = 0  # of the last message that was seen
         self._earlier = 0  # bytes of those that closed since it was looked at first, as far as they were seen
 
     def take(self, reader: Reader | None, counters: FeedCounters, now_ns: int) -> _Seen:
         if reader is None:
             return _Seen()
         try:
-            latest, records, last_ns = reader.latest_chunk(), reader.count(), reader.last_ns
+            latest, records = reader.latest_chunk(), reader.count()
+            self._last_ns = max(self._last_ns, reader.newest_ns(Kind.DATA, AMONG) or 0)
         except (StoreError, OSError):
             return _Seen()
         if latest is not None:
@@ -276,7 +290,8 @@ class _Feed:
         self.window.add(now_ns, (records, self._earlier + self._bytes, *astuple(counters)))
         new, size, *counted = self.window.growth()
         rate = new * SECOND / self.window.lasted_ns if self.window.lasted_ns else 0.0
-        return _Seen(records, (new, size), tuple(counted), rate, self.window.rates(0), last_ns, latest)
+        rates = self.window.rates(0)
+        return _Seen(records, (new, size), tuple(counted), rate, rates, self._last_ns or None, latest)
 
 
 class _Recorder:
@@ -290,9 +305,12 @@ class _Recorder:
         if self.page is None:
             self.page = member.page()
         page, pid = self.page, member.duty.pid
+        ended = None if member.alive else roster.ended(member.name, member.duty.assignment.life)
         totals = page.totals() if page is not None else {}
-        self._window.add(now_ns, tuple(totals.values()))
-        ended = None if member.alive else roster.ended(member.name)
+        if ended is not None and ended.totals.keys() == set(TOTALS):
+            totals = ended.totals
+        if page is not None:
+            self._window.add(now_ns, tuple(page.totals().values()))
         return RecorderReading(
             name=member.name,
             venue=member.duty.venue,
@@ -306,7 +324,7 @@ class _Recorder:
             memory=own_memory(pid) if member.alive else None,
             open_files=open_files(pid) if member.alive else None,
             totals=totals,
-            minute=dict(zip(totals, self._window.growth(), strict=True)) if totals else {},
+            minute=dict(zip(TOTALS, self._window.growth(), strict=True)) if page is not None else {},
         )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from msgspec import structs
 
-from mdtool.capture.options import RecorderEvent
+from mdtool.capture.options import TIME_IS_OVER, RecorderEvent
+from mdtool.capture.protocol import text
 from mdtool.capture.recorder import Recorder
 from mdtool.clock import SystemClock
-from mdtool.errors import MdtoolError
+from mdtool.errors import MdtoolError, StoreError
 from mdtool.service import assignment as told
 from mdtool.service.assignment import Assignment
 from mdtool.service.control import Control, Reconnect, Reload, Request, Snapshot, Stop
@@ -34,8 +35,7 @@ def main() -> int:
     """Until it is told to stop. 0, or the exit code of what it failed with, which is the last line on stderr."""
     try:
         assignment = told.read(sys.stdin.buffer.readline())
-        with contextlib.suppress(OSError):
-            os.close(sys.stdin.fileno())
+        _let_go_of_stdin()
         if assignment.cpus:
             _pin(assignment.cpus)
         with Store.create(assignment.store) as store:
@@ -45,6 +45,12 @@ def main() -> int:
     except MdtoolError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+
+
+def _let_go_of_stdin() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
 
 
 def _pin(cpus: tuple[int, ...]) -> None:
@@ -62,7 +68,9 @@ class _Shard:
         self._store = store
         self._assignment = assignment
         self._seat = seat
+        self._roster = Roster(store.path)
         self._clock = SystemClock()
+        self._changing = asyncio.Lock()  # what is recorded, and what stands in the roster about it
         self._control = Control(seat.socket, self._obey, self._supervised)
         self._recorder: Recorder | None = None
         self._why = ""  # told to stop before it had begun
@@ -79,13 +87,23 @@ class _Shard:
             try:
                 await self._record()
             except MdtoolError as error:
-                began = self._recorder is not None
-                self._seat.ends(
-                    Ended(error.exit_code, "failed", str(error), type(error).__name__, self._totals(), began)
-                )
+                self._ends(error.exit_code, "failed", str(error), type(error).__name__)
                 raise
-            self._seat.ends(Ended(0, self._why or "the time asked for is over", totals=self._totals()))
+            except Exception as error:
+                self._ends(1, "failed", text(f"{type(error).__name__}: {error}"), type(error).__name__)
+                raise
+            self._ends(0, self._why or TIME_IS_OVER)
         return 0
+
+    def _ends(self, code: int, why: str, error: str = "", kind: str = "") -> None:
+        ended = Ended(
+            code, why, error, kind, self._totals(),
+            began=self._recorder is not None, timed=code == 0 and not self._why, life=self._assignment.life,
+        )  # fmt: skip
+        try:
+            self._roster.has_ended(self._assignment.name, ended)
+        except StoreError as refused:  # a full disk is why it ends, more often than not
+            sys.stderr.write(f"{refused}\n")
 
     async def _record(self) -> None:
         options = self._assignment.options()
@@ -121,7 +139,8 @@ class _Shard:
     def _supervised(self, present: bool) -> None:
         """Who keeps this process running has come, or gone: without one nobody would start it again."""
         if self._recorder is not None and not self._over and (not present or self._had_supervisor):
-            self._recorder.note({"note": "supervisor", "there": present})
+            with contextlib.suppress(StoreError):  # what there is no room for ends the run by itself
+                self._recorder.note({"note": "supervisor", "there": present})
         self._had_supervisor |= present
 
     # -- what it is told -----------------------------------------------------------------------------------------------
@@ -142,14 +161,17 @@ class _Shard:
             return {"symbols": recorder.request_books(request.symbols)}
         if isinstance(request, Reconnect):
             return {"symbols": recorder.reconnect(request.symbols)}
-        if isinstance(request, Reload):
-            symbols = await recorder.replan(request.symbols)
-        else:
-            assert isinstance(request, Stop)
-            symbols = await recorder.leave(request.symbols)
-        self._assignment = structs.replace(self._assignment, symbols=symbols)
-        await asyncio.to_thread(self._seat.reassigned, self._assignment)
-        return {"symbols": symbols}
+        async with self._changing:
+            try:
+                if isinstance(request, Reload):
+                    await recorder.replan(request.symbols)
+                else:
+                    assert isinstance(request, Stop)
+                    await recorder.leave(request.symbols)
+            finally:  # a change that a disk refused to take in whole stands all the same
+                self._assignment = structs.replace(self._assignment, symbols=recorder.symbols)
+                await asyncio.to_thread(self._seat.reassigned, self._assignment)
+        return {"symbols": recorder.symbols}
 
 
 if __name__ == "__main__":

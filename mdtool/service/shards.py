@@ -9,58 +9,96 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-from msgspec import DecodeError, ValidationError, structs
+from msgspec import DecodeError, Struct, ValidationError, structs
 from msgspec.json import Decoder, encode
 
 from mdtool.capture.backoff import STABLE, Backoff
 from mdtool.capture.child import command, environment
-from mdtool.capture.options import RecorderEvent
-from mdtool.errors import FeedLocked, MdtoolError
+from mdtool.capture.options import TIME_IS_OVER, RecorderEvent
+from mdtool.errors import FeedLocked, MdtoolError, StoreError
 from mdtool.service.assignment import Assignment
-from mdtool.service.control import LONGEST_LINE, Event, Follow, Ping, Stop, ask, short
+from mdtool.service.control import LONGEST_LINE, SUPERVISED, Follow, Ping, Stop, ask, short
 from mdtool.service.page import PageReader, summed
-from mdtool.service.roster import Ended, Member, Roster
+from mdtool.service.roster import Ended, Member, NameTaken, Roster
+from mdtool.units import count
+from mdtool.venues import catalog
 
 SHARD = "mdtool.service.shard"
 LOOK = 0.02  # seconds between two looks for a recorder that is starting, or ending
 GRACE = 20.0  # seconds to end in once told, after which it is signalled, and as long again until it is killed
 STOPPING = RecorderEvent.STOPPING.value
+ANSWER = 10.0  # seconds for a recorder to say whether it has somebody
+NEVER = 1e9  # seconds
 ONLY_NEW = 2**53  # of events: those that are told from now on
 
 Notify = Callable[[str, str, str], None]  # the recorder's name, the event, and one line about it; must not block
-_events = Decoder(Event)
+
+
+class _Heard(Struct):
+    """A line of a recorder: an event, an answer, or how many events were not told."""
+
+    number: int = 0
+    event: str = ""
+    text: str = ""
+    lost: int = 0
+    error: str = ""
+
+
+_heard = Decoder(_Heard)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An assignment, and whether a recorder does it already."""
+    """An assignment, and the pid of the recorder that does it already; 0: none."""
 
     assignment: Assignment
-    taken_over: bool
+    pid: int = 0
 
 
 class ShardFailed(MdtoolError):
     """A recorder that cannot do its work, in its own words."""
 
 
-@dataclass(slots=True)
 class _Shard:
     """One recorder and the lives it has had."""
 
-    assignment: Assignment
-    taken_over: bool  # it ran already
-    backoff: Backoff
-    lives: int = 0
-    process: asyncio.subprocess.Process | None = None
-    writer: asyncio.StreamWriter | None = None
-    past: list[dict[str, int]] = field(default_factory=list)  # the totals of its earlier lives
-    page: PageReader | None = None
-    pid: int = 0
+    def __init__(self, work: Work, backoff: Backoff) -> None:
+        self.assignment = work.assignment
+        self.backoff = backoff
+        self.pid = work.pid  # of the life that lasts; 0: none does
+        self.taken_over = bool(work.pid)  # so that life was begun by somebody else
+        self.has_begun = self.taken_over  # some life had its feeds open
+        self.process: asyncio.subprocess.Process | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.page: PageReader | None = None
+        self.past: list[dict[str, int]] = []  # the totals of its earlier lives
+        self.ending = ""  # why it is to end
+        self.told_to_end = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self.assignment.name
+
+    def end(self, why: str) -> None:
+        """Have it end gracefully, now or once it can be told."""
+        self.ending = self.ending or why
+        self.told_to_end.set()
+        if self.writer is not None:
+            self.writer.write(encode(Stop(self.ending)) + b"\n")
+
+    def signal(self, *numbers: int) -> None:
+        """These signals to its process, while that is its process."""
+        if not self.pid or (self.process is not None and self.process.returncode is not None):
+            return
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, number)
 
 
 class Shards:
@@ -69,29 +107,25 @@ class Shards:
     def __init__(self, roster: Roster, works: Sequence[Work], notify: Notify, random: Random) -> None:
         self._roster = roster
         self._notify = notify
-        self._shards = [_Shard(work.assignment, work.taken_over, Backoff(Random(random.random()))) for work in works]
+        self._shards = [_Shard(work, Backoff(Random(random.random()))) for work in works]
         self._stopping = ""
-        self._stop_asked = asyncio.Event()
 
     def stop(self, why: str) -> None:
         """Have each end gracefully."""
         if not self._stopping:
             self._stopping = why
             self._notify("", STOPPING, f"stopping: {why}")
-        self._stop_asked.set()
         for shard in self._shards:
-            self._tell_stop(shard)
+            shard.end(why)
 
     def kill(self) -> None:
         """End each at once."""
         for shard in self._shards:
-            if shard.pid:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(shard.pid, signal.SIGKILL)
+            shard.signal(signal.SIGKILL)
 
     async def run(self) -> list[Ended]:
-        """Until all have ended. Raises ShardFailed with what one says that cannot do its work; the others have been
-        told to end then."""
+        """Until all have ended. Raises ShardFailed with what one says that cannot do its work, and FeedLocked where it
+        has somebody else; the others have been told to end then."""
         running = [asyncio.create_task(self._keep(shard)) for shard in self._shards]
         try:
             return list(await asyncio.gather(*running))
@@ -107,73 +141,103 @@ class Shards:
 
     def totals(self) -> dict[str, int]:
         """The counters of all recorders and all their lives."""
-        now = [self._page_totals(shard) for shard in self._shards]
-        return summed([*(past for shard in self._shards for past in shard.past), *(one for one in now if one)])
+        now = [shard.page.totals() for shard in self._shards if shard.page is not None]
+        return summed([*(past for shard in self._shards for past in shard.past), *now])
 
     # -- one recorder --------------------------------------------------------------------------------------------------
 
     async def _keep(self, shard: _Shard) -> Ended:
         """Life after life, until it ends of its own will."""
-        clock = asyncio.get_running_loop().time
-        name = shard.assignment.name
-        while True:
-            began = clock()
-            ended = await self._live(shard)
-            shard.lives += 1
-            shard.writer, shard.pid = None, 0
-            if ended.totals:
-                shard.past.append(ended.totals)
-            if ended.code == 0 or (self._stopping and not ended.error):
-                return ended
-            if ended.error and (shard.assignment.fail_fast or not ended.began):
-                raise ShardFailed(ended.error)
-            if clock() - began >= STABLE:
-                shard.backoff.succeeded()
-            why = ended.error or ended.why
-            if self._stopping:
-                return ended
-            wait = shard.backoff.next_wait()
-            self._notify(name, "recorder", f"the recorder has ended: {why}; starting it again in {wait:.1f} s")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._stop_asked.wait()
+        loop = asyncio.get_running_loop()
+        seconds = shard.assignment.seconds
+        over = loop.time() + (NEVER if seconds is None else seconds)
+        timer = loop.call_at(over, shard.end, TIME_IS_OVER) if shard.taken_over else None
+        try:
+            while True:
+                began = loop.time()
+                ended = await self._live(shard)
+                shard.has_begun |= ended.began
+                others = shard.taken_over and ended.timed and not shard.ending  # its time was over, and not ours
+                shard.taken_over, shard.pid = False, 0
+                if ended.code == NameTaken.exit_code:
+                    name = free_name(self._roster, catalog.called(shard.assignment.venue).name, self._names())
+                    shard.assignment = structs.replace(shard.assignment, name=name)
+                    continue
+                if ended.error and (shard.ending or shard.assignment.fail_fast or not shard.has_begun):
+                    raise ShardFailed(ended.error)
+                if shard.ending or (ended.code == 0 and not others):
                     return ended
-            seconds = shard.assignment.seconds
-            if seconds is not None:
-                seconds = max(0.0, seconds - (clock() - began))
-            member = self._roster.member(name)  # where it was told to record something else meanwhile, that
-            latest = member.duty.assignment if member is not None else shard.assignment
-            shard.assignment = structs.replace(latest, after=why, seconds=seconds)
+                if loop.time() - began >= STABLE:
+                    shard.backoff.succeeded()
+                why = ended.error or ended.why
+                wait = 0.0 if others else shard.backoff.next_wait()
+                self._notify(
+                    shard.name, "recorder", f"the recorder has ended: {why}; starting it again in {wait:.1f} s"
+                )
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await shard.told_to_end.wait()
+                        return ended
+                told = self._roster.ended(shard.name, shard.assignment.life)
+                if told is not None and told.code == 0 and not others:
+                    return told  # it was told to end while there was none
+                left = over - loop.time()
+                if left <= 0:
+                    return ended
+                member = self._roster.member(shard.name)
+                if member is not None and member.duty.assignment.life == shard.assignment.life:
+                    shard.assignment = member.duty.assignment  # it may have been told to record something else
+                shard.assignment = structs.replace(
+                    shard.assignment, after=why, seconds=None if seconds is None else left
+                )
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _names(self) -> set[str]:
+        return {shard.name for shard in self._shards}
 
     async def _live(self, shard: _Shard) -> Ended:
         """One life: begun or taken over, listened to, to its end."""
-        name = shard.assignment.name
-        after = 0
-        if shard.taken_over and shard.lives == 0:
-            after = ONLY_NEW
-        else:
-            shard.process = await self._start(shard)
-        shard.page = None
+        try:
+            if not shard.taken_over:
+                await self._start(shard)
+        except (OSError, StoreError) as error:
+            return Ended(1, "not started", f"the recorder cannot be started: {error}", began=False)
+        after = ONLY_NEW if shard.taken_over else 0
         ending = asyncio.create_task(self._see_it_end(shard))
         try:
             while (streams := await self._connected(shard)) is not None:
                 after = await self._listen(shard, *streams, after)
+                await asyncio.sleep(LOOK)
         finally:
             ending.cancel()
         code = await shard.process.wait() if shard.process is not None else None
-        ended = self._roster.ended(name)
-        if ended is not None:
-            return ended
-        words = self._roster.last_words(name)
-        how = f"killed by signal {-code}" if code is not None and code < 0 else words or "it is gone"
-        totals = self._page_totals(shard) or {}
-        # Without a word of its own: it was killed, or never came as far as its duty.
-        began = shard.page is not None or bool(code is not None and code < 0)
-        return Ended(1 if code is None or code < 0 else code, how, "" if began else words, totals=totals, began=began)
+        ended = self._roster.ended(shard.name, shard.assignment.life)
+        if ended is None:
+            ended = self._without_a_word(shard, code)
+        elif ended.code and not ended.error:
+            ended = structs.replace(ended, error=ended.why)
+        if ended.totals:
+            shard.past.append({**ended.totals, "connections": 0})
+        shard.page = None
+        return ended
 
-    async def _start(self, shard: _Shard) -> asyncio.subprocess.Process:
-        with self._roster.log(shard.assignment.name) as log:
-            process = await asyncio.create_subprocess_exec(
+    def _without_a_word(self, shard: _Shard, code: int | None) -> Ended:
+        """It was killed, never came as far as its duty, or had no room for a word."""
+        page = shard.page
+        totals = page.totals() if page is not None else {}
+        began = page is not None and page.beat_ns > page.started_ns
+        if code is None or code < 0:
+            how = "it is gone" if code is None else f"killed by signal {-code}"
+            return Ended(1, how, totals=totals, began=True)  # whose fault is it?
+        words = self._roster.last_words(shard.name) or f"exit code {code}"
+        return Ended(code or 1, "failed", words, totals=totals, began=began)
+
+    async def _start(self, shard: _Shard) -> None:
+        shard.assignment = structs.replace(shard.assignment, life=secrets.token_hex(8))
+        with self._roster.log(shard.name) as log:
+            shard.process = process = await asyncio.create_subprocess_exec(
                 *command(SHARD), env=environment(), start_new_session=True,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
@@ -181,39 +245,44 @@ class Shards:
         shard.pid = process.pid
         process.stdin.write(shard.assignment.to_line())
         process.stdin.close()
-        return process
 
     async def _connected(self, shard: _Shard) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """To its socket; None where it is no more."""
-        name = shard.assignment.name
-        while True:
-            alive = shard.process.returncode is None if shard.process is not None else self._roster.is_on_duty(name)
-            if not alive:
-                return None
-            member = self._roster.member(name)
-            if member is not None and (shard.process is None or member.duty.pid == shard.process.pid):
+        while shard.process is None or shard.process.returncode is None:
+            member = self._roster.member(shard.name)
+            mine = member is not None and member.duty.assignment.life == shard.assignment.life
+            if mine and member is not None and member.alive:
                 with contextlib.suppress(OSError), short(member.socket) as path:
-                    return await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+                    streams = await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+                    shard.page = shard.page or member.page()
+                    return streams
+            elif shard.process is None:
+                return None
             await asyncio.sleep(LOOK)
+        return None
 
     async def _listen(
         self, shard: _Shard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, after: int
     ) -> int:
-        """Hand on what it tells until it is silent for good; the number of the last event."""
+        """Hand on what it tells until it is silent for good; the number of the last event. Raises FeedLocked."""
         shard.writer = writer
-        member = self._roster.member(shard.assignment.name)
-        if member is not None:
-            shard.page, shard.pid = member.page(), member.duty.pid
+        heard = False
         try:
             writer.write(encode(Follow(after, supervisor=True)) + b"\n")
-            if self._stopping:
-                self._tell_stop(shard)
+            if shard.ending:
+                shard.end(shard.ending)
             while line := await reader.readline():
-                with contextlib.suppress(ValidationError, DecodeError):
-                    event = _events.decode(line)
-                    after = event.number
-                    if not (self._stopping and event.event == STOPPING):  # it has been said
-                        self._notify(shard.assignment.name, event.event, event.text)
+                with contextlib.suppress(ValidationError, DecodeError, UnicodeDecodeError):
+                    said = _heard.decode(line)
+                    if said.error == SUPERVISED and shard.taken_over and not heard:
+                        raise FeedLocked(_has_somebody(shard.name, shard.pid))
+                    heard = True
+                    if said.lost:
+                        self._notify(shard.name, "lost", f"{count(said.lost, 'line')} of the recorder not told")
+                    if said.number:
+                        after = said.number
+                        if not (self._stopping and said.event == STOPPING):  # it has been said
+                            self._notify(shard.name, said.event, said.text)
         except (OSError, ValueError, asyncio.LimitOverrunError):
             pass
         finally:
@@ -221,36 +290,39 @@ class Shards:
             writer.close()
         return after
 
-    def _tell_stop(self, shard: _Shard) -> None:
-        if shard.writer is not None:
-            shard.writer.write(encode(Stop(self._stopping)) + b"\n")
-
     async def _see_it_end(self, shard: _Shard) -> None:
         """One that was told to stop and does not is made to."""
-        await self._stop_asked.wait()
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            await asyncio.sleep(GRACE)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(shard.pid, number)
-
-    def _page_totals(self, shard: _Shard) -> dict[str, int] | None:
-        if shard.page is None or (shard.writer is None and shard.pid == 0):
-            return None
-        return shard.page.totals()
+        await shard.told_to_end.wait()
+        await asyncio.sleep(GRACE)
+        shard.signal(signal.SIGTERM, signal.SIGCONT)  # it may only have been held
+        await asyncio.sleep(GRACE)
+        self._notify(shard.name, "recorder", f"told to end {2 * GRACE:g} s ago, and has not: killed")
+        shard.signal(signal.SIGKILL)
 
 
-def take_over(roster: Roster, wanted: Assignment) -> Member | None:
-    """The recorder that does this work already and has nobody who would start it again. Raises FeedLocked where it has
-    somebody."""
+def take_over(roster: Roster, wanted: Assignment) -> list[Member]:
+    """The recorders that do part of this work already and have nobody who would start them again. Raises FeedLocked
+    where one has somebody, or does not answer."""
+    found = []
     for member in roster.members():
-        if member.alive and wanted.same_work(member.duty.assignment):
-            if ask(member.socket, Ping()).get("supervised"):
-                raise FeedLocked(
-                    f"the recorder {member.name!r} (pid {member.duty.pid}) records this already; "
-                    f"see: mdtool status, to end it: mdtool stop"
-                )
-            return member
-    return None
+        if not member.alive or not member.duty.assignment.is_part_of(wanted):
+            continue
+        try:
+            supervised = ask(member.socket, Ping(), ANSWER).get("supervised")
+        except MdtoolError as error:
+            raise FeedLocked(f"{_records_this(member.name, member.duty.pid)}, and does not answer: {error}") from None
+        if supervised:
+            raise FeedLocked(_has_somebody(member.name, member.duty.pid))
+        found.append(member)
+    return found
+
+
+def _has_somebody(name: str, pid: int) -> str:
+    return f"{_records_this(name, pid)}; see: mdtool status, to end it: mdtool stop"
+
+
+def _records_this(name: str, pid: int) -> str:
+    return f"the recorder {name!r} (pid {pid}) records this already"
 
 
 def free_name(roster: Roster, venue: str, taken: set[str]) -> str:

@@ -78,5 +78,8 @@ def called(name: str) -> Venue:
     module, colon, kind = name.partition(":")
     if not colon:
         return get(name)
-    venue: Venue = getattr(import_module(module), kind)()
+    try:
+        venue: Venue = getattr(import_module(module), kind)()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UnknownVenue(f"no venue {name!r} can be made here: {error}") from None
     return venue

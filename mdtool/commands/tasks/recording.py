@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -133,19 +133,22 @@ def parse_cpus(text: str | None) -> tuple[int, ...]:
 
 
 def assignments(store: Store, options: RecordOptions, shards: int, cpus: tuple[int, ...]) -> list[Work]:
-    """What each recorder of a run is given. One that runs already and does the same is taken over as it is. Raises
-    FeedLocked where it has somebody else, UsageError."""
+    """What each recorder of a run is given. Those that run already and do part of it are taken over as they are, and
+    the rest is spread over so many more as are wanted, over one at least. Raises FeedLocked where one has somebody
+    else, UsageError."""
     roster = Roster(store.path)
+    wanted = assignment("new", str(store.path), options)
+    there = take_over(roster, wanted)
+    works = [Work(structs.replace(one.duty.assignment, seconds=wanted.seconds), one.duty.pid) for one in there]
+    done = {symbol for work in works for symbol in work.assignment.symbols}
+    rest = [symbol for symbol in options.symbols if symbol not in done]
+    weights = loads(store, options.venue.name, rest) if shards > 1 else [1.0] * len(rest)
     taken: set[str] = set()
-    found = []
-    weights = loads(store, options.venue.name, options.symbols) if shards > 1 else [1.0] * len(options.symbols)
-    for number, symbols in enumerate(spread(options.symbols, weights, shards)):
-        pinned = (cpus[number % len(cpus)],) if cpus else ()
-        wanted = assignment("new", str(store.path), replace(options, symbols=symbols), pinned)
-        member = take_over(roster, wanted)
-        name = free_name(roster, options.venue.name, taken) if member is None else member.name
-        found.append(Work(structs.replace(wanted, name=name), member is not None))
-    return found
+    for symbols in spread(rest, weights, max(1, shards - len(works))):
+        pinned = (cpus[len(works) % len(cpus)],) if cpus else ()
+        name = free_name(roster, options.venue.name, taken)
+        works.append(Work(structs.replace(wanted, name=name, symbols=symbols, cpus=pinned)))
+    return works
 
 
 async def _record(
@@ -175,7 +178,7 @@ async def _record(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop, number)
     for work in works:
-        if work.taken_over:
+        if work.pid:
             told(work.assignment.name, "recorder", f"the recorder {work.assignment.name} runs already: taken over")
     beside = []
     if look is not None:

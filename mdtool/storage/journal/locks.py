@@ -103,23 +103,30 @@ def unlock(fd: int) -> None:
 
 def holder(directory: Path) -> Holder:
     """Who has the writer lock of the feed in `directory`, as of now. Disturbs nobody."""
-    return holder_of(directory / WRITER_LOCK)
+    held, pid = _look(directory / WRITER_LOCK)
+    return Holder(held, 0 if held else pid)
 
 
-def holder_of(path: Path) -> Holder:
-    """Who has the lock in this file, as of now. Disturbs nobody."""
+def held_by(path: Path) -> int | None:
+    """The pid of the process that has the lock in this file, as it calls itself; None where nobody has. Disturbs
+    nobody."""
+    held, pid = _look(path)
+    return pid if held else None
+
+
+def _look(path: Path) -> tuple[bool, int]:
+    """Whether the lock is held, and the pid that stands in the file; 0: none."""
     try:
         fd = files.open_existing(path)
     except OSError:
-        return Holder(False, 0)
+        return False, 0
     try:
         asked = RANGE_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         found = RANGE_LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0]
-        left = os.pread(fd, PID_BYTES, 0).decode("ascii", "replace").strip()
+        pid = os.pread(fd, PID_BYTES, 0).decode("ascii", "replace").strip()
     finally:
         os.close(fd)
-    held = found != fcntl.F_UNLCK
-    return Holder(held, int(left) if left.isdecimal() and not held else 0)
+    return found != fcntl.F_UNLCK, int(pid) if pid.isdecimal() else 0
 
 
 def is_written(directory: Path) -> bool:

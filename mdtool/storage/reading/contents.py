@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mdtool.clock import SystemClock
 from mdtool.errors import ChunkUnavailable, StoreError
 from mdtool.kernel.journal import Record
+from mdtool.model import Kind
 from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
@@ -87,6 +88,17 @@ class Contents:
         """Highest receive time as of now; None where there is none."""
         figures = map(self._current_figures, self._entries_until(EARLIEST, latest_only=True).tolist())
         return max((one.max_ns for one in figures if one.rows), default=None)
+
+    def newest_ns(self, kind: Kind, among: int) -> int | None:
+        """Receive time of the newest record of a kind among the last so many of the newest chunk; None where it is none
+        of them, or the chunk is sealed."""
+        opened = self._peek(self._chunk_count - 1) if self._chunk_count else None
+        if not isinstance(opened, OpenChunk):
+            return None
+        rows = opened.journal.committed
+        last = index_rows(opened.index, rows)[max(0, rows - among) :]
+        found = last["recv_ns"][last["kind"] == kind]
+        return int(found.max()) if len(found) else None
 
     def count(self) -> int:
         """Records committed as of now."""
