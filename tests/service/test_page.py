@@ -157,7 +157,10 @@ def test_none_is_left_where_it_has_no_room(path, monkeypatch):
         (b"", "0 bytes, expected a recorder's page"),
         (b"MDTPAGE\n", "8 bytes, expected"),
         (bytes(SIZE), "no recorder's page of version 1"),
-        (b"MDTPAGE\n" + (2).to_bytes(4, "little") + bytes(SIZE - 12), "no recorder's page of version 1; use the mdtool"),
+        (
+            b"MDTPAGE\n" + (2).to_bytes(4, "little") + bytes(SIZE - 12),
+            "no recorder's page of version 1; use the mdtool",
+        ),
     ],
 )
 def test_what_is_no_page_of_this_version_is_said(path, data, why):

@@ -209,7 +209,9 @@ def test_a_folder_that_is_anothers_is_said(store, roster, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(module.Path, "chmod", refuse)
-    with pytest.raises(StoreError, match="run: not this user's: one user records into a store: Operation not permitted"):
+    with pytest.raises(
+        StoreError, match="run: not this user's: one user records into a store: Operation not permitted"
+    ):
         roster.prepare()
 
 
