@@ -56,7 +56,7 @@ def test_each_venue_can_be_told(name):
     ],
 )
 def test_what_is_no_assignment_is_refused_in_a_line(line, why):
-    with pytest.raises(UsageError, match="^no assignment of a recorder: ") as refused:
+    with pytest.raises(UsageError, match=r"^no assignment of a recorder: ") as refused:
         read(line)
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -134,7 +134,7 @@ def test_asking(path):
         ask(path, Ping())
 
     async def work(control, orders):
-        with pytest.raises(MdtoolError, match="^NONE is not recorded$"):
+        with pytest.raises(MdtoolError, match=r"^NONE is not recorded$"):
             await asyncio.to_thread(ask, path, Snapshot(("NONE",)))
         orders.free.clear()
         with pytest.raises(MdtoolError, match=r"sim\.sock: no answer within 0\.05 s$"):

@@ -194,7 +194,7 @@ def test_what_it_cannot_begin_or_must_not_go_on_with_ends_the_run(place, life, f
 
 def test_one_that_cannot_be_started_is_said_in_a_line(place, monkeypatch):
     monkeypatch.setattr(module, "command", lambda name: ["/nowhere/python"])
-    with pytest.raises(ShardFailed, match="^the recorder cannot be started: .*No such file or directory"):
+    with pytest.raises(ShardFailed, match=r"^the recorder cannot be started: .*No such file or directory"):
         place.run()
 
 
@@ -215,7 +215,7 @@ def test_where_one_fails_the_others_are_told_to_end(place):
         running = asyncio.ensure_future(shards.run())
         await told(place, "sim does stay")(shards)
         gate.set()
-        with pytest.raises(ShardFailed, match="^it cannot be done$"):
+        with pytest.raises(ShardFailed, match=r"^it cannot be done$"):
             await running
 
     asyncio.run(main())
