@@ -26,11 +26,11 @@ from mdtool.errors import FeedLocked, StoreError
 from mdtool.service.assignment import Assignment
 from mdtool.service.page import Page, PageReader
 from mdtool.storage import files
+from mdtool.storage.format import layout
 from mdtool.storage.journal.locks import LockHeld, held_by, lock, unlock
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
-RUN = "run"
 PRIVATE = 0o700
 T = TypeVar("T", bound=Struct)
 LARGEST_FILE = 4 * 1024 * 1024  # bytes of a file here that is read; an assignment of thousands of symbols is smaller
@@ -86,7 +86,7 @@ class Roster:
     """Of one store. The folder is made by the first who goes on duty."""
 
     def __init__(self, store: Path) -> None:
-        self.directory = store / RUN
+        self.directory = store / layout.RUN
 
     def names(self) -> list[str]:
         """Of everybody on duty, or once on duty."""

@@ -41,7 +41,7 @@ from mdtool.storage.reading import cursor
 from mdtool.units import count
 
 REBUILD = "run: mdtool registry verify --rebuild"
-STORE_NAMES = {REGISTRY, "feeds", PARTS, "trash", "repaired", "lost+found"}
+STORE_NAMES = {REGISTRY, "feeds", PARTS, "trash", "repaired", "lost+found", layout.RUN}
 FEED_NAMES = {"feed.bin", "writer.lock", "maintenance.lock", "live", "cursors", "trash", "repaired"}
 DAY_FOLDER = re.compile(r"date=\d{4}-\d{2}-\d{2}")
 CHUNK_FILE = re.compile(r"(\d{8,12})\.(idx|dat)")

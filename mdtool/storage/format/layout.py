@@ -297,6 +297,9 @@ def feed_directory(store: Path, venue: str, symbol: str) -> Path:
     return store / "feeds" / venue / folder_name(symbol)
 
 
+RUN = "run"  # folder in a store of those who record into it; storage leaves it alone
+
+
 def shm_root(store_id: str) -> Path:
     """What a store has in shared memory: named by the store's id, so two stores never meet."""
     return Path("/dev/shm") / f"mdtool-{store_id}"
