@@ -280,3 +280,33 @@ def test_a_connection_is_replaced_without_a_gap(tmp_path, monkeypatch):
         assert (status.sessions, status.gaps, status.failures) == (2, 0, 0)
         closes = [payload for kind, _, payload in told(store) if kind is Kind.CLOSE]
         assert closes == [b'{"code": 1000, "reason": "it said bye"}', b'{"code": 1000, "reason": "stopped"}']
+
+
+def test_what_nobody_wants_any_more_is_not_asked_for_again():
+    """Neither what waits, nor what is on its way, nor what was refused and would be tried again."""
+    hanging = asyncio.Event()
+
+    async def handle(request):
+        if request.match_info["symbol"] == "HANGS":
+            hanging.set()
+            await asyncio.sleep(10_000)
+        if request.match_info["symbol"] == "GONE":
+            return web.Response(status=400)
+        return web.Response(body=b"book")
+
+    async def play(snapshots, sink, running):
+        for symbol in ("HANGS", "GONE"):
+            snapshots.request(symbol)
+        await until(lambda: hanging.is_set() and sink.asked.count("GONE") > 2, running)
+        snapshots.forget(["HANGS", "GONE", "NEVER"])
+        before = len(sink.asked)
+        for _ in range(3):
+            answered = len(sink.got)
+            snapshots.request("A")
+            await until(lambda answered=answered: len(sink.got) > answered, running)
+        assert sink.asked[before:] == ["A"] * 3
+        assert set(snapshots._under_way) <= {"A"}
+        snapshots.request("GONE")  # wanted again
+        await until(lambda: sink.asked[-1] == "GONE", running)
+
+    fetching(handle, play)

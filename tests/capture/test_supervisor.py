@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from patience import LONGEST, until
 
+from mdtool.books.phases import BookState
 from mdtool.capture import supervisor as module
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.child import complaint, environment
-from mdtool.capture.options import RecorderEvent, record_options
+from mdtool.capture.options import BOOK_STATES, RecorderEvent, record_options
 from mdtool.capture.recorder import Recorder
 from mdtool.clock import SECOND
 from mdtool.exchange.binance import protocol_for
@@ -60,14 +61,14 @@ class Run:
         return [text for said, text in self.talk if said is event]
 
 
-def recorded(store, play, *faults, count=2):
+def recorded(store, play, *faults, count=2, names=None):
     """What `play(run)` does while a recorder runs; its status."""
     talk = []
 
     async def main():
         simulator = Simulator(symbol_names(count), seed=7, rate=200.0, start_ns=START)
         async with Server(SimulatedSource(simulator, wait=True), protocol_for("sim"), faults=Faults(*faults)) as server:
-            options = record_options(SIM, symbol_names(count), ws_url=server.url, sync="none")
+            options = record_options(SIM, names or symbol_names(count), ws_url=server.url, sync="none")
             recorder = Recorder(store, options, lambda event, text: talk.append((event, text)))
             running = asyncio.create_task(recorder.run())
             try:
@@ -274,3 +275,50 @@ def test_why_a_child_ended_is_its_last_word_or_how():
     assert complaint(b"Traceback\n  x\nValueError: no\n", 1) == "ValueError: no"
     assert complaint(b"", -9) == "killed by signal 9"
     assert complaint(b"\n", 3) == "exit 3"
+
+
+def test_a_feed_that_comes_while_a_sidecar_is_being_started_is_watched(store, monkeypatch):
+    """It was told its feeds before."""
+    symbols = symbol_names(3)
+    starting, going = asyncio.Event(), asyncio.Event()
+    begin = asyncio.create_subprocess_exec
+    kept = []
+
+    async def slow(*command, **options):
+        if module.SIDECAR in command:
+            kept.append(None)
+            starting.set()
+            await going.wait()
+        return await begin(*command, **options)
+
+    monkeypatch.setattr(module.asyncio, "create_subprocess_exec", slow)
+
+    async def play(run):
+        await starting.wait()
+        replanning = asyncio.ensure_future(run.recorder.replan(symbols))
+        await until(lambda: symbols[2] in run.recorder._supervisor._marks)
+        going.set()
+        assert await replanning == symbols
+        await until(lambda: store.feed(f"sim/{symbols[2]}").scale is not None)
+
+    status, talk = recorded(store, play, count=3, names=symbols[:2])
+    assert (status.gaps, len(kept)) == (0, 2)
+    assert [text for event, text in talk if event is RecorderEvent.SIDECAR] == []
+
+
+def test_what_a_book_is_worth_is_known_while_somebody_watches(store, monkeypatch):
+    monkeypatch.setattr(module, "SIDECAR", "mdtool.capture.sidecar")
+    symbol = symbol_names(1)[0]
+    synced = BOOK_STATES.index(BookState.SYNCED)
+
+    async def play(run):
+        book = lambda: run.status.of(symbol).book  # noqa: E731
+        await until(lambda: book() == synced)
+        monkeypatch.setattr(module, "SIDECAR", "mdtool.no_such_module")
+        run.recorder._supervisor._process.kill()
+        await until(lambda: len(run.said(RecorderEvent.SIDECAR)) > 1)
+        assert book() == BOOK_STATES.index(None)
+        monkeypatch.setattr(module, "SIDECAR", "mdtool.capture.sidecar")
+        await until(lambda: book() == synced)
+
+    recorded(store, play, count=1)

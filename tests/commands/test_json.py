@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 
 from mdtool.audit import findings
+from mdtool.capture.options import record_options
 from mdtool.clock import DAY, HOUR, SECOND
 from mdtool.commands.main import VERBS, build
 from mdtool.commands.tree import tree
 from mdtool.model import Kind
+from mdtool.service.assignment import assignment
+from mdtool.service.roster import Roster
 from mdtool.storage.format.layout import Location
 from mdtool.storage.journal import chunk
 from mdtool.storage.store import Store
 from mdtool.torture import runner
 from mdtool.torture.scenarios import Outcome
+from mdtool.venues import catalog
 
 PAGE = (Path(__file__).parents[2] / "man" / "mdtool-json.7").read_text(encoding="utf-8").replace("\\-", "-")
 FEED = "sim/ALPHA_USDT"
@@ -208,6 +212,14 @@ def test_torture_and_bench(said, monkeypatch, tmp_path) -> None:
 def test_record(said, tmp_path) -> None:
     arguments = ("--store", tmp_path, "record", "sim", "--url", "ws://127.0.0.1:9", "--for", "0s")
     matches(said(*arguments, code=0), "RECORD")
+
+
+@pytest.mark.parametrize("order", ["stop", "snapshot", "reconnect"])
+def test_orders(said, alpha, order) -> None:
+    """To a recorder that does not answer."""
+    options = record_options(catalog.get("sim"), ("ALPHA_USDT",))
+    with Store.open(alpha) as store, Roster(alpha).on_duty(assignment("sim", str(alpha), options), store, 1):
+        matches(said("--store", alpha, order, code=2), "STOP, SNAPSHOT, RECONNECT")
 
 
 @pytest.mark.parametrize(
