@@ -21,7 +21,7 @@ _mdtool() {
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --chunk-size | --config | --cpu | --data | --depth | --dir | --feed | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
+                    --at | --at-end | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -205,6 +205,18 @@ _mdtool() {
             ;;
         "mdtool sim --for")
             :
+            return
+            ;;
+        "mdtool sim --faults")
+            :
+            return
+            ;;
+        "mdtool sim --faults-for")
+            :
+            return
+            ;;
+        "mdtool sim --faults-log")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))
             return
             ;;
         "mdtool bench --data")
@@ -408,7 +420,7 @@ _mdtool() {
             ;;
         "mdtool sim")
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W "--symbols --venue --host --port --seed --rate --speed --for -h --help" -- "$word"))
+                COMPREPLY=($(compgen -W "--symbols --venue --host --port --seed --rate --speed --for --faults --faults-for --faults-log -h --help" -- "$word"))
             else
                 :
             fi

@@ -60,10 +60,10 @@ def feed(tmp_path):
 
 
 class Said(list):
-    """What is said, but for what books are worth."""
+    """What is said."""
 
     def __call__(self, news):
-        self.extend(one for one in news if not isinstance(one, Book))
+        self.extend(news)
 
     @property
     def news(self):
