@@ -286,7 +286,8 @@ class StreamAudit:
         first, last, prev = _ids(message)
         recv_ns = record.recv_ns
         seam = self._change
-        whole = isinstance(message, Update) and message.snapshot
+        # A whole book that does not say what it follows: it proves nothing of what was before it.
+        whole = isinstance(message, Update) and message.snapshot and prev in (None, last)
         if verdict is Verdict.GAP:
             self._hole(first, prev, before, recv_ns)
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:

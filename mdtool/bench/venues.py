@@ -12,6 +12,7 @@ from mdtool.exchange.samples import updates
 from mdtool.kernel import ladder
 from mdtool.model import BookUpdate, Scale
 from mdtool.venues import catalog
+from mdtool.venues.venue import book_stream
 
 LEVELS = 10  # a side
 SCALE = Scale(-2, -3)
@@ -28,7 +29,8 @@ def bench_venues(setting: Setting) -> list[Figure]:
 
 def _figures(setting: Setting, name: str, messages: Sequence[bytes]) -> list[Figure]:
     venue = catalog.get(name)
-    stream = next(stream for stream in venue.default_streams if venue.is_book(stream))
+    stream = book_stream(venue, venue.default_streams)
+    assert stream is not None
     decode, parse = venue.decoder(stream), ladder.parse
     prices, sizes = (array("q", bytes(8 * 4 * LEVELS)) for _ in range(2))
     price_exp, size_exp = SCALE

@@ -3,8 +3,9 @@
 Rule: whatever the bytes, and whatever a venue's code does with them, nothing is raised. A record that cannot be read is
 said to be so, and a book that it may have changed is whole no more.
 
-Two book streams of one feed tell the same story twice: the first that comes is the feed's book, unless one is named.
-`every_book` keeps one of each, for whoever has to judge them all.
+Two book streams of one feed tell the same story twice: the deepest is the feed's book, unless one is named; of those
+alike it is the first that comes. One that tells of the best level only is a stream of quotes beside it. `every_book`
+keeps one of each, for whoever has to judge them all.
 """
 
 from __future__ import annotations
@@ -17,10 +18,24 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from mdtool.books.sync import BookSync, Step, open_book
+from mdtool.books.wire import texts
 from mdtool.errors import UsageError, WireError
-from mdtool.model import OTHER_STREAM, SESSION_STREAM, SNAPSHOT_STREAM, Flag, Kind, Message, Other, Scale, Update
+from mdtool.model import (
+    OTHER_STREAM,
+    SESSION_STREAM,
+    SNAPSHOT_STREAM,
+    UNKNOWN,
+    BookUpdate,
+    Flag,
+    Kind,
+    Message,
+    Other,
+    Quote,
+    Scale,
+    Update,
+)
 from mdtool.venues.sequence import Rule, Verdict
-from mdtool.venues.venue import Decoder, Venue
+from mdtool.venues.venue import Decoder, Venue, book_stream, reach
 
 MISSED = "missed"  # what a NOTE of frames that a connection's numbers show to be missing is called
 MAX_EARLY = 100  # whole books kept before the first update tells which stream they are of
@@ -109,12 +124,12 @@ class FeedEngine:
     ) -> None:  # fmt: skip
         if stream is not None and not venue.is_book(stream):
             raise UsageError(f"{venue.name}: {stream!r} is no stream that a book is built of")
-        known = (name for name in source.streams if venue.is_book(name))
         self.venue = venue
-        self.book_stream = stream or next(known, None)  # None: not seen yet
+        self.book_stream = stream or book_stream(venue, source.streams)  # None: not seen yet
         self.unwanted: set[int] = set()  # streams, by number, whose records need not be shown
         self.undecodable = 0  # records that cannot be read
         self._source = source
+        self._is_named = stream is not None
         self._book_only = book_only
         self._every_book = every_book
         self._opens = opens
@@ -138,6 +153,11 @@ class FeedEngine:
         """The stream of a number."""
         found = self._lines.get(number)
         return self._meet(number) if found is None else found
+
+    def is_of_quotes(self, line: Line) -> bool:
+        """Whether a stream tells of the best level of a book that another one tells more of."""
+        name = line.name
+        return self.book_stream not in (None, name) and self.venue.is_book(name) and reach(self.venue, name) == 1
 
     def on_record(self, record: RecordLike) -> Taken:
         """Take the next record."""
@@ -221,20 +241,38 @@ class FeedEngine:
         name = self._source.stream_name(number)
         if self.book_stream is not None and self.book_stream not in self._books:
             self._open(self.book_stream)  # known from before: whole books of it may come first
+        if self._is_deeper(name):
+            self._retire()
         if self.venue.is_book(name) and (self._every_book or self.book_stream in (None, name)):
             self.book_stream = self.book_stream or name
             line = self._books.get(name) or self._open(name)
         else:
-            wanted = name == SNAPSHOT_STREAM or not self._book_only
-            is_other_book = self.venue.is_book(name)  # it is told twice, and shown once
-            decode = self.venue.decoder(name) if wanted and not is_other_book else None
-            if decode is not None and name == OTHER_STREAM:
-                decode = _of_json(decode)
-            line = Line(name, decode, self.venue.rule(name) if decode is not None else None, None)
+            line = self._beside(name)
         if line.decode is None and name != SESSION_STREAM:  # where NOTEs stand, of losses too
             self.unwanted.add(number)
         self._lines[number] = line
         return line
+
+    def _beside(self, name: str) -> Line:
+        """A stream that is not the book's."""
+        if self._book_only and name != SNAPSHOT_STREAM:
+            return Line(name, None, None, None)
+        decode = self.venue.decoder(name)
+        if self.venue.is_book(name):  # it is told twice, and shown once
+            return Line(name, _quotes(decode) if reach(self.venue, name) == 1 else None, None, None)
+        return Line(name, _of_json(decode) if name == OTHER_STREAM else decode, self.venue.rule(name), None)
+
+    def _is_deeper(self, name: str) -> bool:
+        """Whether a stream that is new is the feed's book from now on."""
+        if self.book_stream is None or self._is_named or self._every_book or not self.venue.is_book(name):
+            return False
+        return reach(self.venue, name) > reach(self.venue, self.book_stream)
+
+    def _retire(self) -> None:
+        """What was the feed's book so far is a stream beside it, and is met anew."""
+        assert self.book_stream is not None
+        old, self.book_stream = self._books.pop(self.book_stream), None
+        self._lines = {number: line for number, line in self._lines.items() if line is not old}
 
     def _open(self, name: str) -> Line:
         """A book stream, with its book."""
@@ -245,6 +283,23 @@ class FeedEngine:
             for update, recv_ns in self._early:
                 book.on_message(update, recv_ns)
         return line
+
+
+def as_quote(update: Message) -> Quote | None:
+    """A whole book of one level as the quote it is; None of a change of one, which may name one side only. Raises
+    WireError."""
+    if not isinstance(update, BookUpdate) or not update.snapshot:
+        return None
+    try:
+        bid, ask = (next(iter(texts(side, update.shape)), ("0", "0")) for side in (update.bids, update.asks))
+    except (msgspec.MsgspecError, ValueError, LookupError) as error:
+        raise WireError(f"no level: {error}") from error
+    return Quote(update.venue_ns, UNKNOWN, *bid, *ask)  # its number is of its own stream, and of no other's book
+
+
+def _quotes(decode: Decoder) -> Decoder:
+    """Of a book stream that tells of the best level, the quotes."""
+    return lambda payload: [quote for quote in map(as_quote, decode(payload)) if quote is not None]
 
 
 def _check_text(payload: bytes) -> None:

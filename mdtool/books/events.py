@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mdtool.books.engine import FeedEngine, RecordSource
+from mdtool.books.engine import FeedEngine, RecordSource, as_quote
 from mdtool.books.ladders import LevelParser
 from mdtool.books.sync import BookSync
 from mdtool.books.tables import largest
@@ -70,9 +70,10 @@ def events(source: RecordSource, *, feed: int = 0, wide: bool = False) -> Iterat
     rows: list[Events] = []
     scale, count = builder.scale, 0
     for record in source.records():
-        for said in engine.on_record(record).said:
+        line, said, _, _ = engine.on_record(record)
+        for message, *_ in said:
             try:
-                found = builder.rows(said.message, record.recv_ns)
+                found = builder.rows((engine.is_of_quotes(line) and as_quote(message)) or message, record.recv_ns)
             except WireError:
                 continue
             if builder.scale != scale or count > BATCH_ROWS:

@@ -11,7 +11,8 @@ rule. phases.py says what leads to what; here is what is done about it.
 4. If none is left, the next update must bridge; a hole before it does not matter if the snapshot reaches over it.
 5. A snapshot older than what is held, or a bridge that fails, asks for another.
 6. A whole book that comes on the stream replaces everything before it, at once. It may come in parts, each with the
-   same id, which it names as the one before it too: the later ones are added to the first.
+   same id, which it names as the one before it too: the later ones are added to the first. One that comes late, or
+   again, is not what the book is now.
 7. A checksum that the book does not have is as bad as a gap, and so is an update that cannot be read.
 8. Where the venue's numbers show no loss, updates are kept after they were applied too: a whole book that is fetched
    while the book is SYNCED replaces it, with the updates that are younger on top.
@@ -39,6 +40,7 @@ __all__ = ["BookState", "BookSync", "Observer", "Step", "open_book"]
 # Updates kept while a snapshot is in flight: 200 s at 100 ms, 100 s of the busiest feed measured (20 a second). Beyond
 # it the oldest go, and a snapshot older than the rest asks for another.
 MAX_HELD = 2_000
+_OLD = frozenset({Verdict.STALE, Verdict.OUT_OF_ORDER, Verdict.KEEPALIVE})  # a whole book that tells nothing new
 
 
 class Step(NamedTuple):
@@ -150,6 +152,8 @@ class BookSync:
         """Step 6."""
         if whole.prev_seq == whole.last_seq == self.last_seq != UNKNOWN and self.state is BookState.SYNCED:
             return self._apply(verdict, whole, recv_ns)
+        if verdict in _OLD and self.state is BookState.SYNCED:
+            return Step(verdict, self.state, 0, False)
         self._held.clear()
         error = self._replace(whole)
         if error is not None:

@@ -24,7 +24,7 @@ from mdtool.storage.store import FeedInfo, Store
 from mdtool.storage.upkeep.removal import Effect, apply_policies
 from mdtool.storage.upkeep.retention import FeedPlan, Needs, RetentionLimits
 from mdtool.storage.upkeep.sealing import seal_feed
-from mdtool.venues.venue import Venue
+from mdtool.venues.venue import Venue, book_stream
 
 EVERY = 600.0  # seconds between two rounds
 PAUSE = 0.2  # seconds between two batches of files removed while a recorder writes to the same disk
@@ -46,7 +46,7 @@ class Keeper:
         self._store = store
         self._venue = venue
         self.watch(symbols)
-        self._streams = [stream for stream in streams if venue.is_book(stream)]
+        self._stream = book_stream(venue, streams)
         self._ask = ask
         self._tell = tell
         self._clock = clock
@@ -77,11 +77,11 @@ class Keeper:
 
     def _can_ask(self, symbol: str) -> bool:
         """Not where it would take a new connection: those bring a book of their own, and come often enough."""
-        if is_session(symbol) or not self._streams:
+        if is_session(symbol) or self._stream is None:
             return False
-        if self._venue.snapshot_request(symbol, self._streams[0]) is not None:
+        if self._venue.snapshot_request(symbol, self._stream) is not None:
             return True
-        return any(self._venue.resubscribe(symbol, stream) for stream in self._streams)
+        return bool(self._venue.resubscribe(symbol, self._stream))
 
     def _is_news(self, said: dict[str, Any]) -> bool:
         if "error" in said:

@@ -10,7 +10,7 @@ from mdtool.capture.link import Link
 from mdtool.capture.options import Notify, RecorderEvent
 from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.tending import Failed
-from mdtool.venues.venue import Venue
+from mdtool.venues.venue import Venue, book_stream
 
 PAUSE = 10.0  # seconds between two repairs of one symbol: venues limit subscriptions an hour
 LONGEST_PAUSE = 600.0
@@ -24,7 +24,7 @@ class Mender:
         notify: Notify, failed: Failed,
     ) -> None:  # fmt: skip
         self._venue = venue
-        self._streams = [stream for stream in streams if venue.is_book(stream)]
+        self._stream = book_stream(venue, streams)  # whose book is kept whole
         self._links = links
         self._snapshots = snapshots
         self._notify = notify
@@ -35,7 +35,7 @@ class Mender:
 
     def request(self, symbol: str) -> None:
         """Have the whole book of a symbol soon."""
-        if self._streams and self._venue.snapshot_request(symbol, self._streams[0]) is not None:
+        if self._stream is not None and self._venue.snapshot_request(symbol, self._stream) is not None:
             self._snapshots.request(symbol)
             return
         self._waiting[symbol] = None
@@ -89,10 +89,10 @@ class Mender:
         for link in self._links():
             if symbol not in link.symbols:
                 continue
-            frames = [frame for stream in self._streams for frame in self._venue.resubscribe(symbol, stream)]
+            frames = () if self._stream is None else self._venue.resubscribe(symbol, self._stream)
             if frames:
                 self._notify(RecorderEvent.SNAPSHOT, f"{symbol}: subscribing anew for a whole book")
-                await link.say(tuple(frames))
+                await link.say(frames)
             else:
                 self._notify(RecorderEvent.SNAPSHOT, f"{symbol}: connecting anew for a whole book")
                 for beside in link.symbols:  # which it brings all of them

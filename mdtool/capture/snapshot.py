@@ -20,7 +20,7 @@ from mdtool.capture.protocol import text
 from mdtool.capture.rest import fetch
 from mdtool.errors import StoreFull
 from mdtool.units import count
-from mdtool.venues.venue import HttpRequest, Venue
+from mdtool.venues.venue import HttpRequest, Venue, book_stream
 
 TIMEOUT = 30.0
 MAX_BODY = 64 * 1024 * 1024  # the largest book met is 10 MB (every order of a market)
@@ -63,7 +63,7 @@ class Snapshots:
         streams: Sequence[str] = (),
     ) -> None:
         self._http = http
-        self._stream = next((stream for stream in streams if venue.is_book(stream)), None)  # whose book is kept whole
+        self._stream = book_stream(venue, streams)  # whose book is kept whole
         self._venue = venue
         self._base_url = base_url
         self._sink = sink

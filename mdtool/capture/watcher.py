@@ -34,7 +34,7 @@ from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.store import Store
 from mdtool.venues.sequence import Verdict
-from mdtool.venues.venue import Venue
+from mdtool.venues.venue import Venue, book_stream
 
 SLICE = 500  # records of one feed before the next has its turn; about 2 ms
 QUIET_NS = 5 * SECOND  # a book without updates for this long after its connection opened gets its snapshot all the same
@@ -78,7 +78,7 @@ class Watcher:
         self._feeds: list[_Watched] = []
         rule = venue.connection_rule()
         self._numbers = Numbers(rule.number, [mark.symbol for mark in marks], counted) if rule is not None else None
-        stream = next((stream for stream in streams if venue.is_book(stream)), None)
+        stream = book_stream(venue, streams)
         if stream is None or venue.rule(stream) is None:
             return
         for mark in marks:

@@ -18,7 +18,7 @@ from mdtool.model import SNAPSHOT_STREAM, Flag, Kind, Update
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.journal.batch import Batch
 from mdtool.storage.reading.reader import Reader
-from mdtool.venues.venue import Venue
+from mdtool.venues.venue import Venue, book_stream
 
 LEAD_NS = 10 * SECOND  # how long before a whole book the update that connects to it may have been received
 OPENERS = 3  # book messages at the start of a session among which a whole book is looked for
@@ -38,7 +38,8 @@ def whole_books(
     reader: Reader, venue: Venue, *, until_ns: int | None = None, before: int | None = None, stream: str | None = None
 ) -> Iterator[WholeBook]:
     """The whole books received no later than `until_ns` and recorded before a position, newest first, of one book
-    stream or all. Moves the reader."""
+    stream (None: the feed's book). Moves the reader."""
+    stream = stream or book_stream(venue, reader.streams)
     for chunk in reversed(reader.chunks()):
         begins = chunk.chunk_id << ROW_BITS
         too_late = until_ns is not None and chunk.min_ns > until_ns
@@ -90,7 +91,7 @@ def _wholes(batch: Batch, venue: Venue, symbol: str, early: Rows, stream: str | 
     for number in found[early[found]][::-1].tolist():
         yield number, True
     for number, name in enumerate(batch.streams):
-        if venue.is_book(name) and stream in (None, name) and _sends_wholes(venue, symbol, name):
+        if name == stream and _sends_wholes(venue, symbol, name):
             of_book = rows_of(batch, number)
             for row in _in_stream(batch, venue, name, of_book[early[of_book]]):
                 yield row, False

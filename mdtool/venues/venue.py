@@ -12,7 +12,8 @@ form, or the venue's time in it), so that a record decodes alike wherever it sta
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar, cast
 from urllib.parse import quote
@@ -143,7 +144,9 @@ class Place:
 class BookTraits:
     """How a stream's book is kept, beyond its sequence."""
 
-    depth: int | None = None  # the subscribed depth where levels that fall out of it are not deleted by a message
+    # The subscribed depth where levels that fall out of it are not deleted by a message. The deepest of a feed's
+    # streams is its book (None is deepest).
+    depth: int | None = None
     checksum: Checksum | None = None
     by_order: bool = False  # its messages are OrderUpdates
     depths: tuple[int, ...] = ()  # where the stream does not say which: a whole book of as many levels tells
@@ -361,3 +364,14 @@ class Adapter:
 
 
 _PLAIN = BookTraits()
+
+
+def reach(venue: Venue, stream: str) -> float:
+    """How many levels a side a book stream tells of."""
+    depth = venue.traits(stream).depth
+    return math.inf if depth is None else depth
+
+
+def book_stream(venue: Venue, streams: Iterable[str]) -> str | None:
+    """Which of a feed's streams is its book: the deepest, the first of those alike; None where none builds one."""
+    return max((name for name in streams if venue.is_book(name)), key=lambda name: reach(venue, name), default=None)

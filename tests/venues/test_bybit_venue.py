@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdtool.books.engine import as_quote
 from mdtool.books.sync import BookState, open_book
 from mdtool.errors import UnknownSymbol, UsageError, WireError
 from mdtool.model import UNKNOWN, BookUpdate, Funding, Liquidation, Other, Quote, Side, Status, Trade
@@ -33,8 +34,8 @@ def book(u, kind="delta", *, seq=None, ts=1672304484978, depth="50", bids='[["16
     ).encode()
 
 
-def best(u, ts, kind="snapshot"):
-    return book(u, kind, ts=ts, depth="1", asks='[["16611.00","0.029"]]')
+def best(u, ts, kind="snapshot", price="16493.50"):
+    return book(u, kind, ts=ts, depth="1", bids=f'[["{price}","0.006"]]', asks='[["16611.00","0.029"]]')
 
 
 def judged(stream, payloads, venue=LINEAR):
@@ -153,11 +154,13 @@ def test_messages():
     ]  # fmt: skip
     (delta,) = SPOT.decoder("orderbook.200")(book(5))
     assert (delta.first_seq, delta.last_seq, delta.prev_seq, delta.snapshot) == (5, 5, 4, False)
-    assert list(SPOT.decoder("orderbook.1")(best(5, 1_000))) == [
-        Quote(10**9, 5, "16493.50", "0.006", "16611.00", "0.029")
-    ]
+    (whole,) = SPOT.decoder("orderbook.1")(best(5, 1_000))
+    assert (whole.first_seq, whole.last_seq, whole.prev_seq, whole.snapshot, whole.in_stream) == (5, 5, 4, True, True)
+    assert as_quote(whole) == Quote(10**9, UNKNOWN, "16493.50", "0.006", "16611.00", "0.029")
+    (restarted,) = SPOT.decoder("orderbook.1")(best(1, 1_000))
+    assert (restarted.last_seq, restarted.prev_seq, restarted.snapshot) == (1, UNKNOWN, True)
     (change,) = SPOT.decoder("orderbook.1")(best(6, 1_000, "delta"))
-    assert isinstance(change, BookUpdate) and not change.snapshot
+    assert isinstance(change, BookUpdate) and not change.snapshot and as_quote(change) is None
     trades = (
         b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":['
         b'{"T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","L":"PlusTick",'
@@ -212,7 +215,6 @@ def test_tickers_say_what_is_in_them():
         ("orderbook.50", book(-1)),
         ("orderbook.50", book(2**63)),
         ("orderbook.50", b'{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1,"data":{"b":[],"a":[]}}'),
-        ("orderbook.1", book(5, "snapshot", depth="1", bids='[["1"]]')),
         ("publicTrade", b'{"data":[{"T":1,"S":"Up","v":"1","p":"1","i":"5"}]}'),
         ("publicTrade", b'{"data":[{"T":1,"S":"Buy","v":"1","p":"1","i":"no uuid"}]}'),
         ("publicTrade", b'{"data":[{"T":1,"S":"Buy","v":1,"p":"1","i":"5"}]}'),
@@ -272,8 +274,24 @@ def test_the_best_quote_comes_again_after_quiet():
         best(1, 9_000),
     ]
     assert judged("orderbook.1", payloads) == [
-        V.APPLY, V.APPLY, V.KEEPALIVE, V.STALE, V.APPLY, V.OUT_OF_ORDER, V.RESET,
+        V.APPLY, V.APPLY, V.KEEPALIVE, V.STALE, V.GAP, V.OUT_OF_ORDER, V.RESET,
     ]  # fmt: skip
+
+
+def test_a_feed_of_best_prices_alone_has_a_book_of_one_level():
+    """A lost one is a gap, and the next is the whole best again; one that comes late is not what the book is now."""
+    sync = open_book(LINEAR, "orderbook.1")
+    found = []
+    for payload in (best(5, 1_000), best(6, 1_100, price="2"), best(8, 1_300, price="4"), best(7, 1_200, price="3")):
+        (message,) = LINEAR.decoder("orderbook.1")(payload)
+        step = sync.on_message(message, 1)
+        found.append((step.verdict, sync.state, sync.last_seq))
+    assert found == [
+        (V.APPLY, BookState.SYNCED, 5), (V.APPLY, BookState.SYNCED, 6),
+        (V.GAP, BookState.SYNCED, 8), (V.OUT_OF_ORDER, BookState.SYNCED, 8),
+    ]  # fmt: skip
+    assert [len(side) for side in sync.book.top(10)] == [1, 1]
+    assert sync.book.best_bid()[0] == 4 * 10**-sync.book.scale.price_exp
 
 
 def test_trades_are_told_apart():

@@ -31,9 +31,6 @@ _63_BITS = 2**63 - 1
 SPARE = ("ts", "T", "updatedTime", "nextFundingTime", "seq")
 RESTARTED = 1  # u of the first message after the service was
 
-Level = tuple[str, str]
-
-
 # Fields stand in the order of the wire: the decoder finds the next one where it expects it.
 
 
@@ -60,17 +57,6 @@ class _Full(msgspec.Struct, gc=False):
 
 class _FullAnswer(msgspec.Struct, gc=False):
     result: _Full
-
-
-class _Best(msgspec.Struct, gc=False):
-    u: Id
-    b: list[Level] = []
-    a: list[Level] = []
-
-
-class _BestMessage(msgspec.Struct, gc=False):
-    data: _Best
-    ts: Ms = 0
 
 
 class _Trade(msgspec.Struct, gc=False, kw_only=True):
@@ -133,9 +119,7 @@ class _States(msgspec.Struct, gc=False):
 
 
 _BOOK = msgspec.json.Decoder(_BookMessage)
-_TYPE = msgspec.json.Decoder(msgspec.defstruct("_Type", [("type", str)], gc=False))
 _FULL = msgspec.json.Decoder(_FullAnswer)
-_BEST = msgspec.json.Decoder(_BestMessage)
 _TRADES = msgspec.json.Decoder(_Trades)
 _TICKERS = msgspec.json.Decoder(_Tickers)
 _ALL_FORCED = msgspec.json.Decoder(_AllForced)
@@ -200,14 +184,13 @@ def _full(payload: bytes) -> Sequence[Message]:
 
 
 def _best(payload: bytes) -> Sequence[Message]:
-    """A whole book of one level is a quote. A delta, which some clients have seen, names the sides that changed only:
-    it stays a change, and no quote is made up of it."""
-    if _TYPE.decode(payload).type != "snapshot":  # type: ignore[attr-defined]
-        return _book(payload)
-    message = _BEST.decode(payload)
-    best = message.data
-    bid, ask = (side[0] if side else ("0", "0") for side in (best.b, best.a))
-    return (Quote(message.ts * 1_000_000, best.u, bid[0], bid[1], ask[0], ask[1]),)
+    """A whole book of one level each time, in one row of numbers: each but that of a restart follows the one before.
+    A delta, which some clients have seen, names the sides that changed only."""
+    (book,) = _book(payload)
+    assert isinstance(book, BookUpdate)
+    if not book.snapshot or book.last_seq == RESTARTED:
+        return (book,)
+    return (msgspec.structs.replace(book, prev_seq=book.last_seq - 1),)
 
 
 def _trade_number(text: str) -> int:
