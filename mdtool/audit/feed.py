@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from mdtool.audit.connection import Break, Connections
 from mdtool.audit.findings import (
@@ -28,7 +28,7 @@ from mdtool.books.engine import FeedEngine, Line, Taken
 from mdtool.books.sync import BookState
 from mdtool.errors import CorruptStore, MdtoolError, UnknownSymbol
 from mdtool.history.seams import Change, change_of_writer, resumes
-from mdtool.model import NO_TIME, SESSION_SYMBOL, UNKNOWN, Flag, Kind, Quote, Update, is_session
+from mdtool.model import NO_TIME, UNKNOWN, Flag, Kind, Quote, Update, is_session
 from mdtool.storage.journal.presence import WRITER_TTL_NS
 from mdtool.storage.reading.reader import Reader, Record, WriterStatus
 from mdtool.storage.store import Store
@@ -49,18 +49,20 @@ def audit_feed(
     to_ns: int | None = None,
     now_ns: int | None = None,
     breaks: Mapping[int, Sequence[Break]] = NO_BREAKS,
+    told: Collection[int] = (),
     progress: Progress = no_progress,
 ) -> FeedReport:
     """Every stream of the feed under its sequence rule, from `from_ns` up to the first record at or after `to_ns`.
 
-    `breaks`: where frames of its connections are missing, by session. `now_ns` decides whether a writer without an END
+    `breaks`: where frames of its connections are missing, by session. `told`: the positions of records that their
+    connection's numbers tell to be late or there again. `now_ns` decides whether a writer without an END
     is still at work (None: the system's clock). Whether checksums are compared is the reader's choice. Raises
     StoreError where chunks cannot be read at all.
     """
     reader.to_start()
     if from_ns is not None:
         reader.seek(from_ns)
-    audit = _FeedAudit(reader, venue, breaks, whole=from_ns is None)
+    audit = _FeedAudit(reader, venue, breaks, told, whole=from_ns is None)
     audit.run(to_ns, progress)
     return audit.finish(time.time_ns() if now_ns is None else now_ns)
 
@@ -92,11 +94,11 @@ def audit_store(
                     from_ns=from_ns,
                     to_ns=to_ns,
                     now_ns=now_ns,
-                    breaks=connections.breaks,
+                    breaks=connections.breaks_of(name),
+                    told=connections.told_of(name),
                     progress=progress,
                 )
-            # Of all connections of the venue, whichever recorder had them: told once, beside the first one's log.
-            yield connections.beside(report) if reader.feed.symbol == SESSION_SYMBOL else report
+            yield connections.beside(report)
         except MdtoolError as error:
             yield failed(name, str(error))
 
@@ -104,8 +106,11 @@ def audit_store(
 class _FeedAudit:
     """The state of one run over a feed; the observer of its streams. `whole`: the run begins where the feed does."""
 
-    def __init__(self, reader: Reader, venue: Venue, breaks: Mapping[int, Sequence[Break]], *, whole: bool) -> None:
+    def __init__(
+        self, reader: Reader, venue: Venue, breaks: Mapping[int, Sequence[Break]], told: Collection[int], *, whole: bool
+    ) -> None:  # fmt: skip
         self._breaks = breaks
+        self._told = told
         self._reader = reader
         self._venue = venue
         self._whole = whole
@@ -164,7 +169,7 @@ class _FeedAudit:
             sessions=len(self._sessions),
             streams=reports,
             findings=tuple(sorted(self._findings, key=lambda finding: finding.at_ns)),
-            finding_counts=dict(sorted(self._counts.items())),
+            finding_counts=dict(sorted((+self._counts).items())),
             notes=tuple(self._notes),
             reconnects=tuple(self._reconnects.values()),
             offset=self._meter.result(),
@@ -176,6 +181,14 @@ class _FeedAudit:
         self._counts[finding.kind] += 1
         if len(self._findings) < MAX_FINDINGS:
             self._findings.append(finding)
+
+    def withdrawn(self, finding: Finding) -> None:
+        self._counts[finding.kind] -= 1
+        if finding in self._findings:
+            self._findings.remove(finding)
+
+    def is_told(self, position: int) -> bool:
+        return position in self._told
 
     def begins_whole(self, stream: str, session: int) -> bool:
         return session in self._opened and not self._asks_for_books(stream)

@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap(Finding):
-    """Messages are missing between two that were recorded. at_ns == next_ns."""
+    """Messages are missing between two that were recorded, and did not come late either. at_ns == next_ns."""
 
     kind: ClassVar[str] = "gap"
     after_seq: int | None  # last id before the hole
@@ -72,7 +72,8 @@ class Duplicate(Finding):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfOrder(Finding):
-    """A message that came later than ones that follow it, and had not been there before."""
+    """A message that came later than ones that follow it, and had not been there before. It is no gap then: where two
+    messages change places, this is all there is to find."""
 
     kind: ClassVar[str] = "out_of_order"
     first_seq: int | None

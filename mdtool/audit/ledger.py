@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,7 +14,7 @@ class Validity(StrEnum):
 
     WHOLE = "whole"  # the venue's numbers prove that no message is missing
     TOP = "top"  # the venue's checksum proves the best levels, and nothing of those below
-    BROKEN = "broken"  # they prove that some are
+    BROKEN = "broken"  # they prove that some are, or stand where they do not belong
     UNPROVABLE = "unprovable"  # the venue gives no numbers to prove it by
     NOT_RECORDED = "not_recorded"  # between two connections, writers or imports: nobody was listening
 
@@ -62,6 +62,13 @@ class Ledger:
         self.close(from_ns)
         self._add(state, from_ns, to_ns, why)
         self._from_ns = to_ns
+
+    def explain(self, why: str, better: str) -> None:
+        """Of the last hole there that is said to be for `why`: what it is in truth."""
+        for at in reversed(range(len(self.intervals))):
+            if self.intervals[at].why == why:
+                self.intervals[at] = replace(self.intervals[at], why=better)
+                return
 
     def close(self, ns: int) -> None:
         """The last message before a hole, or of all."""

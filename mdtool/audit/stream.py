@@ -34,7 +34,7 @@ from mdtool.model import (
 )
 from mdtool.storage.reading.reader import Record
 from mdtool.units import count
-from mdtool.venues.sequence import Verdict
+from mdtool.venues.sequence import MAX_HOLES, Verdict
 from mdtool.venues.venue import Venue
 
 WHOLE = "every message follows the one before"
@@ -48,6 +48,14 @@ class StreamObserver(Protocol):
 
     def found(self, finding: Finding) -> None:
         """Something is wrong."""
+        ...
+
+    def withdrawn(self, finding: Finding) -> None:
+        """What was found is not so, as has turned out."""
+        ...
+
+    def is_told(self, position: int) -> bool:
+        """Whether the numbers of its connection tell of a record already that it is there again, or came late."""
         ...
 
     def begins_whole(self, stream: str, session: int) -> bool:
@@ -82,7 +90,9 @@ class StreamAudit:
         self.last_ns = 0  # of the last message
         self.tally = Tally(line.name)
         self.anchors = Anchors(line.name, asked=asked) if line.book is not None else None
-        self._breaks = {session: deque(some) for session, some in breaks.items()} if line.book is not None else {}
+        of_it = {session: deque(one for one in some if one.is_of(line.name)) for session, some in breaks.items()}
+        self._breaks = {session: some for session, some in of_it.items() if some and line.book is not None}
+        self._gaps: deque[Gap] = deque(maxlen=MAX_HOLES)  # found, and not filled since
         self._observer = observer
         self._sessions: set[int] = set()  # those it has had
         self._advanced = -1  # the session that brought the last message which was new
@@ -234,10 +244,10 @@ class StreamAudit:
         book = self.line.book
         breaks = self._breaks.get(record.session)
         while book is not None and breaks and breaks[0].next_ns <= record.recv_ns:
-            after_ns, _, why = breaks.popleft()
-            if after_ns < (self._first_ns or 0):
+            gone = breaks.popleft()
+            if gone.after_ns < (self._first_ns or 0):
                 continue
-            self._wrong_since = self._wrong_since or (self.last_ns, why)
+            self._wrong_since = self._wrong_since or (self.last_ns, gone.why)
             if not any(isinstance(said.message, Update) and said.message.snapshot for said in taken.said):
                 book.lose(record.recv_ns)
 
@@ -293,6 +303,10 @@ class StreamAudit:
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
             # To who subscribes anew venues send the latest again, and two connections that overlap bring all twice,
             # the one a little later than the other: counted, and nothing is wrong.
+            if verdict is Verdict.OUT_OF_ORDER and last is not None:
+                self._came_late(first, last, before)
+            if self._observer.is_told(record.position):
+                return
             if record.session == self._advanced or (verdict is Verdict.OUT_OF_ORDER and not self._overlaps(record)):
                 self._repeated(verdict, first, last, before, recv_ns)
             return
@@ -332,6 +346,17 @@ class StreamAudit:
             )
         )  # fmt: skip
 
+    def _came_late(self, first: int | None, last: int, before: int | None) -> None:
+        """What a gap was of has come after all: messages changed places, and none is missing."""
+        rule = self.line.rule
+        assert rule is not None  # it has judged
+        for gap in [*self._gaps]:
+            after, up_to = gap.after_seq, gap.next_prev_seq
+            if after is not None and up_to is not None and after < last <= up_to and rule.is_filled(after, up_to):
+                self._gaps.remove(gap)
+                self._observer.withdrawn(gap)
+                self._ledger.explain(gap.text, f"ids {first} to {last} came late, after {before}")
+
     def _parted(self, recv_ns: int) -> None:
         """What lies between two connections, writers or imports, where no number behind it proves that nothing does."""
         change, self._change = self._change, None
@@ -353,6 +378,7 @@ class StreamAudit:
             cause=change.value if change else "",
         )  # fmt: skip
         self._observer.found(gap)
+        self._gaps.append(gap)
         self._ledger.hole(self.last_ns, recv_ns, Validity.BROKEN, gap.text)
 
     def _end_run(self) -> None:

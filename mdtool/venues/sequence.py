@@ -48,6 +48,10 @@ class Rule(Protocol):
         GAP (the snapshot is too old: ask again). Changes no state."""
         ...
 
+    def is_filled(self, after: int, up_to: int) -> bool:
+        """Whether what was missing behind one id, up to another, has come late, all of it."""
+        ...
+
     def reset(self) -> None:
         """Forget the last id."""
         ...
@@ -68,6 +72,9 @@ class Copied:
         for name in self._own:
             setattr(other, name, getattr(self, name).copy())
         return other
+
+    def is_filled(self, after: int, up_to: int) -> bool:
+        return False
 
 
 class _Chain(Copied):
@@ -101,6 +108,9 @@ class _Chain(Copied):
 
     def bridge(self, snapshot: Update, update: Update) -> Verdict:
         return Verdict.UNVERIFIABLE
+
+    def is_filled(self, after: int, up_to: int) -> bool:
+        return not any(begin < up_to and after < end for begin, end in self._holes)
 
     def _advance(self, prev: int, last: int, venue_ns: int = NO_TIME) -> Verdict:
         before = self.last

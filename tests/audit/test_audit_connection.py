@@ -24,6 +24,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def filled(store: Store, frames: list[tuple[int, str, int, int]]) -> FeedReport:
     """(receive time, symbol, session, number) each; the report of the session feed."""
+    reports = audited(store, frames)
+    owners = {owner for _, owner, _, _ in frames}
+    for symbol in ("BTC_USD", "ETH_USD"):  # a feed of which there is no frame is no evidence of anything
+        assert reports[f"{VENUE}/{symbol}"].finding_counts == ({} if symbol in owners else {"empty": 1})
+    return reports[f"{VENUE}/_session"]
+
+
+def audited(store: Store, frames: list[tuple[int, str, int, int]]) -> dict[str, FeedReport]:
     for symbol in ("BTC_USD", "ETH_USD", "_session"):
         with store.writer(f"{VENUE}/{symbol}", sync="none", chunk_bytes=1 << 20) as writer:
             stream = writer.stream("book-P0" if symbol != "_session" else "other")
@@ -31,11 +39,7 @@ def filled(store: Store, frames: list[tuple[int, str, int, int]]) -> FeedReport:
                 if owner == symbol:
                     writer.append(ns, int(Kind.DATA), stream, session, b'[1,"hb",%d]' % number, 0)
             writer.end(10**18, "done")
-    reports = {report.feed: report for report in audit_store(store, catalog.get, [f.name for f in store.feeds()])}
-    owners = {owner for _, owner, _, _ in frames}
-    for symbol in ("BTC_USD", "ETH_USD"):  # a feed of which there is no frame is no evidence of anything
-        assert reports[f"{VENUE}/{symbol}"].finding_counts == ({} if symbol in owners else {"empty": 1})
-    return reports[f"{VENUE}/_session"]
+    return {report.feed: report for report in audit_store(store, catalog.get, [f.name for f in store.feeds()])}
 
 
 def interleaved(numbers: list[int], session: int = 1, start: int = 10**17) -> list[tuple[int, str, int, int]]:
@@ -66,9 +70,49 @@ def test_a_frame_of_any_feed_missing(store: Store) -> None:
 
 
 def test_a_frame_twice_and_one_late(store: Store) -> None:
-    report = filled(store, interleaved([1, 2, 2, 3, 5, 4, 6]))
-    assert [type(finding) for finding in report.findings] == [Duplicate, Gap, OutOfOrder]
+    """Each is its own feed's; what came late is not missing, and where it was is told in its place."""
+    reports = audited(store, interleaved([1, 2, 2, 3, 5, 4, 6]))
+    assert {name: [type(finding) for finding in report.findings] for name, report in reports.items()} == {
+        f"{VENUE}/BTC_USD": [], f"{VENUE}/ETH_USD": [], f"{VENUE}/_session": [Duplicate, OutOfOrder]
+    }  # fmt: skip
+    report = reports[f"{VENUE}/_session"]
     assert verdicts(report) == {"apply": 4, "stale": 1, "gap": 1, "out_of_order": 1}
+    assert [(i.state.value, i.why) for i in report.intervals][1] == ("broken", "ids 4 to 4 came late, after 5")
+
+
+def test_a_late_frame_is_a_finding_of_its_feed_whoever_is_asked(store: Store) -> None:
+    reports = audited(store, interleaved([1, 2, 3, 5, 4, 6, 8, 7, 9]))
+    late = {name: report.finding_counts for name, report in reports.items()}
+    assert late == {f"{VENUE}/BTC_USD": {}, f"{VENUE}/ETH_USD": {"out_of_order": 2}, f"{VENUE}/_session": {}}
+    (alone,) = audit_store(store, catalog.get, [f"{VENUE}/ETH_USD"])
+    assert alone.findings == reports[f"{VENUE}/ETH_USD"].findings
+    assert [finding.text for finding in alone.findings] == [
+        "ids 4 to 4 came late, after 5", "ids 7 to 7 came late, after 8"
+    ]  # fmt: skip
+
+
+def test_a_frame_that_came_late_breaks_the_book_it_was_of_and_no_other(store: Store) -> None:
+    whole, change = b"[1,[[4000,1,1],[4060,1,-1]],%d]", b"[1,[4010,2,1],%d]"
+    frames = [
+        ("BTC_USD", whole, 1), ("ETH_USD", whole, 2), ("BTC_USD", change, 3), ("ETH_USD", change, 4),
+        ("BTC_USD", change, 6), ("ETH_USD", change, 5), ("BTC_USD", change, 7),
+    ]  # fmt: skip
+    for symbol in ("BTC_USD", "ETH_USD"):
+        with store.writer(f"{VENUE}/{symbol}", sync="none") as writer:
+            number = writer.stream("book-P0")
+            for at, (owner, text, seq) in enumerate(frames):
+                if owner == symbol:
+                    writer.append(10**17 + at, int(Kind.DATA), number, 1, text % seq, 0)
+            writer.end(10**18, "done")
+    reports = {report.feed: report for report in audit_store(store, catalog.get, [f.name for f in store.feeds()])}
+    assert {name: report.finding_counts for name, report in reports.items()} == {
+        f"{VENUE}/BTC_USD": {}, f"{VENUE}/ETH_USD": {"out_of_order": 1}
+    }  # fmt: skip
+    broken = {name: [i.why for i in report.intervals if i.state.value == "broken"] for name, report in reports.items()}
+    assert broken == {
+        f"{VENUE}/BTC_USD": [],
+        f"{VENUE}/ETH_USD": ["a frame of its connection is missing between 4 and 6, and came late"],
+    }
 
 
 def test_each_session_counts_for_itself(store: Store) -> None:

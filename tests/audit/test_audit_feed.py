@@ -184,12 +184,17 @@ def test_a_repeat_and_a_late_message(feed: Feed) -> None:
     feed.end()
     assert feed.audit().findings == (
         Duplicate(stream=DEPTH, at_ns=T0 + 2, first_seq=1, last_seq=10, after_seq=10, session_changed=False),
-        Gap(
-            stream=DEPTH, at_ns=T0 + 3, after_seq=10, next_first_seq=13, next_prev_seq=12, after_ns=T0 + 2,
-            next_ns=T0 + 3, session_changed=False, cause="",
-        ),
         OutOfOrder(stream=DEPTH, at_ns=T0 + 4, first_seq=11, last_seq=12, after_seq=15, session_changed=False),
-    )  # fmt: skip
+    )
+
+
+def test_a_gap_of_two_of_which_one_comes_late_is_a_gap(feed: Feed) -> None:
+    feed.add("trade", trade(1), trade(4), trade(2), trade(5))
+    feed.end()
+    assert [type(finding) for finding in feed.audit().findings] == [Gap, OutOfOrder]
+    feed.add("trade", trade(3))
+    assert feed.audit().finding_counts["out_of_order"] == 2
+    assert "gap" not in feed.audit().finding_counts
 
 
 def test_updates_before_the_snapshot_are_no_repeats(feed: Feed) -> None:

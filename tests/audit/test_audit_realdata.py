@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdtool.audit import FeedReport, audit_feed
+from mdtool.audit import FeedReport, Validity, audit_feed
 from mdtool.audit.findings import Duplicate, Gap, OutOfOrder
 from mdtool.interop import import_file, import_files
 from mdtool.storage.store import Store
@@ -161,12 +161,12 @@ def test_two_depth_updates_swapped(audit: Callable[..., FeedReport]) -> None:
         one, two = at(lines, "depth", 60), at(lines, "depth", 61)
         lines[one], lines[two] = lines[one][:20] + lines[two][20:], lines[two][:20] + lines[one][20:]
 
-    gap, late = audit("binance", [SPOT], swap).findings
-    assert isinstance(gap, Gap)
+    report = audit("binance", [SPOT], swap)
+    (late,) = report.findings
     assert isinstance(late, OutOfOrder)
-    assert gap.after_seq is not None
-    assert late.first_seq == gap.after_seq + 1
-    assert late.last_seq == gap.next_prev_seq
+    assert late.last_seq is not None and late.after_seq is not None and late.last_seq < late.after_seq
+    (broken,) = [one.why for one in report.intervals if one.state is Validity.BROKEN]
+    assert broken == late.text == f"ids {late.first_seq} to {late.last_seq} came late, after {late.after_seq}"
 
 
 def test_a_websocket_file_and_its_rest_file(tmp_path: Path, realdata: Path) -> None:
