@@ -225,6 +225,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     size: str
     side: Side
     count: int = 1  # of ids; an aggregate that has an id of its own counts as one
+    executions: tuple[int, int] | None = None  # the first and the last id in an aggregate that has an id of its own
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):

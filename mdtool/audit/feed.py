@@ -155,8 +155,7 @@ class _FeedAudit:
         streams = sorted(self._streams.values(), key=lambda stream: stream.name)
         reports = tuple(report for report in (stream.finish(self._refusals) for stream in streams) if report.records)
         for stream in streams:
-            if stream.anchors is not None and stream.tally.messages:
-                self._notes.extend(stream.anchors.notes)
+            self._notes.extend(stream.notes)
         self._judge_evidence(streams)
         if self._counts.total() > len(self._findings):
             self._note("findings_cut", f"of the findings only the first {len(self._findings):,} are listed")

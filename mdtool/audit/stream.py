@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from mdtool.audit.anchors import Anchors
 from mdtool.audit.connection import Break
-from mdtool.audit.findings import Crossed, Duplicate, Finding, Gap, OutOfOrder, Unanchored, WrongChecksum
+from mdtool.audit.findings import Crossed, Duplicate, Gap, OutOfOrder, Unanchored, WrongChecksum
 from mdtool.audit.ledger import Ledger, Validity
-from mdtool.audit.report import StreamReport
+from mdtool.audit.observer import StreamObserver, ids_of
+from mdtool.audit.report import Note, StreamReport
 from mdtool.audit.seams import BETWEEN, Change
 from mdtool.audit.tally import Tally
 from mdtool.audit.times import Times
@@ -24,12 +24,10 @@ from mdtool.books.engine import Line, Said, Taken
 from mdtool.books.sync import BookState, Step
 from mdtool.model import (
     SESSION_SYMBOL,
-    UNKNOWN,
     Kind,
     Message,
     Other,
     Quote,
-    Trade,
     Update,
 )
 from mdtool.storage.reading.reader import Record
@@ -41,39 +39,6 @@ WHOLE = "every message follows the one before"
 UNSEEN = "the venue's numbers do not show a loss here"
 ELSEWHERE = f"a loss shows in the connection's numbers, in the audit of {SESSION_SYMBOL}"
 BEFORE_WHOLE = "a whole book follows: it proves nothing of the time before it"
-
-
-class StreamObserver(Protocol):
-    """Who is told what a stream meets."""
-
-    def found(self, finding: Finding) -> None:
-        """Something is wrong."""
-        ...
-
-    def withdrawn(self, finding: Finding) -> None:
-        """What was found is not so, as has turned out."""
-        ...
-
-    def is_told(self, position: int) -> bool:
-        """Whether the numbers of its connection tell of a record already that it is there again, or came late."""
-        ...
-
-    def begins_whole(self, stream: str, session: int) -> bool:
-        """Whether the feed has this connection from its beginning, where the stream begins with the whole book."""
-        ...
-
-    def quoted(self, quote: Quote, recv_ns: int) -> None:
-        """The venue's own word on the top of the book."""
-        ...
-
-    def is_open(self, session: int) -> bool:
-        """Whether a connection is known to be up: opened, and not closed yet."""
-        ...
-
-    def session_began(self, stream: StreamAudit, session: int, recv_ns: int) -> None:
-        """The stream's first message from this connection; the stream still has the session and time of the one
-        before."""
-        ...
 
 
 class StreamAudit:
@@ -178,6 +143,19 @@ class StreamAudit:
         if self.session >= 0:
             self._change = change
 
+    @property
+    def notes(self) -> Sequence[Note]:
+        """What is worth knowing of the stream, behind its end."""
+        found = [] if self.anchors is None or not self.tally.messages else list(self.anchors.notes)
+        skipped = 0 if self.line.rule is None else self.line.rule.skipped
+        if skipped:
+            text = (
+                f"{count(skipped, 'execution is', 'executions are')} in no aggregate: the venue leaves out those by "
+                "its insurance fund and by deleveraging, so whether any is missing cannot be proven"
+            )
+            found.append(Note("left_out", self.name, self.last_ns, text))
+        return found
+
     def finish(self, refusals: int) -> StreamReport:
         """Nothing more comes. `refusals`: requests for the feed's whole book that were answered with none."""
         if self.anchors is not None:
@@ -227,7 +205,7 @@ class StreamAudit:
             self.anchors.update(message, step, recv_ns)  # type: ignore[arg-type]
         if step.mismatch is not None:
             self._observer.found(
-                WrongChecksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=_ids(message)[1])
+                WrongChecksum(stream=self.name, at_ns=recv_ns, reason=step.mismatch, last_seq=ids_of(message)[1])
             )
             self._wrong_since = self._wrong_since or (self.last_ns or recv_ns, step.mismatch)
             return
@@ -293,12 +271,15 @@ class StreamAudit:
         assert verdict is not None
         if verdict is not Verdict.APPLY:
             self.tally.odd[verdict] += 1
-        first, last, prev = _ids(message)
+        first, last, prev = ids_of(message)
         recv_ns = record.recv_ns
         seam = self._change
         # A whole book that does not say what it follows: it proves nothing of what was before it.
         whole = isinstance(message, Update) and message.snapshot and prev in (None, last)
         if verdict is Verdict.GAP:
+            jump = self.line.rule.jump if self.line.rule is not None else None
+            if jump is not None:
+                before, first, prev = jump[0], jump[1], jump[1] - 1
             self._hole(first, prev, before, recv_ns)
         elif verdict is Verdict.STALE or verdict is Verdict.OUT_OF_ORDER:
             # To who subscribes anew venues send the latest again, and two connections that overlap bring all twice,
@@ -411,17 +392,3 @@ class StreamAudit:
         self._bad.add(record, reason)
         if record.kind == Kind.DATA and self.line.book is not None and not self._complete:
             self._wrong_since = self._wrong_since or (self.last_ns or record.recv_ns, reason)
-
-
-def _ids(message: Message) -> tuple[int | None, int | None, int | None]:
-    """First, last and previous id of a message, None where it gives none."""
-    if isinstance(message, Update):
-        found = (message.first_seq, message.last_seq, message.prev_seq)
-    elif isinstance(message, Trade):
-        found = (message.trade_id, message.trade_id, message.trade_id - 1)
-    elif isinstance(message, Quote):
-        found = (message.seq, message.seq, UNKNOWN)
-    else:
-        return None, None, None
-    first, last, prev = (None if number == UNKNOWN else number for number in found)
-    return first, last, prev

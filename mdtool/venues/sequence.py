@@ -33,6 +33,8 @@ class Rule(Protocol):
     """The state of one stream's sequence. `judge` advances it; a GAP advances it too, so one hole is one GAP."""
 
     complete: bool  # whether APPLY proves that nothing is missing, not only that the order holds
+    skipped: int  # executions that the venue leaves out of its aggregates
+    jump: tuple[int, int] | None  # of the message judged last: a GAP is between these two executions, not by its id
 
     @property
     def last(self) -> int | None:
@@ -66,6 +68,8 @@ class Copied:
     `_own`: of those a copy has one of its own."""
 
     _own: ClassVar[tuple[str, ...]] = ()
+    skipped = 0
+    jump: tuple[int, int] | None = None
 
     def copy(self) -> Self:
         other = copy(self)

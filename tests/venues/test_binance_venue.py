@@ -80,7 +80,8 @@ MESSAGES = [
      BookUpdate(1723161256303000000, 5123107832349, 5123107837896, 5123107832175,
                 msgspec.Raw(b'[["200.00","10.229"]]'), msgspec.Raw(b'[["1","0"]]'))),
     (SPOT, "trade", TRADE, Trade(1723161255612000000, 1520538925, "2683.80000000", "0.00200000", Side.ASK)),
-    (SPOT, "aggTrade", AGG_TRADE, Trade(1633998516262000000, 35081519, "0.35210000", "57.00000000", Side.BID)),
+    (SPOT, "aggTrade", AGG_TRADE, Trade(1633998516262000000, 35081519, "0.35210000", "57.00000000", Side.BID,
+                                     executions=(1, 2))),
     (SPOT, "bookTicker", SPOT_QUOTE, Quote(0, 35346513501, "1", "2", "3", "4")),
     (USDM, "bookTicker", USDM_QUOTE, Quote(1723161256311000000, 5, "1", "2", "3", "4")),
 ]  # fmt: skip

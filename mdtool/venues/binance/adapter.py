@@ -13,9 +13,10 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.model import UNKNOWN, Message, Trade
 from mdtool.venues.binance.symbols import instruments
 from mdtool.venues.binance.wire import decoder
-from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule
+from mdtool.venues.sequence import BookSteps, ContiguousRule, IdRule, RisingRule, Rule, Verdict
 from mdtool.venues.spelling import wire_text
 from mdtool.venues.subscribing import inner, listed, number_of, said
 from mdtool.venues.symbols import JoinedSymbols
@@ -65,6 +66,37 @@ LIQUID = (
 # fmt: on
 
 
+class AggregateRule(IdRule):
+    """aggTrade: both the ids of the aggregates and those of the executions in them follow each other, or the venue
+    leaves executions out, which are counted and prove nothing."""
+
+    def __init__(self, *, leaves_out: bool) -> None:
+        super().__init__()
+        self._leaves_out = leaves_out
+
+    def reset(self) -> None:
+        super().reset()
+        self.skipped = 0
+        self.jump = None
+        self._execution = UNKNOWN  # the last
+
+    def judge(self, message: Message) -> Verdict:
+        verdict = super().judge(message)
+        self.jump = None
+        if not isinstance(message, Trade) or message.executions is None:
+            return verdict
+        (first, last), before = message.executions, self._execution
+        if verdict in (Verdict.APPLY, Verdict.GAP):
+            self._execution = last
+        if verdict is not Verdict.APPLY or before == UNKNOWN or first <= before + 1:
+            return verdict
+        if not self._leaves_out:
+            self.jump = before, first
+            return Verdict.GAP
+        self.skipped += first - before - 1
+        return verdict
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One market."""
@@ -90,6 +122,7 @@ class Spec:
     streams_per_connection: int = 1024
     lists_of: str | None = None  # the venue whose listed pairs it knows, where that is another
     pairs: bool = True  # whether a pair is traded itself, not only contracts of it
+    leaves_out: bool = False  # whether executions by the insurance fund and by deleveraging are in no aggregate
 
 
 SPOT = Spec(
@@ -127,6 +160,7 @@ USDM = Spec(
     depth_limit=1000,
     depth_weight=20,
     weight_per_minute=2400,
+    leaves_out=True,
 )
 
 # No capture of this market was at hand: its messages are USD-M's as documented, with the pair ("ps") beside the symbol.
@@ -150,6 +184,7 @@ COINM = Spec(
     trade_streams=("aggTrade",),
     streams_per_connection=200,
     pairs=False,
+    leaves_out=True,
 )
 
 SIM = Spec(
@@ -313,7 +348,7 @@ class Binance(Adapter):
         rules: dict[str, Callable[[], Rule]] = {
             "depth": lambda: ContiguousRule(self.spec.steps),
             "trade": IdRule,
-            "aggTrade": IdRule,
+            "aggTrade": lambda: AggregateRule(leaves_out=self.spec.leaves_out),
             "bookTicker": RisingRule,
         }
         make = rules.get(self._head(stream))

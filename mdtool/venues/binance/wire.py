@@ -18,7 +18,7 @@ from mdtool.venues.venue import Decoder
 
 MAX_MS = 9_223_372_036_854  # the last millisecond whose nanoseconds fit an int64; a larger time is in microseconds
 _HEAD = 60  # characters of a message shown in an error
-_SPARE = frozenset({"E", "T"})  # the times
+_SPARE = frozenset({"E", "T", "f", "l"})  # the times, and what an aggregate spans
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS * 1000)]
@@ -51,6 +51,8 @@ class _AggTrade(msgspec.Struct, gc=False, kw_only=True):
     a: Id
     p: str
     q: str
+    f: Id | None = None
+    l: Id | None = None  # noqa: E741  the venue's name
     T: Time = 0
     m: bool
 
@@ -125,7 +127,8 @@ def _trade(wire: _Trade) -> Trade:
 
 
 def _agg_trade(wire: _AggTrade) -> Trade:
-    return Trade(_ns(wire.E or wire.T), wire.a, wire.p, wire.q, Side.ASK if wire.m else Side.BID)
+    spans = None if wire.f is None or wire.l is None or wire.l < wire.f else (wire.f, wire.l)
+    return Trade(_ns(wire.E or wire.T), wire.a, wire.p, wire.q, Side.ASK if wire.m else Side.BID, executions=spans)
 
 
 def _quote(wire: _BookTicker) -> Quote:
