@@ -266,7 +266,7 @@ _mdtool() {
             ;;
         "mdtool record")
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --shards --cpu --json -h --help" -- "$word"))
+                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --shards --cpu --instruments --no-instruments --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); :
             fi

@@ -46,6 +46,7 @@ complete -c mdtool -n '__fish_seen_subcommand_from record' -l sync -x -a 'none 1
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l chunk-size -x -d 'Bytes of payload a chunk holds, as in 64MiB.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l shards -x -d 'Recorder processes to spread the symbols over.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l cpu -x -d 'CPUs to pin recorders to, one each, as in 2,3.'
+complete -c mdtool -n '__fish_seen_subcommand_from record' -l instruments -l no-instruments -d 'Fetch what the venue lists, for the names of feeds.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l json -d 'Print JSON.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -s h -l help -d 'Show help and exit.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -a 'binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim'

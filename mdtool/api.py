@@ -6,10 +6,9 @@ Rule: a name that is a feed's own always means that feed; only another one is lo
 from __future__ import annotations
 
 from mdtool.errors import FeedNotFound, UsageError
+from mdtool.history.lists import meant
 from mdtool.storage import store as storage
 from mdtool.storage.store import FeedInfo
-from mdtool.venues.catalog import VENUES
-from mdtool.venues.symbols import match
 
 
 class Store(storage.Store):
@@ -51,4 +50,4 @@ class Store(storage.Store):
             return False
 
     def _meant(self, name: str) -> list[str]:
-        return match(name, [feed.name for feed in self.feeds()], VENUES)
+        return meant(self, name, [feed.name for feed in self.feeds()])

@@ -21,6 +21,7 @@ NO_TIME = 0  # a venue time the message does not carry
 SESSION_SYMBOL = "_session"  # the feed of what belongs to no symbol; of a second recorder beside the first `_session-2`
 SESSION_STREAM = "session"  # of a feed: OPEN, CLOSE, SENT, NOTE and END records
 OTHER_STREAM = "other"  # of the session feed: frames that no adapter knows a place for
+LISTED_STREAM = "listed"  # of the session feed: REST requests for what the venue lists, and the answers
 SNAPSHOT_STREAM = "snapshot"  # of a feed: REST requests for whole books, and the answers
 
 

@@ -29,6 +29,7 @@ class RecordOptions:
     chunk_bytes: int | None = None
     sync: Sync = "1s"
     seed: int | None = None  # of the jitter
+    instruments: bool = True  # fetch the venue's lists of instruments beside the recording
 
 
 TIME_IS_OVER = "the time asked for is over"  # why a run of a duration ends
@@ -46,25 +47,33 @@ def record_options(
     live: Live | None = None,
     chunk_bytes: int | None = None,
     sync: Sync = "1s",
+    instruments: bool = True,
 ) -> RecordOptions:
     """Options with the venue's defaults filled in. Symbols in either spelling. With `ws_url` alone REST goes to the
     same host: a recorder pointed at a test server must not talk to the real one. Raises UnknownSymbol, UsageError."""
-    websocket = _url(venue.ws_url if ws_url is None else ws_url, ("ws", "wss"))
-    if rest_url is None and ws_url is not None:
-        parts = urlsplit(websocket)
-        rest_url = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+    websocket, rest = base_urls(venue, ws_url, rest_url)
     return RecordOptions(
         venue=venue,
         symbols=tuple(dict.fromkeys(venue.canonical(symbol) for symbol in symbols)) or venue.default_symbols,
         streams=streams or venue.default_streams,
         ws_url=websocket,
-        rest_url=_url(venue.rest_url if rest_url is None else rest_url, ("http", "https")),
+        rest_url=rest,
         duration=duration,
         fail_fast=fail_fast,
         live=live,
         chunk_bytes=chunk_bytes,
         sync=sync,
+        instruments=instruments,
     )
+
+
+def base_urls(venue: Venue, ws_url: str | None, rest_url: str | None) -> tuple[str, str]:
+    """Where to connect and where to ask, the venue's own unless given. Raises UsageError."""
+    websocket = _url(venue.ws_url if ws_url is None else ws_url, ("ws", "wss"))
+    if rest_url is None and ws_url is not None:
+        parts = urlsplit(websocket)
+        rest_url = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+    return websocket, _url(venue.rest_url if rest_url is None else rest_url, ("http", "https"))
 
 
 def _url(text: str, schemes: tuple[str, str]) -> str:
@@ -90,6 +99,8 @@ class RecorderEvent(Enum):
     SILENT = "silent"
     SNAPSHOT = "snapshot"
     SNAPSHOT_FAILED = "snapshot failed"
+    LIST = "list"
+    LIST_FAILED = "list failed"
     GAP = "gap"
     UNDECODABLE = "undecodable"
     SIDECAR = "sidecar"

@@ -21,6 +21,7 @@ from mdtool.capture.subscriptions import Subscriptions
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import MdtoolError, StoreError
 from mdtool.model import (
+    LISTED_STREAM,
     OTHER_STREAM,
     SESSION_STREAM,
     SESSION_SYMBOL,
@@ -278,12 +279,18 @@ class Ports:
         self.status.snapshots -= 1
         self.status.of(symbol).snapshots -= 1
 
-    def asked(self, request: HttpRequest, url: str) -> None:
+    def asked(self, request: HttpRequest, url: str, stream: str = BOOTSTRAP_STREAM) -> None:
         payload = json.dumps({"method": request.method, "url": url}).encode()
-        self._put(SESSION_SYMBOL, Kind.REQUEST, BOOTSTRAP_STREAM, 0, payload)
+        self._put(SESSION_SYMBOL, Kind.REQUEST, stream, 0, payload)
 
-    def told(self, body: bytes, failed: bool) -> None:
-        self._put(SESSION_SYMBOL, Kind.RESPONSE, BOOTSTRAP_STREAM, 0, body, Flag.FAILED if failed else 0)
+    def told(self, body: bytes, failed: bool, stream: str = BOOTSTRAP_STREAM) -> None:
+        self._put(SESSION_SYMBOL, Kind.RESPONSE, stream, 0, body, Flag.FAILED if failed else 0)
+
+    def list_asked(self, request: HttpRequest, url: str) -> None:
+        self.asked(request, url, LISTED_STREAM)
+
+    def list_told(self, body: bytes, failed: bool) -> None:
+        self.told(body, failed, LISTED_STREAM)
 
     def note(self, what: dict[str, object], symbol: str = SESSION_SYMBOL) -> None:
         """Put on record what the recorder itself has to say."""

@@ -23,6 +23,7 @@ from mdtool.capture.backoff import Backoff
 from mdtool.capture.fleet import Fleet
 from mdtool.capture.keeping import Keeper
 from mdtool.capture.link import Link
+from mdtool.capture.lists import Lists
 from mdtool.capture.mender import Mender
 from mdtool.capture.options import TIME_IS_OVER, Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
@@ -128,6 +129,9 @@ class Recorder:
             "retention": keeper.run,
             "housekeeping": self._keep_house,
         }
+        if options.instruments:
+            lists = Lists(http, options.venue, options.rest_url, self._ports, self._notify, self._backoff)
+            beside["fetching lists of instruments"] = lists.run
         workers = [
             asyncio.create_task(tended(name, work, self._ports.failed, self._backoff()))
             for name, work in beside.items()

@@ -131,14 +131,16 @@ def _record(
     """The store, made where there is none, the feed's name, and what records it."""
     from mdtool.capture.options import record_options
     from mdtool.commands.tasks.recorder import RecorderChild
+    from mdtool.history.lists import venue_at
     from mdtool.storage.store import Store
     from mdtool.venues import catalog
     from mdtool.venues.symbols import parted
 
-    adapter = catalog.get(venue)
+    path = run.config().store
+    adapter = venue_at(path, venue)
     symbol = adapter.canonical(parted(feed, catalog.VENUES)[1])
     record_options(adapter, (symbol,), ws_url=url)  # raises where that cannot be meant
-    store = stack.enter_context(Store.create(run.config().store))
+    store = stack.enter_context(Store.create(path))
     child = stack.enter_context(RecorderChild(store.path, adapter.name, symbol, url))
     return store, f"{adapter.name}/{symbol}", child
 

@@ -59,10 +59,9 @@ class Invocation:
             raise FeedNotFound(f"{store.path}: nothing is recorded yet; run: mdtool record, or mdtool import")
         chosen = list(infos.values())
         if patterns:
-            from mdtool.venues.catalog import VENUES  # and with it every adapter
-            from mdtool.venues.symbols import match
+            from mdtool.history.lists import meant  # and with it every adapter
 
-            chosen = [infos[name] for name in match(patterns, list(infos), VENUES)]
+            chosen = [infos[name] for name in meant(store, patterns, list(infos))]
         denials = {info.name: denial for info in chosen if (denial := store.denial(info)) is not None}
         if len(denials) == len(chosen):
             raise StoreError(next(iter(denials.values())))

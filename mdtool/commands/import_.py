@@ -57,6 +57,7 @@ def import_(
     that overlaps another adds what is new.
     """
     from mdtool.commands.tasks.stopping import on_stop
+    from mdtool.history.lists import venue_in
     from mdtool.interop.importer import Stop, import_files
     from mdtool.storage.store import Store
     from mdtool.venues import catalog
@@ -64,10 +65,11 @@ def import_(
     from mdtool.view.reports import import_lines, import_table
 
     run = current(ctx)
-    adapter = catalog.get(venue)
+    catalog.get(venue)  # raises, before there is a store
 
     stop = Stop()
     with Store.create(run.config().store) as store, on_stop(stop.ask):
+        adapter = venue_in(store, venue)
         report = import_files(
             store,
             adapter,

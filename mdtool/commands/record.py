@@ -63,12 +63,18 @@ def record(
     cpu: Annotated[
         str | None, typer.Option("--cpu", metavar="LIST", help="CPUs to pin recorders to, one each, as in 2,3.")
     ] = None,
+    instruments: Annotated[
+        bool, typer.Option("--instruments/--no-instruments", help="Fetch what the venue lists, for the names of feeds.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Record live feeds: every message as received, with its time.
 
     Connects, subscribes, fetches whole books, and reconnects when a connection is lost. Connects, closes, requests
     and what the recorder has to say are records too. Stops after --for, or on a signal.
+
+    What the venue lists is fetched too and put on record; it overrules what mdtool knows of the venue's symbols the
+    next time something is recorded into the store, imported or looked for.
 
     What is said has its time, UTC. Off a terminal a line a minute says what came: messages, their rate and bytes, gaps,
     feeds that were silent, and what is free on the disk.
@@ -82,17 +88,19 @@ def record(
     run = current(ctx)
     out = run.out
     wanted = recording.Wanted(
-        venue, tuple(symbols or ()), url, rest, duration, streams, fail_fast, live, sync, chunk_size
+        venue, tuple(symbols or ()), url, rest, duration, streams, fail_fast, live, sync, chunk_size, instruments
     )
     config = run.config()
-    options = wanted.options(config.record)
+    options = wanted.options(config.record, config.store)
 
     shown = deque[str](maxlen=SHOWN)
     with ExitStack() as screen:
         show = screen.enter_context(out.talking_screen()) if out.talks_to_terminal else None
 
+        quiet = {event.value for event in (RecorderEvent.SNAPSHOT, RecorderEvent.SEALED, RecorderEvent.LIST)}
+
         def notify(event: str, text: str) -> None:
-            if not out.verbose and event in (RecorderEvent.SNAPSHOT.value, RecorderEvent.SEALED.value):
+            if not out.verbose and event in quiet:
                 return
             if show is None:
                 out.log(text)

@@ -22,6 +22,7 @@ from mdtool.errors import PortInUse, UsageError
 from mdtool.exchange.bounds import Door, Pace, relieve
 from mdtool.exchange.client import CLOSE_WAIT, Client
 from mdtool.exchange.faults import Refuse, Trouble
+from mdtool.exchange.lists import InstrumentLists
 from mdtool.exchange.protocol import Answer, Reaction, Refusal, Session, WireProtocol
 from mdtool.exchange.source import Outlet, Source
 
@@ -161,6 +162,7 @@ class Server:
         self._runner = runner
         self.port = self._listener.sockets[0].getsockname()[1]
         self.protocol.attach(self.source, self.url)
+        self._lists = InstrumentLists(self.protocol.name, self.source)
         for symbol in self._instruments:
             for stream in self.source.streams(symbol):
                 self._streams[self._name(symbol, stream)] = (symbol, stream)
@@ -288,6 +290,9 @@ class Server:
             refusal = self._faults.refuse("connect" if is_websocket else "rest")
             if refusal is not None:
                 return _refused(refusal)
+        listed = None if is_websocket else self._lists.answer(request.path, dict(request.query))
+        if listed is not None:
+            return _response(Answer(200, listed))
         if not is_websocket:
             return _response(self.protocol.rest(request.method, request.path, dict(request.query), self.source))
         session = self.protocol.open(request.path, dict(request.query))

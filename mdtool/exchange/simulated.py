@@ -7,7 +7,7 @@ is made up for and nothing drifts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import UsageError
@@ -89,6 +89,9 @@ class SimulatedSource:
 
     def whole(self, symbol: str, stream: str) -> bytes | None:
         return self.simulator.whole(symbol, stream)
+
+    def lists(self) -> Mapping[str, bytes]:
+        return {}
 
     def streams(self, symbol: str) -> Sequence[str]:
         return self.simulator.streams

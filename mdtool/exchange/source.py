@@ -7,7 +7,7 @@ call, so the order of calls is the order of messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,6 +121,10 @@ class Source(Protocol):
     def whole(self, symbol: str, stream: str) -> bytes | None:
         """The whole book as a message of the stream, for a client that subscribes now: what all others have. None
         where the venue sends none."""
+        ...
+
+    def lists(self) -> Mapping[str, bytes]:
+        """The venue's lists of instruments that a recording holds, by the path and query they were asked for with."""
         ...
 
     def streams(self, symbol: str) -> Sequence[str]:

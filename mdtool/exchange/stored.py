@@ -7,18 +7,18 @@ client cannot tell it from the venue, except that it begins when somebody listen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.exchange.recorded import RecordedFeed
 from mdtool.exchange.source import BookView, Instrument, OrdersView, Outlet
+from mdtool.history.lists import recorded, venue_in
 from mdtool.model import Kind, is_session
 from mdtool.replay.merge import merge
 from mdtool.replay.pacing import Pacer
 from mdtool.storage.store import Store
-from mdtool.venues import catalog
 
 MILLISECOND = 1_000_000
 AtEnd = Literal["stay", "close"]
@@ -55,7 +55,8 @@ class StoredSource:
         if len(venues) != 1:
             found = ", ".join(venues) or "no feed"
             raise UsageError(f"one server speaks for one venue, and these feeds are of {found}: name feeds of one")
-        self.venue = catalog.get(venues[0])
+        self.venue = venue_in(store, venues[0])
+        self._lists = recorded(store, self.venue)
         self._clock: Clock = clock or SystemClock()
         self._pacer = Pacer(speed, self._clock)
         self._settle = settle
@@ -119,6 +120,9 @@ class StoredSource:
 
     def whole(self, symbol: str, stream: str) -> bytes | None:
         return None  # it is among what is recorded; playback waits for the first who subscribes
+
+    def lists(self) -> Mapping[str, bytes]:
+        return self._lists
 
     def streams(self, symbol: str) -> Sequence[str]:
         feed = self._feeds.get(symbol)

@@ -13,6 +13,7 @@ from msgspec.json import decode, encode
 from mdtool.capture.options import RecordOptions, record_options
 from mdtool.errors import UsageError
 from mdtool.venues import catalog
+from mdtool.venues.venue import Venue
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,60}\Z")]  # of a recorder: its files in the store begin so
 
@@ -32,14 +33,16 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
     live: Literal["disk", "shm"] | None = None
     chunk_bytes: int | None = None
     sync: Literal["none", "1s", "chunk"] = "1s"
+    instruments: bool = True  # whether to fetch what the venue lists
     cpus: tuple[int, ...] = ()  # where it may run; none: anywhere
     life: str = ""  # tells this life from any other; a pid comes again, in a container the same one each time
     after: str = ""  # why the one before it ended, where this one takes its place
 
-    def options(self) -> RecordOptions:
-        """What the recorder is given. Raises UnknownVenue, UnknownSymbol, UsageError."""
+    def options(self, venue: Venue | None = None) -> RecordOptions:
+        """What the recorder is given, of a venue that may know more than what ships. Raises UnknownVenue,
+        UnknownSymbol, UsageError."""
         return record_options(
-            catalog.called(self.venue),
+            venue or catalog.called(self.venue),
             self.symbols,
             streams=self.streams,
             ws_url=self.ws_url,
@@ -49,6 +52,7 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
             chunk_bytes=self.chunk_bytes,
             sync=self.sync,
             duration=self.seconds,
+            instruments=self.instruments,
         )
 
     def is_part_of(self, other: Assignment) -> bool:
@@ -75,6 +79,7 @@ def assignment(name: str, store: str, options: RecordOptions, cpus: tuple[int, .
         live=options.live,
         chunk_bytes=options.chunk_bytes,
         sync=options.sync,
+        instruments=options.instruments,
         cpus=cpus,
     )
 

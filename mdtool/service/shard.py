@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import structs
 
+from mdtool.capture.lists import known
 from mdtool.capture.options import TIME_IS_OVER, RecorderEvent
 from mdtool.capture.protocol import text
 from mdtool.capture.recorder import Recorder
@@ -26,6 +27,7 @@ from mdtool.service.control import Control, Reconnect, Reload, Request, Snapshot
 from mdtool.service.page import TOTALS
 from mdtool.service.roster import Ended, Roster, Seat
 from mdtool.storage.store import Store
+from mdtool.venues import catalog
 
 ENDING = "the recorder is ending"
 STARTING = "the recorder is starting: try again"
@@ -106,7 +108,11 @@ class _Shard:
             sys.stderr.write(f"{refused}\n")
 
     async def _record(self) -> None:
-        options = self._assignment.options()
+        given = self._assignment
+        venue = catalog.called(given.venue)
+        if given.instruments:
+            venue = await known(self._store, venue, given.symbols, given.rest_url)
+        options = given.options(venue)
         # In a thread: opening a thousand feeds takes a while, and who asks meanwhile is answered.
         page = self._seat.page
         recorder = await asyncio.to_thread(

@@ -65,9 +65,9 @@ def names() -> tuple[str, ...]:
 
 def name_of(venue: Venue) -> str:
     """How another process makes the venue with `called`. Raises LookupError where it cannot."""
-    if VENUES.get(venue.name) is venue:
-        return venue.name
     kind = type(venue)
+    if type(VENUES.get(venue.name)) is kind:  # or one that knows other symbols: all else of it is the same
+        return venue.name
     if getattr(sys.modules[kind.__module__], kind.__name__, None) is not kind:
         raise LookupError(f"{kind.__qualname__} is no name of {kind.__module__}")
     return f"{kind.__module__}:{kind.__name__}"

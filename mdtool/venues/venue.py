@@ -198,6 +198,11 @@ class Venue(Protocol):
         """The REST requests whose answers together list what the venue trades; () where it needs or has none."""
         ...
 
+    def next_instruments(self, request: HttpRequest, body: bytes) -> HttpRequest | None:
+        """The request for the page behind an answer to one of those; None where it was the last. Never raises, and
+        never reads more of it than it takes."""
+        ...
+
     def instruments(self, body: bytes) -> SymbolTable:
         """What one of those answers lists, as far as it can be named. Raises WireError for what is no such list."""
         ...
@@ -312,6 +317,9 @@ class Adapter:
 
     def instrument_requests(self) -> tuple[HttpRequest, ...]:
         return tuple(HttpRequest("GET", path) for path in self._list_paths())
+
+    def next_instruments(self, request: HttpRequest, body: bytes) -> HttpRequest | None:
+        return None
 
     def instruments(self, body: bytes) -> SymbolTable:
         if self._read_list is None:

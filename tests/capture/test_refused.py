@@ -101,6 +101,9 @@ class OneMarket:
     def orders(self, symbol):
         return None
 
+    def lists(self):
+        return {}
+
     def first(self, symbol, stream):
         return self.payload if stream == self.published[0] else None
 

@@ -46,6 +46,9 @@ class Quiet:
     def depth(self, symbol, limit):
         return None
 
+    def lists(self):
+        return {}
+
     def first(self, symbol, stream):
         return None
 

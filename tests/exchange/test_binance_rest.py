@@ -41,6 +41,9 @@ class Still:
         self.asked.append((symbol, limit))
         return self._book
 
+    def lists(self) -> dict[str, bytes]:
+        return {}
+
     def streams(self, symbol: str) -> tuple[str, ...]:
         return ()
 

@@ -40,6 +40,9 @@ class Quiet:
 
     def whole(self, symbol: str, stream: str) -> None: ...
 
+    def lists(self) -> dict[str, bytes]:
+        return {}
+
     def first(self, symbol: str, stream: str) -> None: ...
 
     def streams(self, symbol: str) -> tuple[str, ...]:

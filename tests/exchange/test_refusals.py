@@ -52,6 +52,9 @@ class Stub:
     def streams(self, symbol):
         return self.published
 
+    def lists(self):
+        return {}
+
     def first(self, symbol, stream):
         return self._first if stream in self.published else None
 

@@ -55,6 +55,9 @@ class Script:
     def whole(self, symbol: str, stream: str) -> bytes | None:
         return None
 
+    def lists(self) -> dict[str, bytes]:
+        return {}
+
     def first(self, symbol: str, stream: str) -> bytes | None:
         return None
 

@@ -8,17 +8,20 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from msgspec import structs
 
-from mdtool.capture.options import RecordOptions, RecordStatus, record_options
+from mdtool.capture.lists import asked, reads
+from mdtool.capture.options import RecordOptions, RecordStatus, base_urls, record_options
 from mdtool.clock import SECOND, SystemClock
 from mdtool.commands.options import Live, Sync
 from mdtool.commands.tasks import minutes
 from mdtool.config import RecordDefaults
 from mdtool.errors import UsageError
+from mdtool.history.lists import venue_at
 from mdtool.service.assignment import assignment
 from mdtool.service.readings import Reading, Readings
 from mdtool.service.roster import Roster
@@ -46,11 +49,15 @@ class Wanted:
     live: Live | None
     sync: Sync | None
     chunk_size: str | None
+    instruments: bool = True
 
-    def options(self, settings: RecordDefaults) -> RecordOptions:
+    def options(self, settings: RecordDefaults, store: Path | None = None) -> RecordOptions:
         """The command line over the settings over the venue's own defaults. What nobody has set is left to the feed,
-        which may have been given it before. Raises UsageError."""
-        adapter = catalog.get(self.venue)
+        which may have been given it before. Names are read as the venue listed them to whoever recorded into `store`,
+        and by what it lists now where that reads one of them not at all. Raises UsageError."""
+        adapter = catalog.get(self.venue) if store is None else venue_at(store, self.venue)
+        if self.instruments and not all(reads(adapter, symbol) for symbol in self.symbols):
+            adapter = asyncio.run(asked(adapter, base_urls(adapter, self.url, self.rest)[1]))
         named = settings.streams.get(adapter.name, ())
         if self.streams is not None:
             named = tuple(name.strip() for name in self.streams.split(",") if name.strip())
@@ -69,6 +76,7 @@ class Wanted:
             live=Live(live).value if live is not None else None,
             chunk_bytes=parse_size(self.chunk_size) if self.chunk_size is not None else settings.chunk_bytes,
             sync=Sync(sync).value,
+            instruments=self.instruments,
         )
 
 

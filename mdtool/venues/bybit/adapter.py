@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import UNKNOWN, BookUpdate, Message, Update
@@ -58,6 +59,7 @@ _BOOK = re.compile(r"orderbook\.(\d{1,4})", re.ASCII)
 _USUAL = b'{"topic":"'
 _TOPIC = re.compile(rb'"topic"\s*:\s*"([^"\x00-\x20]{1,96})"')
 _ANSWER = re.compile(rb'"(?:success|op|ret_msg|retMsg)"\s*:')
+_CURSOR = re.compile(rb'"nextPageCursor"\s*:\s*"([^"\\\x00-\x20]{1,256})"')
 _PONG = re.compile(rb'"(?:ret_msg|op)"\s*:\s*"pong"')
 
 # fmt: off
@@ -169,6 +171,14 @@ class Bybit(Adapter):
 
     def _list_paths(self) -> tuple[str, ...]:
         return (f"/v5/market/instruments-info?category={self._category}&limit=1000",)
+
+    def next_instruments(self, request: HttpRequest, body: bytes) -> HttpRequest | None:
+        found = _CURSOR.search(body)  # it is written as it goes into a URL
+        return (
+            HttpRequest(request.method, f"{request.path}&cursor={quote(found[1], safe='%')}")
+            if found is not None
+            else None
+        )
 
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for what no topic can be called. The system's status is a connection of
