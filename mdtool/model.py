@@ -271,6 +271,7 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     """A message that is recorded and not decoded; `what` names it, for counting."""
 
     what: str
+    known: bool = True  # False: it is of a market, and nobody here knows what it says
 
 
 Message = Update | Trade | Quote | Funding | Liquidation | Status | Other

@@ -346,7 +346,7 @@ class _FeedAudit:
         elif not (messages or books):
             self.found(Empty(stream="", at_ns=at_ns, reason="no message in this stretch of time"))
         understood = sum(stream.tally.understood for stream in streams)
-        what = Counter({stream.name: stream.tally.unknown for stream in streams if stream.tally.unknown})
+        what = sum((stream.tally.unknown for stream in streams), Counter[str]())
         if unreadable := sum(stream.unreadable for stream in streams):
             what["undecodable"] = unreadable
         if what.total() > understood:

@@ -98,6 +98,8 @@ class StreamAudit:
             kind = type(message)
             if kind is Other:
                 tally.named[message.what] += 1  # type: ignore[union-attr]
+                if not message.known:  # type: ignore[union-attr]
+                    tally.strange.add(message.what)  # type: ignore[union-attr]
                 continue
             if step is not None and step.error is not None:
                 self._unreadable(record, step.error)

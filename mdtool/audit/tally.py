@@ -27,6 +27,7 @@ class Tally:
         self.messages = 0  # DATA records
         self.decoded: Counter[type] = Counter()
         self.named: Counter[str] = Counter()  # what has a word of its own
+        self.strange: set[str] = set()  # of these words, those of messages that say what nobody here knows
         self.judged = 0  # messages that a rule has judged
         self.odd: Counter[Verdict] = Counter()  # their verdicts other than APPLY, which is the rest
         self._name = name
@@ -36,12 +37,13 @@ class Tally:
     @property
     def understood(self) -> int:
         """Messages that the venue's adapter knows."""
-        return self.decoded.total() + self.named.total() - self.unknown
+        return self.decoded.total() + self.named.total() - self.unknown.total()
 
     @property
-    def unknown(self) -> int:
-        """Messages of a stream that it does not know: they are named by nothing but the stream."""
-        return self.named[self._name] if self.messages else 0
+    def unknown(self) -> Counter[str]:
+        """Messages that it does not know, by their names: they are named by nothing but the stream, or said to be."""
+        words = {self._name, *self.strange} if self.messages else ()
+        return Counter({word: self.named[word] for word in words if self.named[word]})
 
     def other(self, record: Record) -> None:
         """A record that is no message received."""

@@ -66,8 +66,9 @@ class Understanding:
             self._count(UNDECODABLE if _is_json(payload) else NOT_JSON)
             return
         # A decoder of a stream the venue's adapter does not know calls all of it by the stream's name.
-        if len(messages) == 1 and isinstance(messages[0], Other) and messages[0].what == stream:
-            self._count(stream if _is_json(payload) else NOT_JSON)
+        only = messages[0] if len(messages) == 1 else None
+        if isinstance(only, Other) and (only.what == stream or not only.known):
+            self._count(only.what if _is_json(payload) else NOT_JSON)
 
     def _placeless(self, payload: bytes) -> None:
         self._count(_name(payload) if _is_json(payload) else NOT_JSON)

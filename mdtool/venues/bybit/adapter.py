@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import UNKNOWN, BookUpdate, Message, Update
+from mdtool.venues.bybit.old import OLD, TOPIC
 from mdtool.venues.bybit.symbols import SPOT_QUOTES, InverseSymbols, LinearSymbols, instruments
 from mdtool.venues.bybit.wire import RESTARTED, decoder
 from mdtool.venues.planning import ConnectionLimits, connections
@@ -245,6 +246,8 @@ class Bybit(Adapter):
             if topic == STATUS:
                 return Place(None, STATUS)
             stream, _, native = topic.rpartition(".")
+            if TOPIC.fullmatch(stream):
+                return Place(self.named(native), OLD.mark + stream)
             if not _STREAM.fullmatch(stream):
                 return _OTHER
             return Place(self.named(native), stream)
@@ -252,9 +255,13 @@ class Bybit(Adapter):
             return _OTHER
 
     def decoder(self, stream: str) -> Decoder:
+        if OLD.has(stream):
+            return OLD.decoder(stream)
         return decoder("orderbook" if stream not in (FULL, BEST) and self.is_book(stream) else stream, stream)
 
     def rule(self, stream: str) -> Rule | None:
+        if OLD.has(stream):
+            return OLD.rule(stream)
         if stream == FULL:
             return FullRule()
         if stream == BEST:
@@ -264,9 +271,11 @@ class Bybit(Adapter):
         return RecentRule() if stream == "publicTrade" else None
 
     def is_book(self, stream: str) -> bool:
-        return stream == FULL or _BOOK.fullmatch(stream) is not None
+        return stream == FULL or _BOOK.fullmatch(stream) is not None or OLD.book(stream) is not None
 
     def traits(self, stream: str) -> BookTraits:
+        if (old := OLD.book(stream)) is not None:
+            return old
         depth = _BOOK.fullmatch(stream)
         return BookTraits(depth=int(depth[1]) if depth else None)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.venues.decoding import other
+from mdtool.venues.gate.old import FIRST, LAST, METHOD, OLD
 from mdtool.venues.gate.symbols import instruments
 from mdtool.venues.gate.wire import decoder
 from mdtool.venues.sequence import BookSteps, ContiguousRule, RisingRule, Rule
@@ -194,7 +195,7 @@ class Gate(Adapter):
         """(channel, what names the symbol); True of an answer, False of a pong."""
         found = _CHANNEL.search(payload[:_HEAD])
         if found is None:
-            return None
+            return _key_of_old(payload)
         channel, event = found.groups()
         if channel == b"pong":
             return False
@@ -209,6 +210,8 @@ class Gate(Adapter):
         try:
             if not isinstance(key, tuple):
                 return _OTHER
+            if len(key) == 3 and key[0] == OLD.mark:
+                return Place(self.named(wire_text(key[2])), OLD.mark + key[1].decode("ascii"))
             stream, word = (wire_text(part) for part in key)
             if stream == FULL_FIRST:  # "ob.BTC_USDT.400"
                 word, _, depth = word.partition(".")[2].rpartition(".")
@@ -221,11 +224,15 @@ class Gate(Adapter):
             return _OTHER
 
     def decoder(self, stream: str) -> Decoder:
+        if OLD.has(stream):
+            return OLD.decoder(stream)
         return decoder(stream.partition("-")[0], stream) or other(stream)
 
     def rule(self, stream: str) -> Rule | None:
         # Steps: keep what comes; the REST answer has id; drop u < id + 1; the first kept has U <= id + 1 <= u; then
         # U == previous u + 1, else begin again. `obu` begins with full: true; then the same.
+        if OLD.has(stream):
+            return OLD.rule(stream)
         rules: dict[str, Callable[[], Rule]] = {
             UPDATES: lambda: ContiguousRule(BookSteps(drops_equal=True, overlap=False)),
             FULL_FIRST: lambda: ContiguousRule(BookSteps(drops_equal=True, overlap=False)),
@@ -236,15 +243,24 @@ class Gate(Adapter):
         return make() if make else None
 
     def is_book(self, stream: str) -> bool:
-        return stream.partition("-")[0] in (UPDATES, FULL_FIRST)
+        return stream.partition("-")[0] in (UPDATES, FULL_FIRST) or OLD.book(stream) is not None
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         return self._frame("unsubscribe", stream, [symbol]), self._frame("subscribe", stream, [symbol])
 
     def snapshot_request(self, symbol: str, stream: str | None = None) -> HttpRequest | None:
-        if stream is not None and stream.partition("-")[0] == FULL_FIRST:
+        if stream is not None and (stream.partition("-")[0] == FULL_FIRST or OLD.has(stream)):
             return None
         return HttpRequest("GET", f"{self.spec.book_path}{self._in_url(symbol)}&limit={LEVELS}&with_id=true")
 
     def snapshot_weight(self, symbol: str) -> float:
         return 0.1  # 200 requests in 10 s, to each endpoint
+
+
+def _key_of_old(payload: bytes) -> Hashable | None:
+    """(mark, method, symbol) of a message of the third API."""
+    method = METHOD.search(payload[:_HEAD]) or METHOD.search(payload[-_HEAD:])
+    if method is None:
+        return None
+    symbol = LAST.search(payload[-_HEAD:]) if method[1] == b"depth" else FIRST.search(payload[:_HEAD])
+    return (OLD.mark, method[1], symbol[1]) if symbol else None

@@ -18,6 +18,7 @@ import msgspec
 from mdtool.errors import UnknownSymbol, UsageError
 from mdtool.model import Message, Update
 from mdtool.venues.checksum import Checksum, interleaved
+from mdtool.venues.okx.old import INSTRUMENT, OLD, TABLE, USUAL
 from mdtool.venues.okx.symbols import instruments
 from mdtool.venues.okx.wire import decoder
 from mdtool.venues.planning import ConnectionLimits, connections
@@ -148,6 +149,9 @@ class Okx(Adapter):
             return payload[7 : end + 1] if end > 0 else None
         if payload == b"pong":
             return False
+        if payload.startswith(USUAL):
+            found = INSTRUMENT.search(payload[:512]) or INSTRUMENT.search(payload[-512:])
+            return (payload[10 : payload.find(b'"', 10, 64)], found[1]) if found else None
         head = payload[:512]
         if _EVENT.match(head):
             return () if _UPGRADE.search(head) else True
@@ -157,6 +161,8 @@ class Okx(Adapter):
     _marks = ((True, _SESSION), (False, _PING), ((), _ENDING))
 
     def _placed(self, key: Hashable) -> Place:
+        if isinstance(key, tuple):
+            return self._placed_of_old(*key)
         if not isinstance(key, bytes):
             return _OTHER
         try:
@@ -167,10 +173,23 @@ class Okx(Adapter):
         except (msgspec.MsgspecError, UnicodeDecodeError, UnknownSymbol):
             return _OTHER
 
+    def _placed_of_old(self, table: object = b"", native: object = b"", *_: object) -> Place:
+        if not isinstance(table, bytes) or not isinstance(native, bytes):
+            return _OTHER
+        try:
+            found = TABLE.fullmatch(table.decode("ascii"))
+            return Place(self.named(native.decode("ascii")), OLD.mark + found[1]) if found else _OTHER
+        except (UnicodeDecodeError, UnknownSymbol):
+            return _OTHER
+
     def decoder(self, stream: str) -> Decoder:
+        if OLD.has(stream):
+            return OLD.decoder(stream)
         return decoder("books" if stream in BOOKS else stream, stream)
 
     def rule(self, stream: str) -> Rule | None:
+        if OLD.has(stream):
+            return OLD.rule(stream)
         if stream in BOOKS:
             return BookRule()
         if stream in self.trade_streams:
@@ -178,10 +197,10 @@ class Okx(Adapter):
         return RisingRule() if stream == "bbo-tbt" else None
 
     def is_book(self, stream: str) -> bool:
-        return stream in BOOKS
+        return stream in BOOKS or OLD.book(stream) is not None
 
     def traits(self, stream: str) -> BookTraits:
-        return BookTraits(checksum=CHECKSUM)
+        return OLD.book(stream) or BookTraits(checksum=CHECKSUM)
 
     def resubscribe(self, symbol: str, stream: str) -> tuple[str, ...]:
         args = [self._arg(stream, symbol)]
