@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from abc import ABC, abstractmethod
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Protocol, Self
@@ -88,7 +89,7 @@ class Spelling(Protocol):
         ...
 
 
-class Symbols:
+class Symbols(ABC):
     """A venue's spelling. Immutable.
 
     What differs between venues is `read`, from any spelling to canonical, and `write`, from canonical to the venue's.
@@ -113,13 +114,13 @@ class Symbols:
         made.__dict__["table"] = table.over(self.table)
         return made
 
+    @abstractmethod
     def read(self, text: str) -> str | None:
         """The canonical form of any spelling, in any case; None of what cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, symbol: str) -> str | None:
         """The venue's spelling of what looks like a canonical symbol; None of what does not."""
-        raise NotImplementedError
 
     def folded(self, native: str) -> str:
         """A venue's name without what the venue makes no difference of: as a rule its case."""

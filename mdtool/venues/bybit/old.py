@@ -35,7 +35,7 @@ from mdtool.venues.sequence import RecentRule, RisingRule, Verdict
 from mdtool.venues.venue import BookTraits
 
 TOPIC = re.compile(
-    r"orderBookL2_25|orderBook_200\.100ms|trade|instrument_info\.100ms|insurance|klineV2\.\w{1,3}|candle\.\w{1,3}",
+    r"orderBookL2_25|orderBook_200\.100ms|trade|instrument_info\.100ms|klineV2\.\w{1,3}|candle\.\w{1,3}",
     re.ASCII,
 )
 _63_BITS = 2**63 - 1
