@@ -180,7 +180,7 @@ _mdtool() {
             return
             ;;
         "mdtool sim --venue")
-            COMPREPLY=($(compgen -W "binance bybit coinbase coinbase-advanced kraken okx sim" -- "$word"))
+            COMPREPLY=($(compgen -W "binance bitget bybit coinbase coinbase-advanced kraken okx sim" -- "$word"))
             return
             ;;
         "mdtool sim --host")

@@ -153,7 +153,7 @@ complete -c mdtool -n '__fish_seen_subcommand_from doctor' -l json -d 'Print JSO
 complete -c mdtool -n '__fish_seen_subcommand_from doctor' -s h -l help -d 'Show help and exit.'
 complete -c mdtool -n '__fish_seen_subcommand_from doctor' -a 'binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l symbols -x -d 'How many symbols, or which, with commas between.'
-complete -c mdtool -n '__fish_seen_subcommand_from sim' -l venue -x -a 'binance bybit coinbase coinbase-advanced kraken okx sim' -d 'Whose protocol it speaks: binance, bybit, coinbase, coinbase-advanced, kraken, okx or sim (Binance\'s too).'
+complete -c mdtool -n '__fish_seen_subcommand_from sim' -l venue -x -a 'binance bitget bybit coinbase coinbase-advanced kraken okx sim' -d 'Whose protocol it speaks: binance, bitget, bybit, coinbase, coinbase-advanced, kraken, okx or sim (Binance\'s too).'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l host -x -d 'Address to listen on.'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l port -x -d 'Port to listen on; 0: any.'
 complete -c mdtool -n '__fish_seen_subcommand_from sim' -l seed -x -d 'Seed of the synthetic exchange: same seed, same data.'

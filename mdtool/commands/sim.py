@@ -36,7 +36,7 @@ def sim(
         typer.Option(
             "--venue",
             metavar="PROTOCOL",
-            help="Whose protocol it speaks: binance, bybit, coinbase, coinbase-advanced, kraken, okx or sim "
+            help="Whose protocol it speaks: binance, bitget, bybit, coinbase, coinbase-advanced, kraken, okx or sim "
             "(Binance's too).",
         ),
     ] = "sim",

@@ -179,7 +179,8 @@ def _maker_bought(fill: Fill) -> str:
     return "false" if fill.side is Side.BID else "true"
 
 
-def _taker(fill: Fill) -> str:
+def taker(fill: Fill) -> str:
+    """Its side as most venues write it."""
     return "buy" if fill.side is Side.BID else "sell"
 
 
@@ -235,7 +236,7 @@ class OkxForm(PlainForm):
         return self._message(
             "trades",
             f'{{"instId":"{self.native}","tradeId":"{fill.trade_id}","px":"{self.print.price(fill.price)}",'
-            f'"sz":"{self.print.size(fill.size)}","side":"{_taker(fill)}","ts":"{now_ns // MILLISECOND}","count":"1"}}',
+            f'"sz":"{self.print.size(fill.size)}","side":"{taker(fill)}","ts":"{now_ns // MILLISECOND}","count":"1"}}',
         )
 
 
@@ -292,7 +293,7 @@ class KrakenForm(PlainForm):
         return self._message(
             "trade",
             "update",
-            f'"side":"{_taker(fill)}","price":{self.print.price(fill.price)},"qty":{self.print.size(fill.size)},'
+            f'"side":"{taker(fill)}","price":{self.print.price(fill.price)},"qty":{self.print.size(fill.size)},'
             f'"ord_type":"limit","trade_id":{fill.trade_id},"timestamp":"{iso(now_ns)}"',
         )
 
@@ -339,7 +340,7 @@ class BybitForm(PlainForm):
         ms = now_ns // MILLISECOND
         return "publicTrade", (
             f'{{"topic":"publicTrade.{self.native}","type":"snapshot","ts":{ms},"data":[{{"T":{ms},"s":"{self.native}",'
-            f'"S":"{_taker(fill).capitalize()}","v":"{self.print.size(fill.size)}","p":"{self.print.price(fill.price)}",'
+            f'"S":"{taker(fill).capitalize()}","v":"{self.print.size(fill.size)}","p":"{self.print.price(fill.price)}",'
             f'"L":"ZeroPlusTick","i":"{fill.trade_id}","BT":false}}]}}'
         )
 

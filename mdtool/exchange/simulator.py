@@ -18,6 +18,7 @@ from zlib import crc32
 
 from mdtool.clock import SECOND
 from mdtool.errors import UnknownSymbol, UsageError
+from mdtool.exchange.bitget_form import BitgetForm
 from mdtool.exchange.forms import BinanceForm, BybitForm, CoinbaseAdvancedForm, Form, KrakenForm, OkxForm, Wire
 from mdtool.exchange.market import Fill, Market, RestingOrder
 from mdtool.exchange.order_forms import CoinbaseForm, order_text
@@ -40,6 +41,7 @@ SWEEP_FLOOR = 120  # market orders pause while a side holds fewer orders
 FORMS: dict[
     str,
     type[BinanceForm]
+    | type[BitgetForm]
     | type[BybitForm]
     | type[CoinbaseAdvancedForm]
     | type[CoinbaseForm]
@@ -48,6 +50,7 @@ FORMS: dict[
 ] = {
     "sim": BinanceForm,
     "binance": BinanceForm,
+    "bitget": BitgetForm,
     "bybit": BybitForm,
     "coinbase": CoinbaseForm,
     "coinbase-advanced": CoinbaseAdvancedForm,
