@@ -227,7 +227,8 @@ async def circle(request):
     ],
 )
 def test_a_list_that_cannot_be_had_is_told_once_and_holds_up_nothing(store, monkeypatch, answer, why):
-    monkeypatch.setattr(lists, "TIMEOUT", 0.2)
+    if answer is hangs:
+        monkeypatch.setattr(lists, "TIMEOUT", 0.2)
     monkeypatch.setattr(lists, "MAX_BYTES", 200_000)
     talk = []
     status = record_against(
@@ -263,6 +264,20 @@ def test_a_name_that_nothing_known_reads_is_asked_for(store):
 
     options = asyncio.run(main())
     assert options.symbols == ("FOO_BAR",)
+
+
+def test_a_recorder_that_is_told_such_a_name_asks_too_and_none_where_all_is_known(store):
+    """It is a process of its own, and is told symbols and no list."""
+
+    async def main():
+        async with Server(Quiet("binance", "FOO_BAR"), protocol_for("binance")) as server:
+            venue = catalog.get("binance")
+            plain = await lists.known(store, venue, ("BTC_USDT", "NEWCOIN_USDT"), server.rest)
+            asked_before = server.counts.requests
+            told = await lists.known(store, venue, ("BTC_USDT", "FOO_BAR"), server.rest)
+            return plain is venue, asked_before, server.counts.requests, told.named("FOOBAR")
+
+    assert asyncio.run(main()) == (True, 0, 1, "FOO_BAR")
 
 
 def test_where_it_cannot_be_asked_for_it_is_no_symbol(store):
