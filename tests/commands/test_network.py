@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,11 @@ import pytest
 from patience import LONGEST, wait_until
 
 from mdtool.model import Kind
-from mdtool.storage.store import Store
+from mdtool.storage.format import layout
+from mdtool.storage.format.layout import Location
+from mdtool.storage.journal.chunk import chunk_paths
+from mdtool.storage.reading.reader import Reader
+from mdtool.storage.store import FeedInfo, Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -170,6 +175,56 @@ def test_recording_goes_on_without_whoever_began_it_and_is_taken_over(start: Sta
     (row,) = json.loads(mdtool("--store", store, "registry", "list", "sim/ALPHA_USDT", "--json").out)["feeds"]
     assert row["epochs"] == 1
     assert mdtool("--store", store, "audit").code == 0
+
+
+def test_a_recorder_in_shared_memory_that_is_lost_with_it_has_what_was_synced(
+    start: Start, mdtool, tmp_path: Path
+) -> None:
+    path = tmp_path / "store"
+
+    def read(reader: Reader) -> list[tuple[int, int, bytes]]:
+        return [(record.position, record.kind, record.payload) for record in reader.records()]
+
+    with serving(start("sim", "--port", "0", "--symbols", "1")) as (_, command):
+        recorder = start("--store", path, *command.split()[1:], "--live", "shm", "--sync", "1s")
+        wait_until(lambda: whole(path, "ALPHA_USDT"))
+        with Store.open(path) as store:
+            feed, memory = store.feed("sim/ALPHA_USDT"), layout.shm_directory(store.id, 0).parent
+            wait_until(lambda: synced(feed) > 50)
+            before = synced(feed)
+            wait_until(lambda: synced(feed) > before)  # and it follows
+            recorder.send_signal(signal.SIGSTOP)
+            wait_until(lambda: " T " in Path(f"/proc/{recorder.pid}/stat").read_text())
+            committed, rows = read(store.reader(feed.name)), synced(feed)
+            shutil.rmtree(memory)
+            recorder.kill()
+            recorder.communicate(timeout=LONGEST)
+            *kept, (position, kind, said) = read(store.reader(feed.name))
+            assert before < len(kept) == rows <= len(committed)
+            assert kept == committed[:rows]
+            assert (position, kind) == (1 << 32 | rows, Kind.NOTE)
+            assert json.loads(said) == {
+                "note": "lost", "rows": None, "chunk": 1, "row": rows,
+                "why": "its shared memory is gone, and its copy on disk ends with the last sync",
+            }  # fmt: skip
+    audit = mdtool("--store", path, "audit", "sim/ALPHA_USDT")
+    assert audit.code == 1
+    assert "lost" in audit.out
+    found = mdtool("--store", path, "verify")
+    assert found.code == 1
+    assert f"its copy on disk has {rows} records" in found.out.replace("\n", " ")
+    assert mdtool("--store", path, "repair", "--gone").code == 1  # what may be lost is named now
+    assert mdtool("--store", path, "verify").code == 0
+    with Store.open(path) as store:
+        assert read(store.reader("sim/ALPHA_USDT")) == [*kept, (position, kind, said)]
+
+
+def synced(feed: FeedInfo) -> int:
+    """Rows that the copy on disk of the feed's first chunk counts."""
+    index, _ = chunk_paths(feed, 1, Location.DISK)
+    if not index.exists():
+        return 0
+    return int.from_bytes(index.read_bytes()[layout.COMMITTED_AT :][:8], "little")
 
 
 def test_no_exchange_there(mdtool, tmp_path: Path, closed_port: int) -> None:

@@ -45,9 +45,16 @@ def stray(page: bytes, blanks: Sequence[tuple[int, int]]) -> int | None:
 
 
 def chunk_findings(
-    feed: FeedInfo, slot: Slot, seen: ChunkEvidence, *, in_use: bool, streams: Sequence[str | None]
+    feed: FeedInfo,
+    slot: Slot,
+    seen: ChunkEvidence,
+    *,
+    in_use: bool,
+    streams: Sequence[str | None],
+    spool: ChunkEvidence | None = None,
 ) -> Iterator[Flaw]:
-    """What is wrong with one chunk. `in_use`: the feed's writer is at work."""
+    """What is wrong with one chunk. `in_use`: the feed's writer is at work; `spool`: what the copy on disk says that a
+    chunk in shared memory has."""
     todo = f"run: mdtool repair {feed.name}"
     index = str(seen.index.path)
 
@@ -59,9 +66,10 @@ def chunk_findings(
             over = slot.boot_is_over
             found = "went with a boot of the machine" if over else "is in shared memory that is not visible here"
             rows = count(slot.rows, "record") if slot.state != ChunkState.LIVE else "records"
+            kept = f"; its copy on disk has {count(len(spool.good), 'record')}" if spool is not None else ""
             yield finding(
                 FlawKind.MISSING,
-                f"chunk {slot.chunk_id} {found}",
+                f"chunk {slot.chunk_id} {found}{kept}",
                 f"its {rows}",
                 str(file.path),
                 todo if over else NOT_HERE.format(feed=feed.name),
@@ -82,7 +90,7 @@ def chunk_findings(
     if len(seen.index) >= layout.PAGE:
         yield from (finding(*found) for found in _page_faults(slot, seen, streams, in_use))
         yield from (finding(*found) for found in _size_faults(slot, seen))
-    yield from (finding(*found) for found in _bad_rows(seen))
+    yield from (finding(*found) for found in bad_rows(seen))
     if slot.state == ChunkState.LIVE:
         if not in_use:
             yield finding(
@@ -167,7 +175,8 @@ def runs_of(bad: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _bad_rows(seen: ChunkEvidence) -> Iterator[tuple[FlawKind, str, str, str]]:
+def bad_rows(seen: ChunkEvidence) -> Iterator[tuple[FlawKind, str, str, str]]:
+    """Rows that do not prove themselves, in runs: kind, found, expected, where."""
     runs = runs_of(seen.bad)
     for start, stop in runs[:MOST_RUNS]:
         rows = f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"

@@ -25,6 +25,7 @@ from mdtool.storage.format.loss_note import PREFIX, loss, put
 from mdtool.storage.format.stream_names import add_name
 from mdtool.storage.journal.chunk import chunk_paths
 from mdtool.storage.journal.registry import FeedInfo
+from mdtool.storage.journal.remains import LOST_BEHIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,18 @@ class Mended:
     untouched: bool = False  # its files stay as they are
 
 
-def mend(slot: Slot, seen: ChunkEvidence, stream: int) -> Mended:
-    """What can be made of a chunk whose files are there. `stream`: id for the NOTE records."""
+def mend(slot: Slot, seen: ChunkEvidence, stream: int, *, is_copy: bool = False) -> Mended:
+    """What can be made of a chunk whose files are there. `stream`: id for the NOTE records; `is_copy`: that of a chunk
+    which went with shared memory, and which may have had more."""
     rows, bad = seen.rows.copy(), set(seen.bad)
     stop = len(rows)
     while stop and stop - 1 in bad:
         stop -= 1
-    cut = max(len(rows), seen.claimed) - stop  # rows that are not even in the file are lost too
+    cut: int | None = max(len(rows), seen.claimed) - stop  # rows that are not even in the file are lost too
     if _cut_before(seen):
         cut = 0
+    elif is_copy and slot.state == ChunkState.LIVE and not (stop and rows[stop - 1]["kind"] == Kind.END):
+        cut = None
     good = seen.good
     used = int((good["offset"] + good["length"]).max()) if len(good) else 0
     tail = b""
@@ -63,13 +67,14 @@ def mend(slot: Slot, seen: ChunkEvidence, stream: int) -> Mended:
             )
             tail += put(rows, row, fields, int(near_ns[row]), stream, used + len(tail))
     rows = rows[:stop]
-    if cut:
-        fields = _note(slot, stop, cut, "the end of the chunk did not survive", None)
+    if cut != 0:
+        fields = _note(slot, stop, cut, LOST_BEHIND if is_copy else "the end of the chunk did not survive", None)
         rows = np.append(rows, np.zeros(1, layout.ROW))
         tail += put(
             rows, stop, fields, int(rows["recv_ns"][stop - 1]) if stop else slot.min_ns, stream, used + len(tail)
         )
     made = closed(slot, seen, rows)
+    replaced = sum(row < stop for row in bad)
     whole_heap = len(seen.heap) in (made.heap_bytes, _heap_capacity(seen))
     return Mended(
         made,
@@ -78,8 +83,8 @@ def mend(slot: Slot, seen: ChunkEvidence, stream: int) -> Mended:
         used,
         tail,
         bool(tail) or not whole_heap or seen.heap.missing or slot.location == Location.SHM,
-        len([row for row in bad if row < stop]) + cut,
-        len([row for row in bad if row < stop]) + (1 if cut else 0),
+        replaced + cut if cut is not None else None,
+        replaced + (cut != 0),
     )
 
 

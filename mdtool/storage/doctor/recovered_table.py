@@ -18,6 +18,7 @@ from mdtool.storage.doctor.feed_evidence import FeedEvidence
 from mdtool.storage.doctor.part_evidence import fingerprint_of, manifest_of, parts_of, unnamed_parts
 from mdtool.storage.doctor.registry_image import differs, image
 from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.spool_evidence import examine_spool, stands_for
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
@@ -52,6 +53,7 @@ class FeedTable:
     slots: list[Slot]
     streams: list[str]
     seen: dict[int, ChunkEvidence]  # chunks with files of their own, by id
+    spools: dict[int, ChunkEvidence] = field(default_factory=dict)  # copies of those whose shared memory is not there
     actions: list[RepairAction] = field(default_factory=list)
     adopted: set[int] = field(default_factory=set)
     part_streams: dict[int, str] = field(default_factory=dict)
@@ -79,6 +81,10 @@ def recover_table(feed: FeedInfo, registry: FeedEvidence, progress: Progress = n
                 slots[slot.chunk_id], seen = replace(slot, location=Location.DISK), copy
                 found = f"chunk {slot.chunk_id} went with a boot of the machine"
                 table.actions.append(RepairAction(feed.name, where, found, "its copy on disk is whole, and named now"))
+            elif seen.index.missing or seen.heap.missing:
+                spool = examine_spool(feed, slot, in_use=False, claimed=claimed)
+                if spool is not None and stands_for(spool):
+                    table.spools[slot.chunk_id] = spool
             table.seen[slot.chunk_id] = seen
     for number, raw in enumerate(registry.chunks.behind):
         slot = Slot.of(raw) if raw is not None else None
@@ -327,7 +333,7 @@ def _streams(feed: FeedInfo, registry: FeedEvidence, table: FeedTable) -> list[s
     highest = max(names, default=-1)
     from_chunks: dict[int, str] = dict(table.part_streams)
     from_damaged: dict[int, str] = {}  # each name proves itself, though the head beside it does not say whose it is
-    for seen in table.seen.values():
+    for seen in (*table.seen.values(), *table.spools.values()):
         if seen.identity:
             from_chunks = {**seen.names.by_id, **from_chunks}
         elif seen.head is None:
@@ -373,5 +379,6 @@ def names_of(streams: list[str]) -> Mapping[int, str]:
 
 def highest_session(table: FeedTable) -> int:
     """The highest session a record of the feed carries."""
-    found = (int(np.max(rows["session"])) for seen in table.seen.values() if len(rows := seen.good))
+    every = (*table.seen.values(), *table.spools.values())
+    found = (int(np.max(rows["session"])) for seen in every if len(rows := seen.good))
     return max(found, default=0)

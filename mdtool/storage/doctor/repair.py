@@ -41,6 +41,7 @@ from mdtool.storage.doctor.recovered_table import (
 )
 from mdtool.storage.doctor.registry_image import keeps_numbers, write_image
 from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.spool_evidence import examine_spool, healed, stands_for
 from mdtool.storage.doctor.verify import CHUNK_FILE, NOTHING_LOST, orphan_text
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkState, Location
@@ -123,8 +124,8 @@ def plan(feed: FeedInfo, *, gone: bool = False, progress: Progress = no_progress
 
 def _chunk(made: RepairPlan, table: FeedTable, slot: Slot, *, gone: bool) -> Mended | None:
     """What a chunk is to become; None where it is as it should be, or has to be left as it is."""
-    seen = table.seen[slot.chunk_id]
-    found = list(chunk_findings(made.feed, slot, seen, in_use=False, streams=table.streams))
+    seen, spool = table.seen[slot.chunk_id], table.spools.get(slot.chunk_id)
+    found = list(chunk_findings(made.feed, slot, seen, in_use=False, streams=table.streams, spool=spool))
     if not found:
         return None
     where = f"{made.feed.name} chunk {slot.chunk_id}"
@@ -143,14 +144,23 @@ def _chunk(made: RepairPlan, table: FeedTable, slot: Slot, *, gone: bool) -> Men
     known = SESSION_STREAM in table.streams
     stream = table.streams.index(SESSION_STREAM) if known else len(table.streams) % layout.MAX_STREAMS
     no_index = slot.state == ChunkState.LIVE and seen.head is None and not seen.count
-    if seen.index.missing or another or no_index:
+    if spool is not None:
+        table.seen[slot.chunk_id] = spool
+        new = mend(slot, spool, stream, is_copy=True)
+    elif seen.bad and (beside := examine_spool(made.feed, slot, in_use=False)) is not None and stands_for(beside):
+        seen = healed(seen, beside)
+        new = mend(slot, seen, stream)
+    elif seen.index.missing or another or no_index:
         what_is_gone = "shared memory" if slot.location == Location.SHM else "file"
         new = lost_chunk(slot, stream, f"its {what_is_gone} is gone")
     else:
         new = mend(slot, seen, stream)
     if new.notes and not known and stream:
         table.streams.append(SESSION_STREAM)
-    if new.lost is None:
+    if new.lost is None and spool is not None:
+        kept = count(len(new.rows) - new.notes, "record")
+        made.add(where, what, f"the copy is the chunk now: {kept} kept, and a NOTE that what came behind is lost", None)
+    elif new.lost is None:
         made.add(where, what, "replaced by a NOTE that its records are lost", None)
     elif new.lost:
         runs = [f"{start}" if stop == start + 1 else f"{start} to {stop - 1}" for start, stop in runs_of(seen.bad)]
@@ -174,7 +184,7 @@ def _write_chunk(feed: FeedInfo, old: Slot, seen: ChunkEvidence, new: Mended, st
         if old.location == Location.SHM:
             for path in chunk_paths(feed, old.chunk_id, Location.DISK):
                 if path.exists():
-                    quarantine.take(path)  # a copy that was not finished
+                    quarantine.keep(path)  # a copy that was not finished; it stands until it is replaced
         write(feed, new, streams)
 
     return step
@@ -284,7 +294,7 @@ def _leftovers(made: RepairPlan, table: FeedTable, dealt_with: set[str]) -> None
                     _aside(made, path, text, pair)
                 elif not any(action.where == str(path) for action in made.actions):
                     made.add(path, text, "left: look at it, then move it away", left=True)
-            elif not slot.has_files or slot.location != location:
+            elif not slot.has_files or location not in (slot.location, Location.DISK):
                 _aside(made, path, f"left where chunk {slot.chunk_id} is not any more", pair)
     try:
         strays = unnamed_parts(feed, table.slots)

@@ -29,6 +29,7 @@ from mdtool.storage.doctor.feed_evidence import FeedEvidence, examine_feed
 from mdtool.storage.doctor.flaws import Checked, Flaw, FlawKind
 from mdtool.storage.doctor.part_evidence import examine_part, is_anothers, part_findings, parts_of, unnamed_parts
 from mdtool.storage.doctor.slot import Slot
+from mdtool.storage.doctor.spool_evidence import examine_spool, spool_findings
 from mdtool.storage.doctor.store_evidence import StoreEvidence, examine_store, parts_of_nobody
 from mdtool.storage.doctor.untrusted import load
 from mdtool.storage.format import layout
@@ -257,6 +258,7 @@ class _Feed:
     def chunk(self, number: int, slot: Slot) -> None:
         self.checked.chunks += 1
         for attempt in range(MOVED):
+            spool = examine_spool(self.feed, slot, in_use=self.in_use)  # before the chunk, which by then has no less
             found = examine_chunk(
                 self.feed.store_id, self.feed.feed_id, slot.chunk_id,
                 chunk_paths(self.feed, slot.chunk_id, slot.location),
@@ -274,13 +276,17 @@ class _Feed:
             if not slot.has_files:
                 return
             time.sleep(0.01)
-        rows = found.good
+        rows = (spool if spool is not None and found.index.missing else found).good
         self.checked.records += len(rows)
         self.checked.payload_bytes += int(rows["length"].sum(dtype="u8")) if len(rows) else 0
         if len(rows):
             self.highest_session = max(self.highest_session, int(rows["session"].max()))
         streams = examine_feed(self.feed.directory, in_use=True).streams if self.in_use else self.seen.streams
-        self.checked.findings += chunk_findings(self.feed, slot, found, in_use=self.in_use, streams=streams)
+        self.checked.findings += chunk_findings(
+            self.feed, slot, found, in_use=self.in_use, streams=streams, spool=spool
+        )
+        if spool is not None:
+            self.checked.findings += spool_findings(self.feed, found, spool)
         if (stream := unnamed_streams(found, len(streams))) is not None:
             self.add(
                 found.index.path,
@@ -338,8 +344,8 @@ class _Feed:
                         self.checked.findings.append(foreign(self.feed.name, entry))
                     continue
                 slot = slots.get(int(named[1]))
-                if slot is not None and slot.has_files and slot.location == location:
-                    continue
+                if slot is not None and slot.has_files and location in (slot.location, Location.DISK):
+                    continue  # the chunk, or beside one in shared memory its copy
                 if self.in_use and (slot.has_files if slot is not None else int(named[1]) > last):
                     continue  # being made, or on its way to disk
                 if slot is not None:

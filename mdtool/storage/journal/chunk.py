@@ -1,4 +1,4 @@
-"""A chunk as files: where they are, mapped for reading, and copied out of shared memory."""
+"""A chunk as files: where they are, and mapped for reading."""
 
 from __future__ import annotations
 
@@ -176,21 +176,6 @@ def _unavailable(feed: FeedInfo, info: ChunkInfo, path: Path, error: OSError) ->
         )
     what = f"chunk {info.chunk_id} of {feed.name} cannot be opened: {error.strerror}"
     return f"{path}: {what}; run: mdtool verify {feed.name}"
-
-
-def copy_to_disk(feed: FeedInfo, info: ChunkInfo) -> None:
-    """A closed chunk's used bytes from shared memory to the feed's directory, durably. The source stays."""
-    source = open_chunk(feed, info)
-    index_path, heap_path = chunk_paths(feed, info.chunk_id, Location.DISK)
-    files.make_directory(index_path.parent)
-    index_bytes = layout.PAGE + source.journal.committed * layout.ROW.itemsize
-    # Views of the mappings, so nothing is read into memory first; the index last, as it is what names the chunk.
-    for path, mapping, size in ((heap_path, source.heap, info.heap_bytes), (index_path, source.index, index_bytes)):
-        try:
-            path.unlink(missing_ok=True)  # what an interrupted copy left: the registry still names the source
-            files.write_durably(path, [memoryview(mapping)[:size]])
-        except OSError as error:
-            raise files.refusal(path, error, "cannot be copied out of shared memory") from None
 
 
 def leave_shm(feed: FeedInfo) -> None:

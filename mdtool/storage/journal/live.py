@@ -23,6 +23,7 @@ from mdtool.storage.format.layout import ChunkState, Location
 from mdtool.storage.format.stream_names import add_name
 from mdtool.storage.journal.chunk import chunk_directory, chunk_paths
 from mdtool.storage.journal.registry import FeedInfo
+from mdtool.storage.journal.spool import Spool
 
 # A row for each 128 bytes of heap: the captures at hand average 200 to 500 bytes a message, so the heap fills first.
 HEAP_BYTES_PER_ROW = 128
@@ -113,6 +114,7 @@ class LiveChunk:
         self.index = index
         self.heap = heap
         self.row_capacity = (index.size - layout.PAGE) // layout.ROW.itemsize
+        self.spool = Spool(feed, chunk_id, index.map, heap.map) if location == Location.SHM else None
         self.distrusted = False  # whether a sync of it has failed
         self._named = False  # whether its names are known to be on disk
 
@@ -241,9 +243,23 @@ class LiveChunk:
     def heartbeat(self, now_ns: int) -> None:
         store_release(self.index.map, layout.HEARTBEAT_AT, now_ns)
 
-    def sync(self) -> None:
-        """Heap before index: a row that survives a power loss then has its payload, or its CRC says it has not. Raises
-        SyncFailed, and from then on the chunk is not to be relied on."""
+    @property
+    def page(self) -> bytes:
+        """Its header as it stands; whoever adds stream names meanwhile has to be kept out."""
+        return bytes(self.index.map[: layout.PAGE])
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what it is in shared memory still has its names: that may be cleared behind a writer's back."""
+        return self.spool is None or all(os.fstat(region.fd).st_nlink for region in (self.index, self.heap))
+
+    def sync(self, rows: int, page: bytes) -> None:
+        """Bring it to disk; from shared memory the first `rows` rows, `page` in front. Heap before index: a row that
+        survives a power loss then has its payload, or its CRC says it has not. Raises SyncFailed, and from then on a
+        chunk on disk is not to be relied on; for one in shared memory StoreFull and StoreError, too."""
+        if self.spool is not None:
+            self.spool.follow(rows, page)
+            return
         files.sync(self.heap.fd, self.heap.path)
         files.sync(self.index.fd, self.index.path)
         if not self._named:

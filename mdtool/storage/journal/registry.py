@@ -115,6 +115,11 @@ class FeedRegistry:
         """Entry `number` of the chunk table, in order of time."""
         return _chunk_info(self._chunks.read(number)[_INFO].item())
 
+    def boot_is_over(self, number: int) -> bool:
+        """Whether a chunk was in the shared memory of an earlier boot of the machine."""
+        boot = bytes(self._chunks.read(number)["boot"])
+        return any(boot) and boot != files.boot_id()
+
     def chunks(self) -> list[ChunkInfo]:
         """Every entry as of now; of 10,000 in one go."""
         return [_chunk_info(slot) for slot in self._chunks.array()[_INFO].tolist()]

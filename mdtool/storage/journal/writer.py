@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from types import TracebackType
-from typing import Literal
 
 from typing_extensions import Buffer
 
@@ -21,12 +21,16 @@ from mdtool.model import SESSION_STREAM, Kind
 from mdtool.storage import files
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import chunk
+from mdtool.storage.journal.closed import Closed, Sync
 from mdtool.storage.journal.live import FIRST_STEP, LiveChunk, discard_next, preallocate
 from mdtool.storage.journal.locks import WriterLock
-from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry
+from mdtool.storage.journal.registry import FeedInfo, FeedRegistry
+from mdtool.storage.journal.remains import figures, settle
+from mdtool.storage.journal.spool import discard_drafts
 from mdtool.units import count
 
-Sync = Literal["none", "1s", "chunk"]
+__all__ = ["Sync", "Writer"]
+
 MAX_ORPHANS = 1000
 MOST_AHEAD = 64 * 1024 * 1024  # bytes prepared ahead of the writer at most
 BEFORE_MIDNIGHT = 10 * 60 * SECOND
@@ -39,7 +43,7 @@ class Writer:
     `append(recv_ns, kind, stream_id, session, payload, flags=0)` is a compiled bound method: it commits, and raises
     StoreFull when there is no space (nothing is lost but that record).
     `sync_policy`: "none" survives a crash of the process; "1s" expects `sync()` once a second; "chunk" syncs closed
-    chunks only. Whatever blocks (`sync`, `spool`, `close`) belongs off the hot path.
+    chunks only. Whatever blocks (`sync`, `prepare`, `close`) belongs off the hot path.
 
     >>> with store.writer("sim/CHARLIE_USDT", chunk_bytes=1 << 20) as writer:
     ...     depth = writer.stream("depth@100ms")
@@ -63,12 +67,12 @@ class Writer:
         self._chunk: LiveChunk | None = None
         self._entry = -1  # the live chunk's number in the chunk table
         self._synced = (0, 0)  # chunk id and rows brought to disk by the last sync
-        self._finished: list[tuple[int, LiveChunk | None]] = []  # closed, not yet synced or spooled
         self._owed: list[dict[str, object]] = []  # notes of its own, not yet on record
         self._appender = Appender(self._make_room)
         self.append = self._appender.append
         try:
             self._registry = FeedRegistry(feed.directory / "feed.bin", writable=True)
+            self._closed = Closed(feed, self._registry, sync_policy, self._distrust)
             self._streams = {name: number for number, name in enumerate(self._registry.streams)}
             last = self._registry.chunk(self._registry.chunk_count - 1) if self._registry.chunk_count else None
             self.epoch = last.epoch + 1 if last else 1
@@ -145,31 +149,42 @@ class Writer:
         """Bring what was appended to disk, as the sync policy promises. Blocks; safe from another thread; of a writer
         that is closed, nothing. Raises StoreFull.
 
-        What the disk refuses is said in the value, and recording goes on: the chunk is closed and never synced again,
-        as that would succeed and prove nothing, a NOTE says from which row on it may lack data, and a new chunk
-        begins."""
+        What the disk refuses is said in the value, and recording goes on. Of a chunk in shared memory the copy on disk
+        is tried again. One on disk is closed and never synced again, as that would succeed and prove nothing, a NOTE
+        says from which row on it may lack data, and a new chunk begins."""
         with self._finishing:
             if self._lock is None:
                 return None
-            live, committed = self._chunk, self._appender.count_committed
+            with self._making_room:  # so that they are of one chunk
+                if self._chunk is not None and not self._chunk.is_there:
+                    self._appender.allow(0, 0)  # its shared memory was cleared: readers see the next one
+                    self._close_chunk()
+                live, committed = self._chunk, self._appender.count_committed
+                if self.sync_policy != "1s" or not committed or (live and (live.chunk_id, committed) == self._synced):
+                    live = None
+                page = live.page if live is not None else b""
             refused: list[str] = []
-            fresh = committed and live is not None and (live.chunk_id, committed) != self._synced
-            if self.sync_policy == "1s" and live is not None and fresh:
+            followed = live is None or self._closed.follow(refused)
+            if live is not None and followed:
                 try:
-                    live.sync()
+                    live.sync(committed, page)
                     # A chunk is found by its entry.
-                    if live.chunk_id == self._synced[0] or self._sync_registry(refused):
+                    if live.chunk_id == self._synced[0] or self._closed.sync_registry(refused):
                         self._synced = (live.chunk_id, committed)
-                except SyncFailed as failure:
-                    refused.append(self._distrust(live, failure))
-                    with contextlib.suppress(StoreError), self._making_room:
-                        self._pay(self._clock.now_ns())  # else the next chunk says it
+                except StoreError as failure:
+                    if live.spool is not None:  # of shared memory nothing is lost: its copy is tried again
+                        refused.append(str(failure))
+                    else:
+                        refused.append(self._distrust(live, failure))
+                        with contextlib.suppress(StoreError), self._making_room:
+                            self._pay(self._clock.now_ns())  # else the next chunk says it
             before = len(refused)
-            self._finish_closed(refused)
+            if followed:
+                self._closed.finish(refused)
             if len(refused) > before:
                 with contextlib.suppress(StoreError), self._making_room:
                     self._pay(self._clock.now_ns())
-            return "; ".join(refused) or None
+            return "; ".join(dict.fromkeys(refused)) or None
 
     def end(self, recv_ns: int, reason: str) -> None:
         """Append the END record that tells readers the writer stopped of its own will."""
@@ -190,7 +205,7 @@ class Writer:
             with self._making_room:
                 self._close_chunk()
             discard_next(self.feed, self.feed.live)  # a later writer may want another size
-            self._finish_closed(refused)
+            self._closed.finish(refused)
             if self.sync_policy != "none":
                 self._registry.sync()
             chunk.leave_shm(self.feed)
@@ -260,6 +275,10 @@ class Writer:
         # A file under the next name is one whose writer died before it was registered, so it holds no record; it is
         # left for verify to report, and the next name is taken.
         for _ in range(MAX_ORPHANS):
+            copy = chunk.chunk_paths(self.feed, self._next_chunk_id, Location.DISK)
+            if self.feed.live == Location.SHM and any(os.path.lexists(path) for path in copy):
+                self._next_chunk_id += 1  # its copy would have to replace that
+                continue
             wanted = (self.feed, self._next_chunk_id, self.epoch, self.feed.live, heap_bytes, now_ns)
             try:
                 fresh = LiveChunk.adopt(*wanted) or LiveChunk.create(*wanted)
@@ -294,9 +313,9 @@ class Writer:
         else:  # made ready, and nothing came
             self._registry.update_chunk(self._entry, {"state": ChunkState.TRASHED, "closed_ns": now_ns})
         appender.detach()
-        self._finished.append((self._entry, live))
+        self._closed.add(self._entry, live)
 
-    def _distrust(self, live: LiveChunk, failure: SyncFailed) -> str:
+    def _distrust(self, live: LiveChunk, failure: StoreError) -> str:
         """Have done with a chunk that the disk refused to take, and owe a NOTE of it. Returns what there is to say."""
         synced_id, row = self._synced
         row = row if live.chunk_id == synced_id else 0
@@ -319,79 +338,27 @@ class Writer:
                 self._owed.append(note)
                 raise
 
-    def _sync_registry(self, refused: list[str]) -> bool:
-        try:
-            self._registry.sync()
-        except SyncFailed as failure:  # what it was to bring to disk is written anew with the next one
-            refused.append(str(failure))
-        return not self._registry.unsure
-
-    def _finish_closed(self, refused: list[str]) -> None:
-        while self._finished and self._finish(*self._finished[0], refused):  # a full disk may end it for this time
-            del self._finished[0]
-
-    def _finish(self, entry: int, finished: LiveChunk | None, refused: list[str]) -> bool:
-        """Off the hot path: sync a closed chunk to disk, or copy it there out of shared memory. False where that has to
-        be tried again."""
-        info = self._registry.chunk(entry)
-        if finished is not None and info.state == ChunkState.TRASHED:
-            finished.discard()
-            self._registry.update_chunk(entry, {"flags": ChunkFlag.REMOVED})
-            return True
-        if finished is not None and info.location == Location.DISK and self.sync_policy != "none":
-            if not finished.distrusted:
-                try:
-                    finished.sync()
-                except SyncFailed as failure:
-                    refused.append(self._distrust(finished, failure))
-            if not self._sync_registry(refused):
-                return False
-        if finished is not None:
-            finished.close()  # idempotent, as all of this is
-        if info.location == Location.SHM:
-            try:
-                chunk.copy_to_disk(self.feed, info)
-            except SyncFailed as failure:  # which leaves no copy: the next one is made anew
-                refused.append(str(failure))
-                return False
-            self._registry.update_chunk(entry, {"location": Location.DISK})
-            # Else a power loss leaves an entry that says memory, and a copy nobody looks for.
-            if not self._sync_registry(refused):
-                self._registry.update_chunk(entry, {"location": Location.SHM})
-                return False
-            chunk.remove_shm(self.feed, info.chunk_id)
-        return True
-
     def _close_what_the_dead_left(self) -> None:
-        """Enter the final figures of a chunk whose writer died, so readers need not wait for it. Its bytes are not
-        touched."""
+        """Enter the final figures of a chunk whose writer died, so readers need not wait for it, and have on disk what
+        is in shared memory. Its bytes are not touched."""
+        discard_drafts(self.feed)
         for entry in range(self._registry.chunk_count):
             info = self._registry.chunk(entry)
-            if info.state == ChunkState.LIVE:
-                with contextlib.suppress(ChunkUnavailable):
-                    self._registry.update_chunk(entry, _figures(self.feed, info))
-            if info.state <= ChunkState.CLOSED and info.location == Location.SHM:
-                with contextlib.suppress(ChunkUnavailable):  # gone with a reboot: readers are told so
-                    if not self._finish(entry, None, []):
-                        self._finished.append((entry, None))
-
-
-def _figures(feed: FeedInfo, info: ChunkInfo) -> dict[str, object]:
-    """What a dead writer's chunk holds, from its committed rows."""
-    import numpy as np
-
-    from mdtool.storage.journal.chunk import index_rows
-
-    opened = chunk.open_chunk(feed, info)
-    rows = index_rows(opened.index, opened.journal.committed)
-    times = rows["recv_ns"]
-    ordered = len(rows) == 0 or bool(np.all(times[1:] >= times[:-1]))
-    return {
-        "state": ChunkState.CLOSED,
-        "flags": ChunkFlag.UNCLEAN | (ChunkFlag.ORDERED if ordered else ChunkFlag(0)),
-        "rows": len(rows),
-        "heap_bytes": int((rows["offset"] + rows["length"]).max()) if len(rows) else 0,
-        "min_ns": int(times.min()) if len(rows) else info.min_ns,
-        "max_ns": int(times.max()) if len(rows) else info.max_ns,
-        "closed_ns": opened.heartbeat_ns,
-    }
+            if info.state > ChunkState.CLOSED:
+                continue
+            try:
+                if info.state == ChunkState.LIVE or info.location == Location.SHM:
+                    left = chunk.open_chunk(self.feed, info)
+                if info.state == ChunkState.LIVE:
+                    self._registry.update_chunk(entry, figures(info, left))
+                # What is damaged is for repair: its copy, which may be whole, stays beside it.
+                proven = info.location != Location.SHM or left.journal.check(0, left.committed) is None
+                if info.location == Location.SHM and proven:
+                    self._closed.add(entry, None)
+            except ChunkUnavailable:
+                # Where it is only not to be seen from here it may yet come back: readers make do with its copy.
+                if info.location == Location.SHM and self._registry.boot_is_over(entry):
+                    whole = settle(self.feed, info, self.stream(SESSION_STREAM))
+                    if whole is not None:
+                        self._registry.update_chunk(entry, whole)
+        self._closed.finish([])

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from mdtool.clock import SystemClock
+from mdtool.clock import SECOND, SystemClock
 from mdtool.errors import ChunkUnavailable, StoreError
 from mdtool.kernel.journal import Record
 from mdtool.model import Kind
@@ -21,17 +21,21 @@ from mdtool.storage import files
 from mdtool.storage.format import layout
 from mdtool.storage.format.layout import ChunkFlag, ChunkState, Location
 from mdtool.storage.journal import presence
-from mdtool.storage.journal.chunk import OpenChunk, Rows, chunk_is_there, index_rows, open_chunk
-from mdtool.storage.journal.locks import Holder, holder
+from mdtool.storage.journal.chunk import OpenChunk, Rows, chunk_is_there, chunk_paths, index_rows, open_chunk
+from mdtool.storage.journal.locks import Holder, holder, is_written
 from mdtool.storage.journal.presence import Disconnect, Signs, WriterStatus
 from mdtool.storage.journal.registry import ChunkInfo, FeedInfo, FeedRegistry, denied_of
+from mdtool.storage.journal.remains import open_spool
 from mdtool.storage.reading.hole import Hole, hole
+from mdtool.storage.reading.spooled import Spooled
 from mdtool.units import time_ns
 
 if TYPE_CHECKING:
     from mdtool.storage.parts.part import PartChunk, PartShelf
 
+Opened: TypeAlias = "OpenChunk | PartChunk | Hole | Spooled"
 EARLIEST = -(1 << 63)
+COPY_DUE_NS = 60 * SECOND  # after that a chunk without one is of a writer that makes none: a sync comes each second
 REOPEN = 5  # tries at a chunk that was moved between reading the registry and opening it
 
 
@@ -42,8 +46,8 @@ class Contents:
         self.feed = feed
         self.verify = verify
         self._registry = _registry(feed)
-        self._open: tuple[int, OpenChunk | PartChunk | Hole] | None = None
-        self._peeked: tuple[int, OpenChunk | PartChunk | Hole] | None = None
+        self._open: tuple[int, Opened] | None = None
+        self._peeked: tuple[int, Opened] | None = None
         self._shelf: PartShelf | None = None  # opens parts, once one is needed
 
     @property
@@ -147,6 +151,8 @@ class Contents:
         if info.state != ChunkState.LIVE:
             return info
         opened = self._peek(entry)
+        if isinstance(opened, Spooled):
+            opened = opened.copy
         if not isinstance(opened, OpenChunk):
             return self._registered(entry)  # closed and sealed since the entry was read
         rows = opened.journal.committed
@@ -180,7 +186,7 @@ class Contents:
             closed &= table["max_ns"] == table["max_ns"][closed].max()
         return np.flatnonzero(live | (closed & (table["max_ns"] >= ns)))
 
-    def _opened(self, info: ChunkInfo) -> OpenChunk | PartChunk | Hole:
+    def _opened(self, info: ChunkInfo) -> Opened:
         if info.location != Location.PART:
             return open_chunk(self.feed, info)
         if self._shelf is None:
@@ -189,21 +195,27 @@ class Contents:
             self._shelf = PartShelf(self.feed, verify=self.verify)
         return self._shelf.chunk(info, self.streams)
 
-    def _chunk(self, entry: int) -> OpenChunk | PartChunk | Hole:
+    def _chunk(self, entry: int) -> Opened:
         """The chunk opened; the last one asked for is kept."""
-        if self._open is None or self._open[0] != entry:
+        if not self._is_open(self._open, entry):
             self._open = (entry, self._reopened(entry))
         return self._open[1]
 
-    def _peek(self, entry: int) -> OpenChunk | PartChunk | Hole:
+    def _is_open(self, kept: tuple[int, Opened] | None, entry: int) -> TypeGuard[tuple[int, Opened]]:
+        """Whether `kept` is the chunk of this entry; a copy stands for it only as long as the entry says the same."""
+        if kept is None or kept[0] != entry:
+            return False
+        return not isinstance(kept[1], Spooled) or kept[1].info == self._registered(entry)
+
+    def _peek(self, entry: int) -> Opened:
         """The chunk opened, without letting go of the one being read: that may be unlinked by now."""
         if self._open is None or self._open[0] == entry:
             return self._chunk(entry)
-        if self._peeked is None or self._peeked[0] != entry:
+        if not self._is_open(self._peeked, entry):
             self._peeked = (entry, self._reopened(entry))
         return self._peeked[1]
 
-    def _reopened(self, entry: int) -> OpenChunk | PartChunk | Hole:
+    def _reopened(self, entry: int) -> Opened:
         for _ in range(REOPEN - 1):
             try:
                 return self._opened(self._registered(entry))
@@ -213,9 +225,32 @@ class Contents:
         try:
             return self._opened(info)
         except ChunkUnavailable as error:
-            if (missing := hole(self.feed, info, error, self.streams)) is None:
+            instead = self._copy_of(entry, info) or hole(self.feed, info, error, self.streams)
+            if instead is None:
                 raise
-            return missing
+            return instead
+
+    def _copy_of(self, entry: int, info: ChunkInfo) -> Spooled | None:
+        """The copy on disk of a chunk in shared memory; None where there is none."""
+        copy = open_spool(self.feed, info) if info.location == Location.SHM else None
+        if copy is None:
+            return None
+
+        def coming() -> bool:
+            # The lock is asked first: who gave it back has entered what became of the chunk.
+            at_work = is_written(self.feed.directory) and info.epoch == self._registered(self._chunk_count - 1).epoch
+            return at_work or info != self._registered(entry)
+
+        return Spooled(info, copy, self.streams, coming)
+
+    def _is_coming(self, entry: int) -> bool:
+        """Whether a chunk in shared memory that is not to be seen from here has just begun, so that its copy on disk is
+        yet to come."""
+        info = self._registered(entry)
+        if info.location != Location.SHM or SystemClock().now_ns() - info.created_ns > COPY_DUE_NS:
+            return False
+        there = (chunk_paths(self.feed, info.chunk_id, where)[0] for where in (Location.SHM, Location.DISK))
+        return not any(path.exists() for path in there) and is_written(self.feed.directory)
 
     def _latest(self) -> Iterator[int]:
         """Entries from the newest back for as long as they are kept. One that went without a record in it was made
@@ -231,7 +266,7 @@ class Contents:
         """The feed's last record as of now; None where there is none, or it is not kept."""
         for entry in self._latest():
             info = self._registered(entry)
-            if info.state != ChunkState.LIVE and not info.rows:
+            if (info.state != ChunkState.LIVE and not info.rows) or self._is_coming(entry):
                 continue
             opened = self._peek(entry)
             if count := opened.committed:
@@ -245,16 +280,18 @@ class Contents:
             lock, entry = holder(self.feed.directory), self._chunk_count - 1
             latest = self._registered(entry) if entry >= 0 else None
             heartbeat_ns, missing, last = None, None, None
-            mapped = self._open[1] if self._open is not None and self._open[0] == entry else None
+            mapped = opened = self._open[1] if self._open is not None and self._open[0] == entry else None
             if latest is not None and latest.state == ChunkState.LIVE:
-                opened = mapped
                 try:
                     if mapped is None or not chunk_is_there(self.feed, latest):  # a mapping outlives its file
                         opened = self._reopened(entry)
                 except ChunkUnavailable as error:
                     missing = str(error)
                 heartbeat_ns = opened.heartbeat_ns if isinstance(opened, OpenChunk) else None
-            if (missing is None or mapped is not None) and needs_last(lock, latest):
+                if isinstance(opened, Spooled):  # a writer at work says in its memory that it lives, and not there
+                    missing = opened.text(self.feed.name)
+                    heartbeat_ns = None if lock.held else opened.copy.heartbeat_ns
+            if (missing is None or mapped is not None or isinstance(opened, Spooled)) and needs_last(lock, latest):
                 last = self._last_record()
             if lock == holder(self.feed.directory):  # else a writer came or went while this looked
                 return Signs(self.feed.name, lock, latest, heartbeat_ns, missing, last)

@@ -37,14 +37,16 @@ class Hole:
         """The NOTE at `row`; nothing behind it."""
         if row >= self.info.rows or (self._told is not None and row == self._told + 1):
             self.committed = row
-            return self._run(row, np.zeros(0, layout.ROW), b"")
+            return note_run(self.info, row, np.zeros(0, layout.ROW), b"")
         self._told, self.committed = row, row + 1
         rows = np.zeros(1, layout.ROW)
         note = loss(self.info.chunk_id, row, max(0, self.info.rows - row), self._why)
-        return self._run(row, rows, put(rows, 0, note, self.info.min_ns, self._stream, 0))
+        return note_run(self.info, row, rows, put(rows, 0, note, self.info.min_ns, self._stream, 0))
 
-    def _run(self, row: int, rows: npt.NDArray[np.void], heap: bytes) -> Run:
-        return Run(row, Journal(rows, heap, (self.info.chunk_id << ROW_BITS) + row, False), rows, heap, True)
+
+def note_run(info: ChunkInfo, row: int, rows: npt.NDArray[np.void], heap: bytes) -> Run:
+    """Rows made here, one or none, that stand at `row` of a chunk."""
+    return Run(row, Journal(rows, heap, (info.chunk_id << ROW_BITS) + row, False), rows, heap, True)
 
 
 def hole(feed: FeedInfo, info: ChunkInfo, error: ChunkUnavailable, streams: list[str]) -> Hole | None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +18,10 @@ from mdtool.storage.journal.batch import Batch
 from mdtool.storage.journal.chunk import OpenChunk, Run, index_rows
 from mdtool.storage.journal.presence import Disconnect, WriterStatus
 from mdtool.storage.journal.registry import FeedInfo
-from mdtool.storage.reading.contents import Contents
-from mdtool.storage.reading.hole import Hole
+from mdtool.storage.reading.contents import Contents, Opened
+from mdtool.storage.reading.spooled import Spooled
 from mdtool.storage.reading.waits import Wait, Waiting
 from mdtool.units import count
-
-if TYPE_CHECKING:
-    from mdtool.storage.parts.part import PartChunk
 
 __all__ = ["Batch", "Disconnect", "Reader", "Record", "WriterStatus"]
 
@@ -232,14 +228,14 @@ class Reader(Contents):
         self._owed = ""
         self._entry, self._row, self._underway = entry, row, True
 
-    def _next_chunk(self) -> OpenChunk | PartChunk | Hole | None:
+    def _next_chunk(self) -> Opened | None:
         self._settle()
         self._forget()
         if self._owed:
             owed, self._owed = self._owed, ""
             raise RecordsRemoved(owed)
         while self._entry < self._chunk_count:
-            if self._open is None or self._open[0] != self._entry:
+            if not self._is_open(self._open, self._entry):
                 if self._registered(self._entry).state == ChunkState.TRASHED:
                     self._pass_what_is_gone()
                     continue
@@ -268,14 +264,18 @@ class Reader(Contents):
                 f"retention before {were[1]} read; what is kept begins behind them: read on, or begin anew"
             )
 
-    def _advance(self, opened: OpenChunk | PartChunk | Hole) -> bool:
+    def _advance(self, opened: Opened) -> bool:
         """Move on to the next chunk if there is one and this one is read to its end."""
         if not isinstance(opened, OpenChunk) and self._row < opened.committed:
             return True  # the part's next row group
+        if isinstance(opened, Spooled) and opened.awaited:
+            return opened.info != self._registered(self._entry)  # else the rest is on its way, whatever stands behind
         if self._chunk_count <= self._entry + 1:
             return False
         # A later chunk exists, so this one's count is final; it may have grown since it was last loaded.
         if self._row >= opened.committed:
+            if self._is_coming(self._entry + 1):
+                return False
             self._entry, self._row = self._entry + 1, 0
         return True
 

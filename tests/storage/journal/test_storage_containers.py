@@ -18,7 +18,6 @@ from mdtool.clock import SECOND
 from mdtool.model import Kind
 from mdtool.storage.doctor.repair import repair
 from mdtool.storage.doctor.verify import verify
-from mdtool.storage.format import layout
 from mdtool.storage.store import Store
 
 FEED = "sim/ALPHA_USDT"
@@ -65,20 +64,59 @@ def write(writer, start: int, stop: int) -> None:
         writer.append(NOON + number, Kind.DATA, writer.stream("depth"), 0, b"%04d" % number * 16)
 
 
-@pytest.mark.parametrize("how", ["records()", "follow(wait='sleep')", "follow(wait='hybrid')"])
-def test_a_reader_takes_the_disk_copies_and_says_what_it_cannot_see(tmp_path, how):
+@pytest.mark.parametrize(
+    "how",
+    ["records()", "follow(stop=lambda: len(got) >= 300)", "follow(wait='hybrid', stop=lambda: len(got) >= 300)"],
+)
+def test_a_reader_takes_the_disk_copies_as_of_the_last_sync(tmp_path, how):
     path = tmp_path / "store"
     with Store.create(path) as store, store.writer(FEED, live="shm", chunk_bytes=8192) as writer:
         write(writer, 0, 300)
-        writer.sync()  # the worker: closed chunks go to disk
-        on_disk = [info for info in store.reader(FEED).chunks() if info.location == layout.Location.DISK]
-        rows = sum(info.rows for info in on_disk)
-        assert 0 < rows < 300
+        writer.sync()
+        write(writer, 300, 320)
         seen = elsewhere(READ.format(how=how), path)
-        assert seen["got"] == [f"{number:04d}" * 16 for number in range(rows)]
-        assert "--ipc=host" in str(seen["error"])
+        assert seen == {"got": [f"{number:04d}" * 16 for number in range(300)], "error": ""}
+        assert sum(1 for _ in store.reader(FEED).records()) == 320  # here it is in shared memory
     seen = elsewhere(READ.format(how="records()"), path)  # the writer has ended: all of it is on disk
-    assert seen == {"got": [f"{number:04d}" * 16 for number in range(300)], "error": ""}
+    assert seen == {"got": [f"{number:04d}" * 16 for number in range(320)], "error": ""}
+
+
+def test_a_reader_says_what_it_cannot_see_before_there_is_a_copy(tmp_path):
+    path = tmp_path / "store"
+    with Store.create(path) as store, store.writer(FEED, live="shm") as writer:
+        write(writer, 0, 300)
+        seen = elsewhere(READ.format(how="records()"), path)
+        assert seen["got"] == []
+        assert "--ipc=host" in str(seen["error"])
+
+
+FOLLOWING = """
+with Store.open(sys.argv[1]) as store, store.reader("sim/ALPHA_USDT") as reader:
+    for record in reader.follow(until_end=True):
+        print(record.payload[:4].decode(), flush=True)
+    print(json.dumps(reader.detect_disconnect(1 << 62, 1 << 62).reason.value))
+"""
+
+
+def test_a_reader_elsewhere_follows_from_sync_to_sync_and_over_rolls(tmp_path):
+    path = tmp_path / "store"
+    head = "import json, sys\nfrom mdtool.storage.store import Store\n"
+    with Store.create(path) as store:
+        writer = store.writer(FEED, live="shm", chunk_bytes=8192)
+        write(writer, 0, 1)
+        writer.sync()
+        command = _isolated(sys.executable, "-c", head + FOLLOWING, str(path))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+            done = 1
+            for step in (0, 5, 200, 1, 300, 40):  # chunks of 128 records
+                write(writer, done, done + step)
+                writer.sync()
+                for number in range(done if step else 0, done + step):
+                    assert child.stdout.readline() == f"{number:04d}\n"
+                done += step
+            writer.end(NOON + SECOND, "done")
+            writer.close()
+            assert child.stdout.read().splitlines() == ['{"re', '"ended"']
 
 
 def test_the_writer_lock_holds_across_containers(tmp_path):

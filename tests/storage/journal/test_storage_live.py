@@ -185,25 +185,6 @@ def test_any_order_of_work_keeps_every_record(tmp_path_factory, steps):
         writer.close()
 
 
-def test_a_spool_that_found_no_room_is_tried_again(store, monkeypatch):
-    writer = store.writer(FEED, chunk_bytes=64 * 1024, live="shm", clock=ManualClock(NOON))
-    fill(writer, 80)
-
-    def full(feed, info):
-        raise StoreFull("no space left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(chunk, "copy_to_disk", full)
-        for _ in range(2):
-            with pytest.raises(StoreFull):
-                writer.sync()
-    assert [info.location for info in store.reader(FEED).chunks()] == [Location.SHM, Location.SHM]
-    writer.sync()
-    assert [info.location for info in store.reader(FEED).chunks()] == [Location.DISK, Location.SHM]
-    writer.close()
-    assert sum(1 for _ in store.reader(FEED).records()) == 80
-
-
 def test_a_preallocated_chunk_that_is_another_one_by_now_is_not_written_to(store, monkeypatch):
     writer = store.writer(FEED, chunk_bytes=64 * 1024, clock=ManualClock(NOON))
     fill(writer, 40)
