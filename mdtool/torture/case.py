@@ -12,6 +12,8 @@ from mdtool.torture import judge, workload
 from mdtool.torture.workload import FEED, Work
 from mdtool.units import count
 
+NO_MOUNT = "skipped: a small file system needs root"
+MANY = 1_000_000  # records: more than a process can write in its life
 LONGEST_LIFE = 0.15  # seconds a process lives at most before it is killed: some thousand records, dozens of chunks
 
 

@@ -81,6 +81,8 @@ def run(
         ended.killed = process.exitcode == -signal.SIGKILL
         while _listen(here, ended, 0.0):
             pass
+        if process.exitcode is not None and process.exitcode < 0 and not ended.killed:
+            ended.error = f"the process died of {signal.Signals(-process.exitcode).name}"
         if not ended.said and not ended.error and not ended.killed:
             ended.error = f"the process could not start: exit {process.exitcode}"
     finally:

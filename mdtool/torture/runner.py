@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 from mdtool.errors import UsageError
-from mdtool.torture.case import Outcome
-from mdtool.torture.scenarios import NO_MOUNT, SCENARIOS, play
+from mdtool.torture.case import NO_MOUNT, Outcome
+from mdtool.torture.scenarios import SCENARIOS, play
 
 Progress = Callable[[str], None]
 

@@ -5,7 +5,6 @@ Each gets a fresh directory and a seeded random, and returns an Outcome. To add 
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,20 +12,17 @@ from pathlib import Path
 from random import Random
 
 from mdtool.clock import DAY
-from mdtool.errors import FeedLocked, StoreError
+from mdtool.errors import FeedLocked
 from mdtool.model import Kind
 from mdtool.storage.doctor.verify import verify
 from mdtool.storage.format import layout
 from mdtool.storage.store import Live, Store
-from mdtool.torture import child, damage, jobs, judge, workload
+from mdtool.torture import child, damage, jobs, judge, memory, workload
 from mdtool.torture.blocked import blocked_stderr
-from mdtool.torture.case import Case, Outcome, Racer, expect, fill, read_all
+from mdtool.torture.case import MANY, NO_MOUNT, Case, Outcome, Racer, expect, fill, read_all
 from mdtool.torture.company import reader_against_clean, two_in_one_archive
+from mdtool.torture.mending import read_mend_read
 from mdtool.torture.workload import FEED, Work
-from mdtool.units import count
-
-NO_MOUNT = "skipped: a small file system needs root"
-MANY = 1_000_000  # records: more than it can write in its life
 
 
 def kill_append(case: Case) -> None:
@@ -166,14 +162,14 @@ def damaged(case: Case) -> None:
         child.run(jobs.seal, case.store)
     kinds = [damage.of_chunk, damage.of_chunk, damage.of_feed_registry, damage.of_part]
     _hurt(case, [case.random.choice(kinds) for _ in range(case.random.randint(1, 3))])
-    _read_mend_read(case, done, kill=False)
+    read_mend_read(case, done, kill=False)
 
 
 def kill_repair(case: Case) -> None:
     """kill -9 in the middle of a repair: the next one finishes it, and nothing that proves itself is lost."""
     done = fill(case)
     _hurt(case, [damage.of_chunk] * 3)
-    _read_mend_read(case, done, kill=True)
+    read_mend_read(case, done, kill=True)
 
 
 def _hurt(case: Case, ways: list[damage.Damage]) -> None:
@@ -184,53 +180,6 @@ def _hurt(case: Case, ways: list[damage.Damage]) -> None:
         case.fault(hurt(feed, chunks, case.random) or damage.of_feed_registry(feed, chunks, case.random))
 
 
-def _read_mend_read(case: Case, done: int, *, kill: bool) -> None:
-    """The way of a damaged feed: what is read is right, what is not is named; verify finds it; repair names what is
-    lost; then it is whole."""
-    before = _read_damaged(case)
-    case.outcome.silent += before.wrong
-    findings = verify(Path(case.store)).findings
-    if not findings and (before.named or before.missing(done)):
-        case.outcome.silent.append(f"verify finds nothing, though reading says: {(before.named or ['missing'])[0]}")
-    for _ in range(case.random.randint(1, 4) if kill else 0):
-        ended = child.run(jobs.mend, case.store, kill_after=case.random.random() * 0.03)
-        case.fault("kill -9 while repairing" if ended.killed else "repaired")
-    ended = child.run(jobs.mend, case.store)
-    if ended.error:
-        case.outcome.silent.append(f"repair failed: {ended.error}")
-    after = _read_damaged(case)
-    case.outcome.silent += after.wrong + [f"after repair: {text}" for text in after.named]
-    case.outcome.silent += [f"after repair: {finding}" for finding in verify(Path(case.store)).findings]
-    named = named_losses(case)
-    missing = after.missing(done)
-    if len(missing) > named:
-        case.outcome.silent.append(f"gone: {count(len(missing), 'record')}, of which {named:,} named as lost")
-    case.outcome.lost += len(missing)
-    case.outcome.records = done
-
-
-def _read_damaged(case: Case) -> judge.Judgement:
-    """What can be read before any repair; that the feed cannot even be opened is said by an error, too."""
-    try:
-        return read_all(case)
-    except StoreError as error:
-        return judge.Judgement(named=[str(error)])
-
-
-def named_losses(case: Case) -> int:
-    """How many records are said to be lost, in the feed's own notes or in those a repair keeps beside what it took out
-    of use (where an entry and the only file that tells what it was are both damaged, the feed has no place for one). A
-    note that cannot know how many counts as all of them."""
-    named: list[int | None] = []
-    with Store.open(case.store) as store, store.reader(FEED) as reader:
-        notes = [json.loads(record.payload) for record in reader.records() if record.kind == Kind.NOTE]
-        kept = sorted(reader.feed.directory.glob("repaired/*/note.json"))
-    named += [note.get("rows") for note in notes if note.get("note") == "lost"]
-    for path in kept:
-        named += [action["lost"] for action in json.loads(path.read_text())["actions"] if action["lost"] is None]
-    return sum(MANY if rows is None else rows for rows in named)
-
-
 def full_disk(case: Case) -> None:
     """No space left, on disk or in shared memory: what was committed stays, and with space again it goes on."""
     live: Live = case.random.choice(["disk", "shm"])
@@ -239,7 +188,7 @@ def full_disk(case: Case) -> None:
         small = layout.shm_directory(store.id, 1).parent if live == "shm" else Path(case.store) / "feeds"
     small.mkdir(exist_ok=True)
     size = case.random.randint(200, 600) * 1024
-    if not _mount(small, size):
+    if not memory.mount(small, size):
         case.fault(NO_MOUNT)
         return
     try:
@@ -262,15 +211,6 @@ def full_disk(case: Case) -> None:
         subprocess.run(["umount", "-l", str(small)], check=False)
 
 
-def _mount(directory: Path, size: int) -> bool:
-    """A small tmpfs there; False where this user may not."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
-    try:
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
 Scenario = Callable[[Case], None]
 SCENARIOS: dict[str, Scenario] = {
     "kill-append": kill_append,
@@ -284,6 +224,8 @@ SCENARIOS: dict[str, Scenario] = {
     "one-archive": two_in_one_archive,
     "read-clean": reader_against_clean,
     "blocked-stderr": blocked_stderr,
+    "lost-memory": memory.lost_memory,
+    "hole-in-full": memory.hole_in_full,
 }
 
 

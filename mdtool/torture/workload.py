@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 from mdtool.clock import DAY, SECOND
 from mdtool.errors import StoreError, StoreFull
@@ -38,6 +39,7 @@ class Work:
     clock_steps: bool = False
     origin: int = 0  # the number of the record that is received first of all
     prepare: bool = True  # visit the writer as a recorder's worker does
+    promises: Literal["committed", "synced"] = "committed"  # what its word stands for
 
 
 def payload(number: int) -> bytes:
@@ -60,7 +62,8 @@ def write(work: Work, say: Say) -> None:
         done = append(work, writer, say)
         if done == work.first + work.count:
             writer.end(recv_ns(done, False), "torture")
-        say(done)
+        if work.promises == "committed":
+            say(done)
         try:
             writer.close()
         except StoreError:
@@ -76,12 +79,14 @@ def append(work: Work, writer: Writer, say: Say) -> int:
             writer.append(recv_ns(number - work.origin, work.clock_steps), Kind.DATA, stream, 1, payload(number))
         except StoreFull:
             return number
-        if number % REPORT_EVERY == 0:
+        if number % REPORT_EVERY == 0 and work.promises == "committed":
             say(number + 1)
         if work.prepare and number % WORKER_EVERY == 0:
             try:
                 writer.prepare()
-                writer.sync()
+                refused = writer.sync()
             except StoreFull:
-                pass  # the append that finds no room says so
+                continue  # the append that finds no room says so
+            if work.promises == "synced" and refused is None:
+                say(number + 1)
     return work.first + work.count

@@ -21,7 +21,7 @@ from mdtool.storage.format.layout import Location
 from mdtool.storage.journal import chunk
 from mdtool.storage.store import Store
 from mdtool.torture import runner
-from mdtool.torture.scenarios import Outcome
+from mdtool.torture.case import Outcome
 from mdtool.venues import catalog
 
 PAGE = (Path(__file__).parents[2] / "man" / "mdtool-json.7").read_text(encoding="utf-8").replace("\\-", "-")
