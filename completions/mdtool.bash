@@ -236,7 +236,7 @@ _mdtool() {
             return
             ;;
         "mdtool torture --only")
-            COMPREPLY=($(compgen -W "kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk one-archive read-clean blocked-stderr" -- "$word"))
+            COMPREPLY=($(compgen -W "kill-append two-writers clock-back kill-seal kill-clean damage kill-repair full-disk one-archive read-clean blocked-stderr lost-memory hole-in-full" -- "$word"))
             return
             ;;
         "mdtool torture --dir")

@@ -49,10 +49,18 @@ def record(
         ),
     ] = False,
     live: Annotated[
-        Live | None, typer.Option("--live", metavar="disk|shm", help="Where chunks being written are kept.")
+        Live | None,
+        typer.Option(
+            "--live",
+            metavar="disk|shm",
+            help="Where chunks being written are kept; from shm --sync copies them to disk.",
+        ),
     ] = None,
     sync: Annotated[
-        Sync | None, typer.Option("--sync", metavar="none|1s|chunk", help="How often to flush to the device.")
+        Sync | None,
+        typer.Option(
+            "--sync", metavar="none|1s|chunk", help="How often to flush to the device: what a power loss may take."
+        ),
     ] = None,
     chunk_size: Annotated[
         str | None, typer.Option("--chunk-size", metavar="SIZE", help="Bytes of payload a chunk holds, as in 64MiB.")
