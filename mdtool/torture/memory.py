@@ -22,12 +22,11 @@ from mdtool.storage.format.layout import Location
 from mdtool.storage.journal.registry import FeedRegistry
 from mdtool.storage.store import Store
 from mdtool.torture import child, jobs, judge, workload
-from mdtool.torture.case import NO_MOUNT, Case
+from mdtool.torture.case import MANY, NO_MOUNT, Case
 from mdtool.torture.mending import named_losses, read_mend_read
 from mdtool.torture.workload import FEED, Work
 from mdtool.units import count
 
-MANY = 1_000_000  # records: more than it can write in its life
 NEXT = 10_000  # the next writer's records begin so many behind the last that is known
 KEEP_SIZE, PUNCH_HOLE = 1, 2  # of fallocate(2)
 HOLE = 64 * 1024
