@@ -7,6 +7,7 @@ feed. So neither its reading of parts nor its waiting for the disk is ever felt 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -27,6 +28,7 @@ from mdtool.storage.upkeep.sealing import seal_feed
 from mdtool.venues.venue import Venue, book_stream
 
 EVERY = 600.0  # seconds between two rounds
+SOONEST = 30.0  # where they are asked to hurry
 PAUSE = 0.2  # seconds between two batches of files removed while a recorder writes to the same disk
 NICE = 10
 
@@ -52,6 +54,7 @@ class Keeper:
         self._clock = clock
         self._held: dict[str, list[str]] = {}
         self._failed = ""
+        self._hurried = asyncio.Event()
 
     def watch(self, symbols: Sequence[str]) -> None:
         """From the next round on the feeds of these symbols."""
@@ -61,7 +64,7 @@ class Keeper:
         """Rounds until cancelled. A round that fails is told and tried again: recording goes on."""
         today = self._clock.now_ns() // DAY  # a run begins with a whole book of each
         while True:
-            await asyncio.sleep(EVERY)
+            await self._wait()
             feeds = self._with_policy()
             if self._clock.now_ns() // DAY != today:
                 today = self._clock.now_ns() // DAY
@@ -71,6 +74,18 @@ class Keeper:
             for said in await self.round([feed for feed in self._store.feeds() if feed.name in self._feeds]):
                 if self._is_news(said):
                     self._tell(said)
+
+    def hurry(self) -> None:
+        """Have the next round soon: room is running out."""
+        self._hurried.set()
+
+    async def _wait(self) -> None:
+        soonest = min(SOONEST, EVERY)
+        await asyncio.sleep(soonest)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(EVERY - soonest):
+                await self._hurried.wait()
+        self._hurried.clear()
 
     def _with_policy(self) -> list[FeedInfo]:
         return [feed for feed in self._store.feeds() if feed.name in self._feeds and RetentionLimits.of(feed)]

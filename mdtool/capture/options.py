@@ -106,6 +106,7 @@ class RecorderEvent(Enum):
     SIDECAR = "sidecar"
     FAILED = "failed"
     STORE_FULL = "store full"
+    ROOM = "room"
     SEALED = "sealed"
     RETENTION = "retention"
     STOPPING = "stopping"
@@ -125,6 +126,7 @@ class FeedCounters:
     undecodable: int = 0
     refused: int = 0  # subscriptions
     unanswered: int = 0
+    parked: int = 0  # 1: let go until there is room
     book: int = 0  # what it is worth: its place in BOOK_STATES
 
 

@@ -28,12 +28,14 @@ from mdtool.capture.mender import Mender
 from mdtool.capture.options import TIME_IS_OVER, Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
 from mdtool.capture.resolver import Resolver
+from mdtool.capture.room import Room, room_of
 from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.supervisor import Supervisor
 from mdtool.capture.tending import tended
 from mdtool.capture.timekeeping import Timekeeper
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import ConnectError, MdtoolError, UsageError
+from mdtool.storage.format import layout
 from mdtool.storage.store import Store
 from mdtool.units import count
 from mdtool.venues.venue import Connection
@@ -69,6 +71,7 @@ class Recorder:
             store, options, self._clock, notify, self._give_up if options.fail_fast else None, histogram
         )
         self._fleet: Fleet | None = None  # while it runs
+        self._in_memory = options.live == "shm"
         self.status = self._ports.status
 
     def stop(self, why: str = "stopped") -> None:
@@ -122,11 +125,16 @@ class Recorder:
             self._store, options.venue, (self._ports.session_feed, *options.symbols), options.streams, mender.request,
             self._retained, self._clock,
         )  # fmt: skip
+        room = self._room = Room(
+            self._clock, free=self._free, recorded=self._recorded_bytes, feeds=lambda: self._options.symbols,
+            only=self._only, hurry=keeper.hurry, tell=self._tell_room,
+        )  # fmt: skip
         beside = {
             "watching": supervisor.run,  # goes last: it reads what the others have recorded
             "fetching snapshots": snapshots.run,
             "mending": mender.run,
             "retention": keeper.run,
+            "room": room.run,
             "housekeeping": self._keep_house,
         }
         if options.instruments:
@@ -182,6 +190,8 @@ class Recorder:
         the rest nothing is lost. Returns them. Raises UsageError and what opening a feed raises; then nothing has
         changed. StoreFull too: then the change stands, and not all of it may be on record."""
         async with self._replanning:
+            self._up()
+            self._room.forget()
             await self._replan(symbols)
             return self._options.symbols
 
@@ -189,6 +199,7 @@ class Recorder:
         """Record all but these symbols from now on; returns what is left. Raises as `replan`."""
         async with self._replanning:
             going = self._named(symbols)
+            self._room.forget(going)
             await self._replan([symbol for symbol in self._options.symbols if symbol not in going])
             return self._options.symbols
 
@@ -196,7 +207,7 @@ class Recorder:
         """Put on record what whoever runs this recorder has to say."""
         self._ports.note(what)
 
-    async def _replan(self, symbols: Sequence[str]) -> None:
+    async def _replan(self, symbols: Sequence[str], why: str = "no longer asked for") -> None:
         before, fleet = self._options, self._up()
         wanted = dict.fromkeys(before.venue.canonical(symbol) for symbol in symbols)
         if not wanted:
@@ -218,7 +229,27 @@ class Recorder:
         await self._first(fleet.settled(), self._stop.wait())
         self._supervisor.unwatch(gone)
         self._mender.forget(gone)
-        await self._ports.dismiss(gone, "no longer asked for")
+        await self._ports.dismiss(gone, why)
+
+    # -- room ----------------------------------------------------------------------------------------------------------
+
+    def _free(self) -> tuple[int, int]:
+        return room_of([self._store.path, self._store.shared_memory] if self._in_memory else [self._store.path])
+
+    def _recorded_bytes(self) -> int:
+        return self.status.payload_bytes + self.status.records * layout.ROW.itemsize
+
+    async def _only(self, symbols: Sequence[str], why: str) -> None:
+        """Record these for now: what is let go is still wanted."""
+        async with self._replanning:
+            before = self._options.symbols
+            await self._replan(symbols, why)
+            for symbol in {*before, *symbols}:
+                self.status.of(symbol).parked = symbol not in symbols
+
+    def _tell_room(self, note: dict[str, object], text: str) -> None:
+        self._ports.note(note)
+        self._notify(RecorderEvent.ROOM, text)
 
     async def _first(self, *work: Coroutine[Any, Any, object]) -> None:
         """Until one of these is done, or SETTLE is over."""
@@ -243,7 +274,7 @@ class Recorder:
         venue = self._options.venue
         named = tuple(venue.canonical(symbol) for symbol in symbols)
         for symbol in named:
-            if symbol not in self._options.symbols:
+            if symbol not in self._options.symbols and symbol not in self._room.let_go:
                 raise UsageError(f"{venue.name}/{symbol} is not recorded by this recorder")
         return named or self._options.symbols
 

@@ -41,6 +41,7 @@ class FeedState(Enum):
 
     DOWN = "down"  # its recorder is gone
     STUCK = "stuck"  # its recorder hangs
+    PARKED = "parked"  # let go until there is room
     REFUSED = "refused"  # the venue sends none of it
     BROKEN = "broken"  # its book is not whole
     SILENT = "silent"  # nothing has come since its recorder began
@@ -50,8 +51,9 @@ class FeedState(Enum):
     ENDED = "ended"  # its recorder was told to end
 
 
+FLAGS = ("book", "parked")  # counters that count nothing
 ORDER = list(FeedState)
-TROUBLE = frozenset({FeedState.DOWN, FeedState.STUCK, FeedState.REFUSED, FeedState.BROKEN, FeedState.SILENT})
+TROUBLE = frozenset(ORDER[: ORDER.index(FeedState.QUIET)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class FeedReading:
         return self.state in TROUBLE
 
     def to_json(self) -> dict[str, Any]:
-        counters = {name: value for name, value in asdict(self.counters).items() if name != "book"}
+        counters = {name: value for name, value in asdict(self.counters).items() if name not in FLAGS}
         return {
             "feed": self.feed,
             "recorder": self.recorder,
@@ -343,7 +345,7 @@ def _feed(name: str, recorder: RecorderReading, seen: _Seen, counters: FeedCount
         epoch=seen.latest.epoch if seen.latest is not None else None,
         chunk=seen.latest.chunk_id if seen.latest is not None else None,
         counters=counters,
-        minute={name: grown for name, grown in zip(COUNTERS, seen.counted, strict=False) if name != "book"},
+        minute={name: grown for name, grown in zip(COUNTERS, seen.counted, strict=False) if name not in FLAGS},
         book=book,
     )
 
@@ -355,6 +357,8 @@ def _state(
         return FeedState.ENDED if recorder.graceful else FeedState.DOWN
     if recorder.beat_age_ns is not None and recorder.beat_age_ns > STUCK_NS:
         return FeedState.STUCK
+    if counters.parked:
+        return FeedState.PARKED
     if counters.refused:
         return FeedState.REFUSED
     if last_ns is None or (recorder.started_ns is not None and last_ns < recorder.started_ns):

@@ -18,6 +18,7 @@ Report = Mapping[str, Any]  # as `status --json` prints it
 STATES = {  # and how each looks, worst first
     "down": "bold white on red",
     "stuck": "bold white on red",
+    "parked": "bold red",
     "refused": "bold red",
     "broken": "bold red",
     "silent": "bold yellow",

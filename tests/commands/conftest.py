@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from mdtool.commands.main import main
+from mdtool.service.roster import Roster
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "fixtures"
@@ -66,11 +68,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts a command line as a process of its own, in a clean environment."""
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a command line as a process of its own, in a clean environment. None is left behind, nor a recorder: those
+    outlive whoever began them."""
+    started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str | Path, environment: dict[str, str] | None = None, **more: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "mdtool", *map(str, arguments)],
             env=clean_environment(tmp_path) | (environment or {}),
             text=True,
@@ -79,8 +83,17 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
             stderr=subprocess.PIPE,
             **more,  # type: ignore[call-overload]
         )
+        started.append(process)
+        return process
 
-    return run
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+    for folder in tmp_path.rglob("run"):
+        for member in Roster(folder.parent).members():
+            if member.alive:
+                os.kill(member.duty.pid, signal.SIGKILL)
 
 
 @pytest.fixture
