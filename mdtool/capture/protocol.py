@@ -91,13 +91,14 @@ class Unwatched(Struct, frozen=True, tag="unwatched"):
 
 class Mark(Struct, frozen=True, tag="mark"):
     """How far a feed is followed: another sidecar comes to know the same if it reads from `anchor` on, and what was to
-    be told before `told` is told. `counted`: from where on it needs the numbers of connections; None where there are
-    none."""
+    be told before `told` is told. `book`: what that was said to be worth, which is not to be seen from there on.
+    `counted`: from where on it needs the numbers of connections; None where there are none."""
 
     symbol: str
     anchor: Position
     told: Position
     counted: Position | None = None
+    book: BookState | None = None
 
 
 class Counted(Struct, frozen=True, tag="counted"):

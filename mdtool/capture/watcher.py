@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mdtool.books.engine import FeedEngine
+from mdtool.books.phases import NO_WHOLE_YET
 from mdtool.books.sync import BookState, Step
 from mdtool.capture.numbers import Numbers
 from mdtool.capture.protocol import (
@@ -61,6 +62,7 @@ class _Watched:
     owed: bool = False  # a whole book was needed within what was told before
     scale: Scale | None = None  # as it is known
     shown: BookState | None = None  # what was said of its book
+    known: BookState | None = None  # the same, by whoever watched before, too
     news: list[Said] = field(default_factory=list)  # not said yet
 
 
@@ -89,7 +91,8 @@ class Watcher:
             if not is_session(mark.symbol):
                 engine = FeedEngine(venue, reader, stream=stream, book_only=True)
             feed = _Watched(mark.symbol, reader, engine, max(mark.anchor, reader.position), mark.told, mark.counted)
-            feed.next_snapshot_ns, feed.scale = self._timed_from() if engine is not None else 0, reader.feed.scale
+            feed.next_snapshot_ns = self._timed_from() if engine is not None else 0
+            feed.scale, feed.known = reader.feed.scale, mark.book
             self._feeds.append(feed)
 
     def _timed_from(self) -> int:
@@ -133,9 +136,9 @@ class Watcher:
         if feed.undecodable:
             feed.news.append(Undecodable(feed.symbol, feed.undecodable))
             feed.undecodable = 0
-        if feed in self._feeds and feed.reader.position >= feed.told and _state(feed) is not feed.shown:
-            feed.shown = _state(feed)
-            feed.news.append(Book(feed.symbol, feed.shown))
+        if feed in self._feeds and feed.reader.position >= feed.told and (worth := _worth(feed)) is not feed.shown:
+            feed.shown = feed.known = worth
+            feed.news.append(Book(feed.symbol, worth))
         if feed.news:
             said, feed.news = feed.news, []
             self._say([*said, _mark(feed), *self._counted()] if feed in self._feeds else said)
@@ -253,10 +256,16 @@ def _state(feed: _Watched) -> BookState:
     return BookState.WAITING if sync is None else sync.state
 
 
+def _worth(feed: _Watched) -> BookState:
+    """Of a book that was whole once, and is not by what came since the anchor, something is missing."""
+    state = _state(feed)
+    return BookState.DIRTY if state in NO_WHOLE_YET and feed.known not in (None, *NO_WHOLE_YET) else state
+
+
 def _mark(feed: _Watched) -> Mark:
     if feed.engine is None:  # nothing is known of it but the numbers
         return Mark(feed.symbol, feed.counted or 0, feed.counted or 0, feed.counted)
-    return Mark(feed.symbol, feed.anchor, max(feed.told, feed.reader.position), feed.counted)
+    return Mark(feed.symbol, feed.anchor, max(feed.told, feed.reader.position), feed.counted, feed.known)
 
 
 def _stand(reader: Reader, mark: Mark) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from enum import Enum
 from itertools import pairwise
@@ -163,10 +163,10 @@ class Reading:
 
 
 class Readings:
-    """A context: of all recorders of a store, or of those of these names. Each `take` knows what the ones of the last
-    minute found."""
+    """A context: of all recorders of a store, or of those that have these names by then. Each `take` knows what those
+    of the last minute found."""
 
-    def __init__(self, store: Store, names: Sequence[str] | None = None) -> None:
+    def __init__(self, store: Store, names: Callable[[], Sequence[str]] | None = None) -> None:
         self._store = store
         self._names = names
         self._roster = Roster(store.path)
@@ -193,6 +193,8 @@ class Readings:
         for member in sorted(members, key=lambda member: not member.alive):
             known = self._recorders.setdefault(member.duty.assignment.life, _Recorder())
             recorder = known.take(member, self._roster, now_ns)
+            if not recorder.alive and feeds.keys() >= {f"{recorder.venue}/{symbol}" for symbol in recorder.symbols}:
+                continue  # others record all that it did
             recorders.append(recorder)
             counted = known.page.feeds() if known.page is not None else {}
             for symbol in recorder.symbols:
@@ -216,7 +218,7 @@ class Readings:
     def _members(self) -> list[Member]:
         if self._names is None:
             return self._roster.members()
-        return [member for name in self._names if (member := self._roster.member(name)) is not None]
+        return [member for name in self._names() if (member := self._roster.member(name)) is not None]
 
     def _reader(self, name: str) -> Reader | None:
         known = self._feeds[name]

@@ -139,6 +139,10 @@ class Shards:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    def names(self) -> list[str]:
+        """What they are called just now."""
+        return [shard.name for shard in self._shards]
+
     def totals(self) -> dict[str, int]:
         """The counters of all recorders and all their lives."""
         now = [shard.page.totals() for shard in self._shards if shard.page is not None]
@@ -160,7 +164,7 @@ class Shards:
                 others = shard.taken_over and ended.timed and not shard.ending  # its time was over, and not ours
                 shard.taken_over, shard.pid = False, 0
                 if ended.code == NameTaken.exit_code:
-                    name = free_name(self._roster, catalog.called(shard.assignment.venue).name, self._names())
+                    name = free_name(self._roster, catalog.called(shard.assignment.venue).name, set(self.names()))
                     shard.assignment = structs.replace(shard.assignment, name=name)
                     continue
                 if ended.error and (shard.ending or shard.assignment.fail_fast or not shard.has_begun):
@@ -193,9 +197,6 @@ class Shards:
         finally:
             if timer is not None:
                 timer.cancel()
-
-    def _names(self) -> set[str]:
-        return {shard.name for shard in self._shards}
 
     async def _live(self, shard: _Shard) -> Ended:
         """One life: begun or taken over, listened to, to its end."""

@@ -176,10 +176,10 @@ def test_bytes_of_what_has_left_still_count(store):
     async def play(run):
         await run.comes(A, B)
         await run.recorder.leave([A])
-        run.recorder._ports.heartbeat()
+        await run.recorder._ports.heartbeat()
         before = run.recorder.status.payload_bytes
         await run.comes(B)
-        run.recorder._ports.heartbeat()
+        await run.recorder._ports.heartbeat()
         assert run.recorder.status.payload_bytes >= before
 
     run = recorded(store, (A, B), play)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mdtool.books.phases import BookState
@@ -83,7 +83,11 @@ def test_an_update_without_a_book_a_gap_and_the_digits_are_said_once(feed):
     watching = watch(feed, said)
     feed.put(update(7))
     assert not watching.look()
-    assert said == [Ask("ALPHA_USDT"), Book("ALPHA_USDT", BookState.PARTIAL), Mark("ALPHA_USDT", 0, (1 << 32) + 1)]
+    assert said == [
+        Ask("ALPHA_USDT"),
+        Book("ALPHA_USDT", BookState.PARTIAL),
+        Mark("ALPHA_USDT", 0, (1 << 32) + 1, BookState.PARTIAL),
+    ]
     feed.answer(snapshot(6))
     feed.put(update(8))
     feed.put(update(11))
@@ -221,6 +225,7 @@ STEPS = st.lists(st.sampled_from("uuuugsbx"), min_size=1, max_size=24)
 
 @settings(max_examples=80, deadline=None)
 @given(STEPS, st.sets(st.integers(0, 24)), st.integers(2, 30))
+@example(["u", "u", "u", "s", "g"], {4}, 6)  # whole once, and not to be seen from where it goes on
 def test_however_often_it_dies_each_gap_is_told_once_and_no_need_is_forgotten(tmp_path_factory, steps, deaths, back):
     """Against one that never dies: the same gaps, in their order; and where that one waits for a book at the end, the
     other has asked for one since the last that came."""

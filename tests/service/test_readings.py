@@ -215,7 +215,8 @@ def test_a_feed_that_somebody_else_records_now_is_his(place):
     place.put(A, NOW)
     place.put(B, NOW)
     reading = place.readings.take(NOW)
-    assert [(recorder.name, recorder.alive) for recorder in reading.recorders] == [("sim", False), ("sim-2", True)]
+    assert [(recorder.name, recorder.alive) for recorder in reading.recorders] == [("sim-2", True)]
+    assert not reading.trouble
     found = sorted((feed.feed, feed.recorder, feed.state) for feed in reading.feeds)
     assert found == [(f"sim/{A}", "sim-2", FeedState.LIVE), (f"sim/{B}", "sim-2", FeedState.LIVE)]
 

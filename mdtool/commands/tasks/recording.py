@@ -190,7 +190,7 @@ async def _record(
             told(work.assignment.name, "recorder", f"the recorder {work.assignment.name} runs already: taken over")
     beside = []
     if look is not None:
-        beside.append(asyncio.create_task(_look(store, [work.assignment.name for work in works], look)))
+        beside.append(asyncio.create_task(_look(store, shards.names, look)))
     if minutely is not None:
         beside.append(asyncio.create_task(_tell(store, options, shards, minutely)))
     try:
@@ -207,7 +207,7 @@ def _status(shards: Shards) -> RecordStatus:
     return RecordStatus(**{**totals, "behind": bool(totals["behind"])})  # type: ignore[arg-type]
 
 
-async def _look(store: Store, names: Sequence[str], look: Callable[[Reading], None]) -> None:
+async def _look(store: Store, names: Callable[[], Sequence[str]], look: Callable[[Reading], None]) -> None:
     """A reading a second, taken in a thread."""
     clock = SystemClock()
     with Readings(store, names) as readings:

@@ -94,15 +94,17 @@ class Contents:
         return max((one.max_ns for one in figures if one.rows), default=None)
 
     def newest_ns(self, kind: Kind, among: int) -> int | None:
-        """Receive time of the newest record of a kind among the last so many of the newest chunk; None where it is none
-        of them, or the chunk is sealed."""
-        opened = self._peek(self._chunk_count - 1) if self._chunk_count else None
-        if not isinstance(opened, OpenChunk):
-            return None
-        rows = opened.journal.committed
-        last = index_rows(opened.index, rows)[max(0, rows - among) :]
-        found = last["recv_ns"][last["kind"] == kind]
-        return int(found.max()) if len(found) else None
+        """Receive time of the newest record of a kind among the last so many of the newest chunk that holds any; None
+        where it is none of them, or the chunk is sealed."""
+        for entry in self._latest():
+            opened = self._peek(entry)
+            if not isinstance(opened, OpenChunk):
+                return None
+            if rows := opened.journal.committed:
+                last = index_rows(opened.index, rows)[max(0, rows - among) :]
+                found = last["recv_ns"][last["kind"] == kind]
+                return int(found.max()) if len(found) else None
+        return None
 
     def count(self) -> int:
         """Records committed as of now."""
