@@ -136,7 +136,8 @@ class Watcher:
         if feed.undecodable:
             feed.news.append(Undecodable(feed.symbol, feed.undecodable))
             feed.undecodable = 0
-        if feed in self._feeds and feed.reader.position >= feed.told and (worth := _worth(feed)) is not feed.shown:
+        told = feed.engine is not None and feed in self._feeds and feed.reader.position >= feed.told
+        if told and (worth := _worth(feed)) is not feed.shown:
             feed.shown = feed.known = worth
             feed.news.append(Book(feed.symbol, worth))
         if feed.news:

@@ -94,9 +94,7 @@ def test_a_missing_frame_is_told_and_what_the_recorder_notes_makes_each_book_ask
     watching = watch(feeds, said)
     begin(feeds)
     watching.look()
-    assert said.news() == [
-        Book(symbol, state) for symbol in SYMBOLS[:2] for state in (BookState.WAITING, BookState.SYNCED)
-    ]
+    assert said.news() == [Book(symbol, BookState.SYNCED) for symbol in SYMBOLS[:2]]
     feeds.put("_session", OTHER % 6)
     since_ns = feeds.ns
     watching.look()

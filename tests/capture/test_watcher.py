@@ -86,7 +86,7 @@ def test_an_update_without_a_book_a_gap_and_the_digits_are_said_once(feed):
     assert said == [
         Ask("ALPHA_USDT"),
         Book("ALPHA_USDT", BookState.PARTIAL),
-        Mark("ALPHA_USDT", 0, (1 << 32) + 1, BookState.PARTIAL),
+        Mark("ALPHA_USDT", 0, (1 << 32) + 1, book=BookState.PARTIAL),
     ]
     feed.answer(snapshot(6))
     feed.put(update(8))
