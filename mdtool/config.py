@@ -29,6 +29,8 @@ class RecordDefaults:
     chunk_bytes: int | None = None
     live: str | None = None  # where live chunks are: one of LIVE
     sync: str | None = None  # how much a power loss may take: one of SYNC
+    ca: str | None = None  # absolute: a file of certificates to believe beside the system's
+    deflate: bool | None = None  # have frames packed, where a venue offers that
     streams: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))  # by venue
 
 
@@ -67,7 +69,10 @@ def load(
         where = _xdg(env, "XDG_DATA_HOME", ".local/share")
     if color is None:
         color = False if env.get("NO_COLOR") else values.get("color")
-    record = RecordDefaults(**values.get("record", {}))
+    recording = values.get("record", {})
+    if "ca" in recording:
+        recording["ca"] = str(path.parent.absolute() / _expand(recording["ca"], env))
+    record = RecordDefaults(**recording)
     return Config(store=where, color=color, record=record, file=path if settings is not None else None)
 
 
@@ -142,6 +147,12 @@ def _size(value: Any) -> int:
     return size
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
 def _one_of(choices: tuple[str, ...]) -> _Reader:
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
@@ -167,6 +178,8 @@ _RECORD: _Table = {
     "chunk_size": ("chunk_bytes", _size),
     "live": ("live", _one_of(LIVE)),
     "sync": ("sync", _one_of(SYNC)),
+    "ca": ("ca", _text),
+    "deflate": ("deflate", _flag),
     "streams": ("streams", _streams),
 }
 _TOP: _Table = {"store": ("store", _text), "color": ("color", _color), "record": ("record", _RECORD)}

@@ -65,6 +65,8 @@ def test_the_whole_file(tmp_path: Path) -> None:
         chunk_size = "16MiB"
         live = "shm"
         sync = "chunk"
+        ca = "~/ca.pem"
+        deflate = true
         [record.streams]
         binance-usdm = ["depth@0ms", "trade"]
         """,
@@ -73,7 +75,12 @@ def test_the_whole_file(tmp_path: Path) -> None:
         store=Path("/home/me/md"),
         color=False,
         record=RecordDefaults(
-            chunk_bytes=16 << 20, live="shm", sync="chunk", streams={"binance-usdm": ("depth@0ms", "trade")}
+            chunk_bytes=16 << 20,
+            live="shm",
+            sync="chunk",
+            streams={"binance-usdm": ("depth@0ms", "trade")},
+            ca="/home/me/ca.pem",
+            deflate=True,
         ),
         file=file,
     )
@@ -92,7 +99,8 @@ def test_color(tmp_path: Path) -> None:
         ('stor = "/md"', "unknown key 'stor'; expected one of store, color, record"),
         (
             "[record]\nchunks = 1",
-            "unknown key 'record.chunks'; expected one of record.chunk_size, record.live, record.sync, record.streams",
+            "unknown key 'record.chunks'; expected one of record.chunk_size, record.live, "
+            "record.sync, record.ca, record.deflate, record.streams",
         ),
         ("store = 5", 'store is 5, expected a path as text, as in "/data/md"'),
         ("record = true", "record is True, expected a table [record]"),

@@ -6,7 +6,9 @@ from typing import Protocol
 
 import aiohttp
 
-from mdtool.capture.rest import fetch
+from mdtool.capture.budget import Budget
+from mdtool.capture.failures import Refused, retry_after
+from mdtool.capture.rest import TOO_MANY, fetch
 from mdtool.venues.venue import HttpRequest
 
 TIMEOUT = 10.0
@@ -21,12 +23,21 @@ class BootstrapSink(Protocol):
     def told(self, body: bytes, failed: bool) -> None: ...
 
 
-async def bootstrap(http: aiohttp.ClientSession, request: HttpRequest, base_url: str, sink: BootstrapSink) -> bytes:
-    """The answer's body. Raises aiohttp.ClientError, OSError and TimeoutError, an answer other than 2xx among them."""
+async def bootstrap(
+    http: aiohttp.ClientSession, request: HttpRequest, base_url: str, sink: BootstrapSink, budget: Budget | None = None
+) -> bytes:
+    """The answer's body. Asked at once, whatever else may be asked: without it there is no connection. Raises Refused
+    of an answer other than 2xx, aiohttp.ClientError and OSError."""
     url = base_url + request.path
     sink.asked(request, url)
-    answer = await fetch(http, request, url, timeout=TIMEOUT, max_body=MAX_BODY)
+    try:
+        answer = await fetch(http, request, url, timeout=TIMEOUT, max_body=MAX_BODY)
+    except TimeoutError:
+        raise ConnectionError(f"{url}: no whole answer within {TIMEOUT:g} s") from None
     sink.told(answer.body, answer.failed)
     if answer.failed:
-        raise aiohttp.ClientPayloadError(f"HTTP {answer.status} to {request.method} {url}")
+        wait = retry_after(answer.retry_after)
+        if budget is not None and wait and answer.status in TOO_MANY:
+            await budget.rest(wait)
+        raise Refused(f"{answer.words} to {request.method} {url}", wait)
     return answer.body

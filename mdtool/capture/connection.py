@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 from aiohttp import WSMsgType
 
+from mdtool.capture.failures import describe
 from mdtool.errors import StoreFull
 from mdtool.model import Flag
 from mdtool.venues.venue import Connection, Heartbeat, HttpRequest, Reconnect, Reply
 
-CONNECT_TIMEOUT = 15.0
-CLOSE_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 2.0  # seconds for a peer to take its close
+GREETING_TIMEOUT = 15.0  # seconds for a venue that speaks first to do so
 ABNORMAL = 1006  # RFC 6455: closed without a close frame
 NORMAL = 1000
 LONGEST_REASON = 120  # bytes of a close frame's reason
-LONGEST_RETRY_AFTER = 3600.0  # a venue's ban is honoured up to this; a longer one is asked again each hour
 
 
 class Requests(NamedTuple):
@@ -66,37 +65,6 @@ class FrameSink(Protocol):
     def odd(self, what: str, error: BaseException) -> None:
         """What a venue sent, or its adapter made of it, could not be done."""
         ...
-
-
-KNOWN = {451: "the venue refuses this region", 429: "too many requests", 418: "banned for too many requests"}
-
-
-def describe(error: BaseException) -> str:
-    """Why a connection could not be made, in words for one line."""
-    if isinstance(error, aiohttp.WSServerHandshakeError):
-        redirected = f" from {error.request_info.real_url}, where it redirects to" if error.history else ""
-        return f"HTTP {error.status}{redirected}" + (f", {KNOWN[error.status]}" if error.status in KNOWN else "")
-    if isinstance(error, aiohttp.TooManyRedirects):
-        return f"redirected in a circle, last from {error.history[-1].url}"
-    if isinstance(error, aiohttp.RedirectClientError):
-        return f"redirected to {error}, which is not followed; to connect there give it with --url"
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return f"fell silent: {error}"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_TIMEOUT:g} s"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"cannot resolve {error.host}: {error.os_error.strerror or error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-        return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause)
-    return str(error) or type(error).__name__
-
-
-def retry_after(header: str | None) -> float:
-    """Seconds a venue asks to be left alone; 0 where it does not say."""
-    if not header or not (header.isascii() and header.isdigit()):
-        return 0.0
-    return min(float(header[:9]), LONGEST_RETRY_AFTER)
 
 
 class Session:
@@ -181,7 +149,12 @@ class Session:
         await self._send(frame)
 
     async def _subscribe(self) -> None:
-        await self._greeting.wait()
+        try:
+            async with asyncio.timeout(GREETING_TIMEOUT):
+                await self._greeting.wait()
+        except TimeoutError:
+            self._do(self.close(f"opened, and said nothing within {GREETING_TIMEOUT:g} s"))
+            return
         await self.say(self._connection.send)
         self._subscribed = True
 

@@ -14,12 +14,16 @@ import aiohttp
 
 from mdtool.capture.backoff import STABLE, Backoff
 from mdtool.capture.bootstrap import bootstrap
-from mdtool.capture.connection import CONNECT_TIMEOUT, FrameSink, Session, describe, retry_after
+from mdtool.capture.budget import Budget
+from mdtool.capture.client import through, way
+from mdtool.capture.connection import FrameSink, Session
+from mdtool.capture.failures import CONNECT_TIMEOUT, Refused, describe, retry_after
 from mdtool.errors import ConnectError, StoreFull
 from mdtool.venues.venue import Connection, Endpoint
 
 HEARTBEAT = 20.0  # after this long without a byte we ping; half as long again without one and the connection is dead
 MAX_FRAME = 64 * 1024 * 1024
+WINDOW = 15  # bits of permessage-deflate: the largest, which packs best
 SETTLED = 10.0  # seconds a connection must have held to be replaced at once when the venue asks for it
 OVERLAP = 1.0  # seconds both are received once the new one streams: what it brings joins what the old one brought
 LONGEST_OVERLAP = 30.0  # where nothing comes: a market may be quiet
@@ -42,6 +46,8 @@ class Link:
         fail_fast: bool = False,
         rest_url: str = "",
         endpoint: Callable[[Connection, bytes], Endpoint] | None = None,
+        deflate: bool = False,
+        budget: Budget | None = None,
     ) -> None:
         self._http = http
         self._connection = connection
@@ -52,6 +58,8 @@ class Link:
         self._fail_fast = fail_fast
         self._rest_url = rest_url
         self._endpoint = endpoint
+        self._deflate = deflate
+        self._budget = budget
         self._stopped = asyncio.Event()
         self._renewal = asyncio.Event()  # another connection is wanted
         self._why = ""  # it is
@@ -134,11 +142,10 @@ class Link:
         except StoreFull:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an address, its answer or the venue's code came to
-            why = describe(error)
+            why = describe(error) + through(self._url)
             if self._fail_fast:
                 raise ConnectError(f"cannot reach {self._url}: {why}") from None
-            headers = error.headers if isinstance(error, aiohttp.ClientResponseError) else None
-            wait = max(self._backoff.next_wait(), retry_after(headers.get("Retry-After") if headers else None))
+            wait = max(self._backoff.next_wait(), _asked(error))
         self._sink.unreachable(self._url, why, wait)
         await self._abandonable(asyncio.sleep(wait))
         return None
@@ -149,7 +156,7 @@ class Link:
             self._number = await asyncio.to_thread(self._sink.next_session)
         async with asyncio.timeout(CONNECT_TIMEOUT):
             if self._connection.bootstrap is not None and self._endpoint is not None:
-                body = await bootstrap(self._http, self._connection.bootstrap, self._rest_url, self._sink)
+                body = await bootstrap(self._http, self._connection.bootstrap, self._rest_url, self._sink, self._budget)
                 found = self._endpoint(self._connection, body)
                 self._url, heartbeat = found.url, found.heartbeat or heartbeat
             socket = await self._http.ws_connect(
@@ -158,6 +165,8 @@ class Link:
                 heartbeat=HEARTBEAT,
                 decode_text=False,  # a record is bytes; decoding and encoding again costs twice and could change them
                 max_msg_size=MAX_FRAME,
+                compress=WINDOW if self._deflate else 0,
+                **way(self._url).options(),
             )
         number, self._number = self._number, 0
         session = Session(socket, self._connection, number, self._url, heartbeat, self._sink, self.renew)
@@ -220,3 +229,11 @@ class Link:
             await session.close(why)
         for session in list(self._running):
             await self._ended(session)
+
+
+def _asked(error: BaseException) -> float:
+    """Seconds for which whoever refused wants no other attempt."""
+    if isinstance(error, Refused):
+        return error.wait
+    headers = error.headers if isinstance(error, aiohttp.ClientResponseError) else None
+    return retry_after(headers.get("Retry-After") if headers else None)

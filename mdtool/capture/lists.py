@@ -13,9 +13,11 @@ from typing import Protocol
 import aiohttp
 
 from mdtool.capture.backoff import Backoff
-from mdtool.capture.connection import describe
+from mdtool.capture.budget import Budget
+from mdtool.capture.client import client, through
+from mdtool.capture.failures import describe, retry_after
 from mdtool.capture.options import Notify, RecorderEvent
-from mdtool.capture.rest import fetch
+from mdtool.capture.rest import TOO_MANY, fetch
 from mdtool.errors import UnknownSymbol, WireError
 from mdtool.history.lists import listed_in
 from mdtool.storage.store import Store
@@ -29,6 +31,7 @@ EVERY = 24 * 3600.0  # seconds between two lists: instruments are listed by day
 TIMEOUT = 60.0  # for one answer; the largest has 15 MB
 ASKING = 10.0  # for all of them, where somebody waits for it
 MOST_PAGES = 50
+APART = 1.0  # seconds between two requests: more than any venue's weight of a list asks for
 ATTEMPTS = 5  # at one list, before the next day
 
 
@@ -44,13 +47,14 @@ class Lists:
     """The lists of one recording's venue."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, venue: Venue, base_url: str, sink: ListSink, notify: Notify,
-        new_backoff: Callable[[], Backoff],
+        self, http: aiohttp.ClientSession, venue: Venue, base_url: str, sink: ListSink, budget: Budget,
+        notify: Notify, new_backoff: Callable[[], Backoff],
     ) -> None:  # fmt: skip
         self._http = http
         self._venue = venue
         self._base_url = base_url
         self._sink = sink
+        self._budget = budget
         self._notify = notify
         self._new_backoff = new_backoff
 
@@ -81,16 +85,21 @@ class Lists:
             if request is None:
                 return None
             url = self._base_url + request.path
+            while wait := await self._budget.take(APART):
+                await asyncio.sleep(wait)
             self._sink.list_asked(request, url)
             try:
                 answer = await fetch(self._http, request, url, timeout=TIMEOUT, max_body=MAX_BYTES)
             except TimeoutError:
-                return f"{url}: no whole answer within {TIMEOUT:g} s"
+                return f"{url}: no whole answer within {TIMEOUT:g} s{through(url)}"
             except (aiohttp.ClientError, OSError) as error:
-                return f"{url}: {describe(error)}"
+                return f"{url}: {describe(error)}{through(url)}"
             self._sink.list_told(answer.body, answer.failed)
             if answer.failed:
-                return f"{url}: HTTP {answer.status}"
+                wait = retry_after(answer.retry_after)
+                if wait and answer.status in TOO_MANY:
+                    await self._budget.rest(wait)
+                return f"{url}: {answer.words}"
             self._notify(RecorderEvent.LIST, f"list of instruments: {count(len(answer.body), 'byte')} of {url}")
             request = self._venue.next_instruments(first, answer.body)
         return f"{first.path}: more than {count(MOST_PAGES, 'page')}"
@@ -105,19 +114,19 @@ def reads(venue: Venue, symbol: str) -> bool:
         return False
 
 
-async def known(store: Store, venue: Venue, symbols: Sequence[str], base_url: str) -> Venue:
+async def known(store: Store, venue: Venue, symbols: Sequence[str], base_url: str, ca: str | None = None) -> Venue:
     """The venue as it listed itself to the recorders of the store, and with what it lists now where that does not read
     one of the symbols."""
     told = await asyncio.to_thread(listed_in, store, venue)
-    return told if all(reads(told, symbol) for symbol in symbols) else await asked(told, base_url)
+    return told if all(reads(told, symbol) for symbol in symbols) else await asked(told, base_url, ca)
 
 
-async def asked(venue: Venue, base_url: str) -> Venue:
+async def asked(venue: Venue, base_url: str, ca: str | None = None) -> Venue:
     """The venue with what it lists now, for who has a name that nothing known reads; as it is where that cannot be had
     soon."""
     tables: list[SymbolTable] = []
     try:
-        async with asyncio.timeout(ASKING), aiohttp.ClientSession(trust_env=True) as http:
+        async with asyncio.timeout(ASKING), client(ca) as http:
             for first in venue.instrument_requests():
                 request: HttpRequest | None = first
                 for _ in range(MOST_PAGES):

@@ -8,6 +8,7 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from mdtool.books.phases import BookState
+from mdtool.capture.tls import trusting
 from mdtool.errors import UsageError
 from mdtool.storage.journal.writer import Sync
 from mdtool.storage.store import Live
@@ -30,6 +31,8 @@ class RecordOptions:
     sync: Sync = "1s"
     seed: int | None = None  # of the jitter
     instruments: bool = True  # fetch the venue's lists of instruments beside the recording
+    ca: str | None = None  # a file of certificates to believe beside the system's
+    deflate: bool = False  # have frames packed, where the venue offers that
 
 
 TIME_IS_OVER = "the time asked for is over"  # why a run of a duration ends
@@ -48,9 +51,13 @@ def record_options(
     chunk_bytes: int | None = None,
     sync: Sync = "1s",
     instruments: bool = True,
+    ca: str | None = None,
+    deflate: bool = False,
 ) -> RecordOptions:
     """Options with the venue's defaults filled in. Symbols in either spelling. With `ws_url` alone REST goes to the
     same host: a recorder pointed at a test server must not talk to the real one. Raises UnknownSymbol, UsageError."""
+    if ca is not None:
+        trusting(ca)  # said now, and not by a process that was started for it
     websocket, rest = base_urls(venue, ws_url, rest_url)
     return RecordOptions(
         venue=venue,
@@ -64,6 +71,8 @@ def record_options(
         chunk_bytes=chunk_bytes,
         sync=sync,
         instruments=instruments,
+        ca=ca,
+        deflate=deflate,
     )
 
 

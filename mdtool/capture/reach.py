@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from mdtool.capture.connection import CONNECT_TIMEOUT, describe
-from mdtool.capture.resolver import Resolver
+from mdtool.capture.client import client, through, way
+from mdtool.capture.failures import CONNECT_TIMEOUT, describe
+from mdtool.capture.tls import trusting
 from mdtool.venues.venue import Venue
 
 EXPIRES_SOON = 14  # days
@@ -33,15 +34,13 @@ class Reached:
     why: str | None = None
 
 
-async def reach(venue: Venue, ws_url: str, rest_url: str, symbols: tuple[str, ...]) -> list[Reached]:
+async def reach(
+    venue: Venue, ws_url: str, rest_url: str, symbols: tuple[str, ...], ca: str | None = None
+) -> list[Reached]:
     """The websocket that a recording of these symbols would begin with, and the REST host."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=Resolver(), limit=0),
-        timeout=aiohttp.ClientTimeout(total=CONNECT_TIMEOUT),
-        trust_env=True,
-    ) as http:
+    async with client(ca) as http:
         plan = venue.plan(symbols, venue.default_streams)
-        found = [await _try(rest_url, lambda: _rest(http, rest_url))]
+        found = [await _try(rest_url, lambda: _rest(http, rest_url, ca))]
         if plan and plan[0].bootstrap is None:  # else the address is only had by a request for a token
             url = ws_url + plan[0].path
             found.append(await _try(url, lambda: _websocket(http, url)))
@@ -55,17 +54,17 @@ async def _try(url: str, work: Callable[[], Awaitable[str]]) -> Reached:
             found = await work()
         why = None
     except Exception as error:  # noqa: BLE001 - whatever an address comes to
-        found, why = "", describe(error)
+        found, why = "", describe(error) + through(url)
     return Reached(url, (time.monotonic() - began) * 1000, found, why)
 
 
-async def _rest(http: aiohttp.ClientSession, url: str) -> str:
+async def _rest(http: aiohttp.ClientSession, url: str, ca: str | None) -> str:
     """Any answer will do: it is the host that is tried."""
-    async with http.get(url, allow_redirects=False) as response:
+    async with http.get(url, allow_redirects=False, **way(url).options()) as response:
         said = [f"HTTP {response.status}"]
         if (off := _clock_off(response.headers.get("Date"))) is not None:
             said.append(f"its clock is {off:+.0f} s from this one" if abs(off) >= 2 else "its clock agrees")
-        if (days := await _certificate_days(url)) is not None:
+        if (days := await _certificate_days(url, ca)) is not None:
             said.append(f"certificate good for {days} days")
             if days < EXPIRES_SOON:
                 raise ConnectionError(f"its certificate ends in {days} days")
@@ -73,7 +72,7 @@ async def _rest(http: aiohttp.ClientSession, url: str) -> str:
 
 
 async def _websocket(http: aiohttp.ClientSession, url: str) -> str:
-    async with http.ws_connect(url, max_msg_size=1 << 24):
+    async with http.ws_connect(url, max_msg_size=1 << 24, **way(url).options()):
         return "opened"
 
 
@@ -86,11 +85,11 @@ def _clock_off(date: str | None) -> float | None:
     return (said - datetime.now(UTC)).total_seconds() + 0.5
 
 
-async def _certificate_days(url: str) -> int | None:
+async def _certificate_days(url: str, ca: str | None) -> int | None:
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        return None
-    _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=ssl.create_default_context())
+    if parts.scheme != "https" or not parts.hostname or way(url).proxy is not None:
+        return None  # behind a proxy nobody else may be reached
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=trusting(ca))
     try:
         ends = writer.get_extra_info("peercert", {}).get("notAfter")
     finally:

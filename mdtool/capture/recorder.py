@@ -20,6 +20,8 @@ import aiohttp
 from typing_extensions import Buffer
 
 from mdtool.capture.backoff import Backoff
+from mdtool.capture.budget import Budget
+from mdtool.capture.client import client
 from mdtool.capture.fleet import Fleet
 from mdtool.capture.keeping import Keeper
 from mdtool.capture.link import Link
@@ -27,7 +29,6 @@ from mdtool.capture.lists import Lists
 from mdtool.capture.mender import Mender
 from mdtool.capture.options import TIME_IS_OVER, Notify, RecorderEvent, RecordOptions, RecordStatus, record_options
 from mdtool.capture.ports import Ports
-from mdtool.capture.resolver import Resolver
 from mdtool.capture.room import Room, room_of
 from mdtool.capture.snapshot import Snapshots
 from mdtool.capture.supervisor import Supervisor
@@ -36,6 +37,7 @@ from mdtool.capture.timekeeping import Timekeeper
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import ConnectError, MdtoolError, UsageError
 from mdtool.storage.format import layout
+from mdtool.storage.format.layout import RUN
 from mdtool.storage.store import Store
 from mdtool.units import count
 from mdtool.venues.venue import Connection
@@ -70,6 +72,7 @@ class Recorder:
         self._ports = ports(
             store, options, self._clock, notify, self._give_up if options.fail_fast else None, histogram
         )
+        self._budget = Budget(store.path / RUN, options.venue.name, options.rest_url)
         self._fleet: Fleet | None = None  # while it runs
         self._in_memory = options.live == "shm"
         self.status = self._ports.status
@@ -89,11 +92,7 @@ class Recorder:
         timer = asyncio.get_running_loop().call_later(seconds, self.stop, TIME_IS_OVER)
         graceful = False
         try:
-            async with aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=Resolver()),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
-            ) as http:
+            async with client(options.ca) as http:
                 self._ports.begin(self._plan)
                 await self._record(http)
             if self._refused:
@@ -111,8 +110,9 @@ class Recorder:
     async def _record(self, http: aiohttp.ClientSession) -> None:
         options = self._options
         snapshots = Snapshots(
-            http, options.venue, options.rest_url, self._ports, self._notify, self._backoff, options.streams
-        )
+            http, options.venue, options.rest_url, self._ports, self._budget, self._notify, self._backoff,
+            options.streams,
+        )  # fmt: skip
         fleet = self._fleet = Fleet(lambda connection: self._link(http, connection))
         fleet.follow(self._plan)
         mender = self._mender = Mender(
@@ -138,7 +138,7 @@ class Recorder:
             "housekeeping": self._keep_house,
         }
         if options.instruments:
-            lists = Lists(http, options.venue, options.rest_url, self._ports, self._notify, self._backoff)
+            lists = Lists(http, options.venue, options.rest_url, self._ports, self._budget, self._notify, self._backoff)
             beside["fetching lists of instruments"] = lists.run
         workers = [
             asyncio.create_task(tended(name, work, self._ports.failed, self._backoff()))
@@ -296,6 +296,8 @@ class Recorder:
             fail_fast=self._options.fail_fast,
             rest_url=self._options.rest_url,
             endpoint=self._options.venue.endpoint,
+            deflate=self._options.deflate,
+            budget=self._budget,
         )
 
     def _backoff(self) -> Backoff:

@@ -1,12 +1,14 @@
 """REST snapshots: asked for by whoever watches the sequence, fetched within the venue's limit, appended as they came.
 
-Rule: each symbol waits for its own answer and its own failures. What they share is the venue's limit: requests start
-one after another, in the order in which they were needed, and all keep still while the venue asks for that.
+Rule: each symbol waits for its own answer and its own failures. What they share, with the other recorders of the store
+too, is the venue's limit: requests start one after another, in the order in which they were needed, and all keep still
+while the venue asks for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,10 +16,12 @@ from typing import Protocol
 import aiohttp
 
 from mdtool.capture.backoff import STABLE, Backoff
-from mdtool.capture.connection import KNOWN, describe, retry_after
+from mdtool.capture.budget import Budget
+from mdtool.capture.client import through
+from mdtool.capture.failures import describe, retry_after
 from mdtool.capture.options import Notify, RecorderEvent
 from mdtool.capture.protocol import text
-from mdtool.capture.rest import fetch
+from mdtool.capture.rest import TOO_MANY, Answered, fetch
 from mdtool.errors import StoreFull
 from mdtool.units import count
 from mdtool.venues.venue import HttpRequest, Venue, book_stream
@@ -25,7 +29,9 @@ from mdtool.venues.venue import HttpRequest, Venue, book_stream
 TIMEOUT = 30.0
 MAX_BODY = 64 * 1024 * 1024  # the largest book met is 10 MB (every order of a market)
 MOST_AT_ONCE = 16  # answers on their way
-TOO_MANY = (418, 429)
+REGION_PAUSE = 3600.0  # seconds until a venue that refuses this region is asked again
+_SAYS_REGION = re.compile(rb"region|country|jurisdiction|restricted location", re.IGNORECASE)
+_SAID_WITHIN = 4096  # bytes of an answer
 
 
 class SnapshotSink(Protocol):
@@ -58,6 +64,7 @@ class Snapshots:
         venue: Venue,
         base_url: str,
         sink: SnapshotSink,
+        budget: Budget,
         notify: Notify,
         new_backoff: Callable[[], Backoff],
         streams: Sequence[str] = (),
@@ -67,13 +74,15 @@ class Snapshots:
         self._venue = venue
         self._base_url = base_url
         self._sink = sink
+        self._budget = budget
         self._notify = notify
         self._new_backoff = new_backoff
         self._waiting: dict[str, None] = {}  # an ordered set
         self._symbols: dict[str, _Symbol] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._quiet_until = 0.0  # the venue wants no request before
+        self._quiet_until = 0.0  # no request is to go before
+        self._outside = False  # the venue refuses this region, and that was said
         self._clock = asyncio.get_running_loop().time
 
     def request(self, symbol: str) -> None:
@@ -114,7 +123,10 @@ class Snapshots:
                         task.result()
                 due, wait = self._next()
                 if due is not None and not wait:
-                    self._begin(due)
+                    if wait := await self._budget.take(self._weight(due)):
+                        self._quiet_until = max(self._quiet_until, self._clock() + wait)
+                    elif due in self._waiting:  # it may have been had, or let go, meanwhile
+                        self._begin(due)
                     continue
                 try:
                     async with asyncio.timeout(wait):
@@ -129,7 +141,6 @@ class Snapshots:
         del self._waiting[symbol]
         self._under_way[symbol] = task = asyncio.create_task(self._serve(symbol))
         task.add_done_callback(lambda _: self._changed.set())
-        self._quiet_until = max(self._quiet_until, self._clock() + self._weight(symbol))
 
     def _next(self) -> tuple[str | None, float | None]:
         """Which symbol is next, and in how many seconds; None: until something changes."""
@@ -184,20 +195,29 @@ class Snapshots:
         try:
             answer = await fetch(self._http, request, url, timeout=TIMEOUT, max_body=MAX_BODY)
         except TimeoutError:
-            raise ConnectionError(f"{url}: no whole answer within {TIMEOUT:g} s") from None
+            raise ConnectionError(f"{url}: no whole answer within {TIMEOUT:g} s{through(url)}") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionError(f"{url}: {describe(error)}") from None
+            raise ConnectionError(f"{url}: {describe(error)}{through(url)}") from None
         self._sink.answered(symbol, answer.body, answer.failed)
         if not answer.failed:
+            self._outside = False
             self._of(symbol).answered = self._clock()
             self._notify(RecorderEvent.SNAPSHOT, f"snapshot of {symbol}: {count(len(answer.body), 'byte')}")
             return
-        known = f", {KNOWN[answer.status]}" if answer.status in KNOWN else ""
-        said = text(answer.body[:120].decode("utf-8", "replace"))
-        self._notify(
-            RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: HTTP {answer.status}{known}: {said}; will try again"
+        await self._refuse(symbol, answer)
+
+    async def _refuse(self, symbol: str, answer: Answered) -> None:
+        """Say why there is no book, and keep still for as long as that means."""
+        outside = answer.status == 451 or (
+            answer.status == 403 and _SAYS_REGION.search(answer.body[:_SAID_WITHIN]) is not None
         )
-        asked = retry_after(answer.retry_after)
+        if not (outside and self._outside):
+            said = text(answer.body[:120].decode("utf-8", "replace"))
+            then = "books come from the stream alone; asked again once an hour" if outside else "will try again"
+            self._notify(RecorderEvent.SNAPSHOT_FAILED, f"snapshot of {symbol}: {answer.words}: {said}; {then}")
+        self._outside |= outside
+        asked = REGION_PAUSE if outside else retry_after(answer.retry_after)
         wait = self._fail(symbol, asked)
         if asked or answer.status in TOO_MANY:
             self._quiet_until = max(self._quiet_until, self._clock() + wait)
+            await self._budget.rest(wait)

@@ -65,6 +65,17 @@ def record(
     chunk_size: Annotated[
         str | None, typer.Option("--chunk-size", metavar="SIZE", help="Bytes of payload a chunk holds, as in 64MiB.")
     ] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option("--ca", metavar="FILE", help="Certificates in PEM to trust, beside the system's own."),
+    ] = None,
+    deflate: Annotated[
+        bool | None,
+        typer.Option(
+            "--deflate/--no-deflate",
+            help="Have frames packed where the venue offers it: a fifth of the bytes, 3 us of CPU a message more.",
+        ),
+    ] = None,
     shards: Annotated[
         int, typer.Option("--shards", metavar="N", min=1, max=64, help="Recorder processes to spread the symbols over.")
     ] = 1,
@@ -96,7 +107,19 @@ def record(
     run = current(ctx)
     out = run.out
     wanted = recording.Wanted(
-        venue, tuple(symbols or ()), url, rest, duration, streams, fail_fast, live, sync, chunk_size, instruments
+        venue,
+        tuple(symbols or ()),
+        url,
+        rest,
+        duration,
+        streams,
+        fail_fast,
+        live,
+        sync,
+        chunk_size,
+        instruments,
+        ca,
+        deflate,
     )
     config = run.config()
     options = wanted.options(config.record, config.store)

@@ -34,6 +34,8 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: int | None = None
     sync: Literal["none", "1s", "chunk"] = "1s"
     instruments: bool = True  # whether to fetch what the venue lists
+    ca: str | None = None
+    deflate: bool = False
     cpus: tuple[int, ...] = ()  # where it may run; none: anywhere
     life: str = ""  # tells this life from any other; a pid comes again, in a container the same one each time
     after: str = ""  # why the one before it ended, where this one takes its place
@@ -53,6 +55,8 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
             sync=self.sync,
             duration=self.seconds,
             instruments=self.instruments,
+            ca=self.ca,
+            deflate=self.deflate,
         )
 
     def is_part_of(self, other: Assignment) -> bool:
@@ -80,6 +84,8 @@ def assignment(name: str, store: str, options: RecordOptions, cpus: tuple[int, .
         chunk_bytes=options.chunk_bytes,
         sync=options.sync,
         instruments=options.instruments,
+        ca=options.ca,
+        deflate=options.deflate,
         cpus=cpus,
     )
 

@@ -111,7 +111,7 @@ class _Shard:
         given = self._assignment
         venue = catalog.called(given.venue)
         if given.instruments:
-            venue = await known(self._store, venue, given.symbols, given.rest_url)
+            venue = await known(self._store, venue, given.symbols, given.rest_url, given.ca)
         options = given.options(venue)
         # In a thread: opening a thousand feeds takes a while, and who asks meanwhile is answered.
         page = self._seat.page

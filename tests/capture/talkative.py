@@ -103,8 +103,9 @@ class Peer:
         return self.token(request)
 
 
-def run(store, venue, peer, condition, talk=None):
-    """Records until the condition holds. `talk` gets what the recorder says, as (event, line)."""
+def run(store, venue, peer, condition, talk=None, *, tls=None, scheme="", host="127.0.0.1", ca=None):
+    """Records until the condition holds. `talk` gets what the recorder says, as (event, line). `tls`: what the peer
+    proves itself with, as `host`, to whoever trusts `ca`. `scheme`: what it is spoken to in."""
     said = [] if talk is None else talk
 
     async def main():
@@ -113,11 +114,11 @@ def run(store, venue, peer, condition, talk=None):
         app.router.add_route("*", "/{path:.*}", peer.rest)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        base = f"127.0.0.1:{runner.addresses[0][1]}"
-        peer.url = f"ws://{base}/ws"
-        options = record_options(venue, ws_url=f"ws://{base}", sync="none")
+        base = f"{scheme or ('ws' if tls is None else 'wss')}://{host}:{runner.addresses[0][1]}"
+        peer.url = f"{base}/ws"
+        options = record_options(venue, ws_url=base, sync="none", ca=ca)
         recorder = peer.recorder = Recorder(store, options, lambda event, text: said.append((event, text)))
 
         def done():

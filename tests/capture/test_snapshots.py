@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from random import Random
 
 import aiohttp
+import pytest
 from aiohttp import web
 from patience import until
 from talkative import Peer, Talkative, run, told
 
 from mdtool.capture import snapshot as module
 from mdtool.capture.backoff import Backoff
-from mdtool.capture.connection import LONGEST_RETRY_AFTER, retry_after
+from mdtool.capture.budget import Budget
+from mdtool.capture.failures import LONGEST_RETRY_AFTER, retry_after
 from mdtool.capture.options import RecorderEvent
 from mdtool.capture.snapshot import Snapshots
 from mdtool.model import Kind
@@ -58,7 +63,7 @@ class Waits(Backoff):
         return 0.01
 
 
-def fetching(handle, play, weight=0.0):
+def fetching(handle, play, tmp_path, weight=0.0, clock=time.monotonic_ns):
     """`play(snapshots, sink, talk)` while they are fetched from a server with this handler."""
     Waits.noted.clear()
     talk = []
@@ -72,8 +77,8 @@ def fetching(handle, play, weight=0.0):
         base, sink = f"http://127.0.0.1:{runner.addresses[0][1]}", Sink()
         async with aiohttp.ClientSession() as http:
             snapshots = Snapshots(
-                http, Asked(weight), base, sink, lambda event, text: talk.append((event, text)),
-                lambda: Waits(Random(1)), ("book",),
+                http, Asked(weight), base, sink, Budget(tmp_path, "asked", base, clock),
+                lambda event, text: talk.append((event, text)), lambda: Waits(Random(1)), ("book",),
             )  # fmt: skip
             running = asyncio.create_task(snapshots.run())
             try:
@@ -87,7 +92,7 @@ def fetching(handle, play, weight=0.0):
     return asyncio.run(main()), talk
 
 
-def test_a_symbol_that_hangs_and_one_that_is_huge_hold_up_no_other(monkeypatch):
+def test_a_symbol_that_hangs_and_one_that_is_huge_hold_up_no_other(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "MAX_BODY", 1 << 20)
     hanging = asyncio.Event()
 
@@ -111,7 +116,7 @@ def test_a_symbol_that_hangs_and_one_that_is_huge_hold_up_no_other(monkeypatch):
         await hanging.wait()
         await until(lambda: sink.asked.count("HUGE") >= 2, running)  # refused, and asked again
 
-    sink, talk = fetching(handle, play)
+    sink, talk = fetching(handle, play, tmp_path)
     assert sink.got == [("A", 4, False), ("B", 4, False), ("C", 4, False)]
     assert sink.asked[:5] == ["HANGS", "HUGE", "A", "B", "C"]  # in the order in which they were needed
     said = [text for event, text in talk if event is RecorderEvent.SNAPSHOT_FAILED]
@@ -119,7 +124,7 @@ def test_a_symbol_that_hangs_and_one_that_is_huge_hold_up_no_other(monkeypatch):
     assert any("more than 1,048,576 bytes" in text for text in said)
 
 
-def test_one_that_is_refused_again_and_again_waits_longer_and_the_others_do_not():
+def test_one_that_is_refused_again_and_again_waits_longer_and_the_others_do_not(tmp_path):
     async def handle(request):
         return web.Response(status=500 if request.match_info["symbol"] == "BAD" else 200, body=b"book")
 
@@ -129,12 +134,12 @@ def test_one_that_is_refused_again_and_again_waits_longer_and_the_others_do_not(
         snapshots.request("GOOD")
         await until(lambda: ("GOOD", 4, False) in sink.got, running)
 
-    fetching(handle, play)
+    fetching(handle, play, tmp_path)
     steps = Waits.noted[:4]
     assert all(0.5 * 0.5 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(steps))
 
 
-def test_who_asks_for_more_has_no_more_turns_and_who_is_whole_needs_none():
+def test_who_asks_for_more_has_no_more_turns_and_who_is_whole_needs_none(tmp_path):
     """Within the venue's weight, one after the other, in the order in which they were needed."""
 
     async def handle(request):
@@ -151,12 +156,14 @@ def test_who_asks_for_more_has_no_more_turns_and_who_is_whole_needs_none():
             asked = len(sink.got)
             snapshots.request("GREEDY")
 
-    sink, _ = fetching(handle, play, weight=0.02)
+    sink, _ = fetching(handle, play, tmp_path, weight=0.02)
     assert sink.asked[:8] == ["GREEDY", "A", "B", "C", "D", "GREEDY", "GREEDY", "GREEDY"]
 
 
-def test_a_ban_is_everybodys_and_heeded_for_as_long_as_it_says(monkeypatch):
-    """By the clock of the loop, which is made to run ahead."""
+def test_a_ban_is_everybodys_and_heeded_for_as_long_as_it_says(tmp_path):
+    """By the clock of the loop, and the budget's, which are made to run ahead."""
+    ahead = 0.0
+
     asked = []
 
     async def handle(request):
@@ -165,7 +172,7 @@ def test_a_ban_is_everybodys_and_heeded_for_as_long_as_it_says(monkeypatch):
         return web.Response(status=429 if len(asked) == 1 else 200, headers=headers, body=b"book")
 
     async def play(snapshots, sink, running):
-        ahead = 0.0
+        nonlocal ahead
         real = snapshots._clock
         snapshots._clock = lambda: real() + ahead
         snapshots.request("FIRST")
@@ -177,15 +184,80 @@ def test_a_ban_is_everybodys_and_heeded_for_as_long_as_it_says(monkeypatch):
         snapshots._changed.set()
         await until(lambda: len(sink.got) == 3, running)
 
-    sink, talk = fetching(handle, play)
+    sink, talk = fetching(handle, play, tmp_path, clock=lambda: time.monotonic_ns() + int(ahead * 1e9))
     assert sorted(sink.got[1:]) == [("FIRST", 4, False), ("SECOND", 4, False)]
     assert talk[0][1] == "snapshot of FIRST: HTTP 429, too many requests: book; will try again"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (451, b"Service unavailable from a restricted location", "HTTP 451, the venue refuses this region"),
+        (403, b"The distribution is configured to block access from your country.", "HTTP 403"),
+    ],
+)
+def test_a_venue_that_refuses_the_region_is_asked_once_an_hour_and_that_is_said_once(tmp_path, status, body, words):
+    """By all recorders together: another one of the same store does not ask either."""
+    asked, outside = [], [True]
+    ahead = 0.0
+
+    async def handle(request):
+        asked.append(request.match_info["symbol"])
+        return web.Response(status=status if outside[0] else 200, body=body)
+
+    async def play(snapshots, sink, running):
+        nonlocal ahead
+        real = snapshots._clock
+        snapshots._clock = lambda: real() + ahead
+        another = Budget(tmp_path, "asked", snapshots._base_url, lambda: time.monotonic_ns() + int(ahead * 1e9))
+        snapshots.request("FIRST")
+        snapshots.request("SECOND")
+        for hour in (1, 2):
+            await until(lambda hour=hour: len(sink.got) == hour, running)
+            wait = 0.0
+            while wait < 3500.0:  # until it is in the file
+                wait = await another.take(0.0)
+            assert wait <= module.REGION_PAUSE
+            assert 3500.0 < snapshots._next()[1] <= module.REGION_PAUSE
+            outside[0] = hour == 1
+            ahead += module.REGION_PAUSE + 1.0
+            snapshots._changed.set()
+        await until(lambda: len(sink.got) == 3, running)
+        ahead += 61.0
+        snapshots._changed.set()
+        await until(lambda: len(sink.got) == 4, running)
+
+    sink, talk = fetching(handle, play, tmp_path, 60.0, lambda: time.monotonic_ns() + int(ahead * 1e9))
+    assert [failed for _, _, failed in sink.got] == [True, True, False, False]
+    assert [text for event, text in talk if event is RecorderEvent.SNAPSHOT_FAILED] == [
+        f"snapshot of FIRST: {words}: {body.decode()}; books come from the stream alone; asked again once an hour"
+    ]
+
+
+def test_an_answer_that_leads_elsewhere_is_not_followed_and_says_where_to(tmp_path):
+    async def handle(request):
+        return web.Response(status=301, headers={"Location": "https://elsewhere.example/x"}, body=b"moved")
+
+    async def play(snapshots, sink, running):
+        snapshots.request("A")
+        await until(lambda: sink.got, running)
+
+    sink, talk = fetching(handle, play, tmp_path)
+    assert sink.got[0] == ("A", 5, True)
+    assert talk[0][1] == (
+        "snapshot of A: HTTP 301, redirected to https://elsewhere.example/x, which is not followed: moved; "
+        "will try again"
+    )
 
 
 def test_what_a_venue_may_ask_for():
     assert [retry_after(header) for header in (None, "", "7", "soon", "-1", "²", "9" * 400)] == [
         0.0, 0.0, 7.0, 0.0, 0.0, 0.0, LONGEST_RETRY_AFTER,
     ]  # fmt: skip
+    soon = datetime.now(UTC) + timedelta(seconds=1000)
+    assert 900.0 < retry_after(format_datetime(soon, usegmt=True)) <= 1000.0
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after("Fri, 21 Oct 2185 07:28:00 GMT") == LONGEST_RETRY_AFTER
 
 
 # -- the same of connections -------------------------------------------------------------------------------------------

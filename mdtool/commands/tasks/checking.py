@@ -40,8 +40,8 @@ def checks(
         yield Check("store", str(error), "run: mdtool verify")
     for venue in named:
         told(f"trying {venue.title}")
-        options = record_options(venue, ws_url=url, rest_url=rest)
-        for reached in asyncio.run(reach(venue, options.ws_url, options.rest_url, options.symbols)):
+        options = record_options(venue, ws_url=url, rest_url=rest, ca=config.record.ca)
+        for reached in asyncio.run(reach(venue, options.ws_url, options.rest_url, options.symbols, options.ca)):
             todo = None
             if reached.why is not None:
                 todo = "see to the network, the proxy (HTTPS_PROXY) or the firewall between here and there"

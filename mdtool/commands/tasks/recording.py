@@ -50,14 +50,17 @@ class Wanted:
     sync: Sync | None
     chunk_size: str | None
     instruments: bool = True
+    ca: str | None = None
+    deflate: bool | None = None
 
     def options(self, settings: RecordDefaults, store: Path | None = None) -> RecordOptions:
         """The command line over the settings over the venue's own defaults. What nobody has set is left to the feed,
         which may have been given it before. Names are read as the venue listed them to whoever recorded into `store`,
         and by what it lists now where that reads one of them not at all. Raises UsageError."""
+        ca = str(Path.cwd() / self.ca) if self.ca is not None else settings.ca
         adapter = catalog.get(self.venue) if store is None else venue_at(store, self.venue)
         if self.instruments and not all(reads(adapter, symbol) for symbol in self.symbols):
-            adapter = asyncio.run(asked(adapter, base_urls(adapter, self.url, self.rest)[1]))
+            adapter = asyncio.run(asked(adapter, base_urls(adapter, self.url, self.rest)[1], ca))
         named = settings.streams.get(adapter.name, ())
         if self.streams is not None:
             named = tuple(name.strip() for name in self.streams.split(",") if name.strip())
@@ -77,6 +80,8 @@ class Wanted:
             chunk_bytes=parse_size(self.chunk_size) if self.chunk_size is not None else settings.chunk_bytes,
             sync=Sync(sync).value,
             instruments=self.instruments,
+            ca=ca,
+            deflate=bool(settings.deflate) if self.deflate is None else self.deflate,
         )
 
 
