@@ -21,7 +21,7 @@ _mdtool() {
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
+                    --at | --at-end | --ca | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -61,6 +61,10 @@ _mdtool() {
             ;;
         "mdtool record --chunk-size")
             :
+            return
+            ;;
+        "mdtool record --ca")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))
             return
             ;;
         "mdtool record --shards")
@@ -266,7 +270,7 @@ _mdtool() {
             ;;
         "mdtool record")
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --shards --cpu --instruments --no-instruments --json -h --help" -- "$word"))
+                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --ca --deflate --no-deflate --shards --cpu --instruments --no-instruments --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); :
             fi

@@ -44,6 +44,8 @@ complete -c mdtool -n '__fish_seen_subcommand_from record' -l fail-fast -d 'Fail
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l live -x -a 'disk shm' -d 'Where chunks being written are kept; from shm --sync copies them to disk.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l sync -x -a 'none 1s chunk' -d 'How often to flush to the device: what a power loss may take.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l chunk-size -x -d 'Bytes of payload a chunk holds, as in 64MiB.'
+complete -c mdtool -n '__fish_seen_subcommand_from record' -l ca -r -F -d 'Certificates in PEM to trust, beside the system\'s own.'
+complete -c mdtool -n '__fish_seen_subcommand_from record' -l deflate -l no-deflate -d 'Have frames packed where the venue offers it: a fifth of the bytes, 3 us of CPU a message more.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l shards -x -d 'Recorder processes to spread the symbols over.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l cpu -x -d 'CPUs to pin recorders to, one each, as in 2,3.'
 complete -c mdtool -n '__fish_seen_subcommand_from record' -l instruments -l no-instruments -d 'Fetch what the venue lists, for the names of feeds.'

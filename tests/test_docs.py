@@ -32,7 +32,7 @@ def test_generated_files_are_current(path: str) -> None:
 
 
 def test_nothing_is_left_of_commands_that_are_gone() -> None:
-    by_hand = ("changes.7", "config.5", "design.7", "json.7", "store.5", "venue.7")
+    by_hand = ("changes.7", "config.5", "connections.7", "design.7", "json.7", "store.5", "venue.7")
     written_by_hand = {f"man/mdtool-{name}" for name in by_hand}
     there = {str(path.relative_to(TOP)) for folder in ("man", "completions") for path in (TOP / folder).iterdir()}
     assert there == {*GENERATED, *written_by_hand}
@@ -250,3 +250,24 @@ def test_the_page_of_venues_names_them_all_with_what_proves_them() -> None:
         fetched = venue.snapshot_request(venue.default_symbols[0]) is not None
         assert whole.startswith("fetched") == fetched, name
         assert ("timer" in whole) == (venue.snapshot_every > 0), name
+
+
+def test_the_page_of_connections_has_each_limit_as_it_is() -> None:
+    from mdtool.capture import bootstrap, budget, connection, failures, link, snapshot
+
+    text = (TOP / "man" / "mdtool-connections.7").read_text(encoding="utf-8")
+    rows = [re.split(r"\s{2,}", line) for line in text.split("\nlimit ", 1)[1].split("\n.fi", 1)[0].splitlines()[1:]]
+    assert {name: float(seconds) for name, seconds, _ in rows} == {
+        "connect": failures.CONNECT_TIMEOUT,
+        "greeting": connection.GREETING_TIMEOUT,
+        "heartbeat": link.HEARTBEAT,
+        "close": connection.CLOSE_TIMEOUT,
+        "overlap": link.OVERLAP,
+        "longest overlap": link.LONGEST_OVERLAP,
+        "whole answer": snapshot.TIMEOUT,
+        "token": bootstrap.TIMEOUT,
+        "retry after": failures.LONGEST_RETRY_AFTER,
+        "region": snapshot.REGION_PAUSE,
+        "budget": budget.FILE_TIMEOUT,
+    }
+    assert link.MAX_FRAME == snapshot.MAX_BODY == 64 << 20

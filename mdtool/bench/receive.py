@@ -1,7 +1,8 @@
 """Receive: what the recorder adds, in CPU, to receiving a frame with the same client library and nothing else.
 
 Two rhythms. Paced, each message wakes the event loop by itself, as live feeds mostly do; flooded, the loop finds many
-at once and its own share is smallest, so the recorder's weighs most.
+at once and its own share is smallest, so the recorder's weighs most. And what frames cost that come packed
+(permessage-deflate), against the bytes they save.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection as Pipe
@@ -22,7 +24,7 @@ from mdtool.bench.measure import Contestant, Setting, figure, nanoseconds, race
 from mdtool.bench.report import Figure
 from mdtool.capture.backoff import Backoff
 from mdtool.capture.child import own_modules
-from mdtool.capture.link import HEARTBEAT, Link
+from mdtool.capture.link import HEARTBEAT, WINDOW, Link
 from mdtool.capture.options import RecorderEvent, record_options
 from mdtool.capture.ports import Ports
 from mdtool.clock import SystemClock
@@ -68,6 +70,24 @@ def bench_receive(setting: Setting) -> list[Figure]:
                     against=("the bare receive loop (budget: 1.25 times it)", turns["bare"]),
                 )
             )
+        turns = race(
+            {
+                "packed": lambda: asyncio.run(_bare(f"ws://127.0.0.1:{port}/stream?flood={count}", WINDOW)),
+                "plain": lambda: asyncio.run(_bare(f"ws://127.0.0.1:{port}/stream?flood={count}")),
+            },
+            setting.repeats,
+        )
+        figures.append(
+            figure(
+                "receive",
+                "receive_packed",
+                "bare receive loop, CPU a message of a flood that comes packed",
+                nanoseconds("message"),
+                turns["packed"],
+                against=("not packed", turns["plain"]),
+                note=f"{packed_share():.0%} of the bytes",
+            )
+        )
     finally:
         server.kill()
         here.close()
@@ -81,12 +101,14 @@ def _contestants(setting: Setting, url: str, path: str) -> dict[str, Contestant]
     }
 
 
-async def _bare(url: str) -> float:
+async def _bare(url: str, window: int = 0) -> float:
     """CPU ns a message of receiving and counting."""
     count = 0
     async with aiohttp.ClientSession() as http:
         began = time.process_time_ns()
-        async with http.ws_connect(url, decode_text=False, autoping=False, heartbeat=HEARTBEAT) as socket:
+        async with http.ws_connect(
+            url, decode_text=False, autoping=False, heartbeat=HEARTBEAT, compress=window
+        ) as socket:
             receive, text = socket.receive, WSMsgType.TEXT
             while (await receive()).type is text:
                 count += 1
@@ -117,6 +139,14 @@ async def _one_session(link: Link, ports: Ports) -> float:
     await link.stop()
     await running
     return spent / ports.status.records
+
+
+def packed_share() -> float:
+    """Of the messages' bytes, what is left of them packed one by one on one connection."""
+    packer = zlib.compressobj(wbits=-WINDOW)
+    ends = 4  # bytes of each that are not sent: RFC 7692, 7.2.1
+    packed = sum(len(packer.compress(message)) + len(packer.flush(zlib.Z_SYNC_FLUSH)) - ends for message in MESSAGES)
+    return packed / sum(map(len, MESSAGES))
 
 
 def _silent(event: RecorderEvent, text: str) -> None:

@@ -12,7 +12,14 @@ ENVIRONMENT = (
     ("XDG_CONFIG_HOME", "mdtool/config.toml in here holds settings; else in ~/.config."),
     ("NO_COLOR", "Set and not empty: no colours."),
 )
-PAGES = ("mdtool-config(5)", "mdtool-json(7)", "mdtool-store(5)", "mdtool-venue(7)", "mdtool-design(7)")
+PAGES = (
+    "mdtool-config(5)",
+    "mdtool-connections(7)",
+    "mdtool-json(7)",
+    "mdtool-store(5)",
+    "mdtool-venue(7)",
+    "mdtool-design(7)",
+)
 
 
 VENUES_ON = "record"  # the page that lists them

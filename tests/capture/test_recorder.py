@@ -258,6 +258,56 @@ def test_a_lost_update_is_noticed_and_mended_while_recording(store):
         assert (sync.state, sync.gaps) == (BookState.SYNCED, gaps)
 
 
+def test_two_recorders_of_a_store_keep_to_one_ban_and_to_no_other_venues(store, tmp_path):
+    """Both stream on meanwhile. What is recorded in another store of a venue that did not ban is whole."""
+    talk = Talk()
+
+    async def main():
+        faults = Faults(Refuse("rest", 418, times=1_000, retry_after=3000))
+        with Store.create(tmp_path / "other") as other:
+            async with (
+                Server(simulate(2), protocol_for("sim"), faults=faults) as banning,
+                Server(simulate(1), protocol_for("sim")) as good,
+            ):
+                first, second = (
+                    Recorder(store, record_options(SIM, (symbol,), ws_url=banning.url, sync="none"), talk)
+                    for symbol in symbol_names(2)
+                )
+                third = Recorder(other, record_options(SIM, symbol_names(1), ws_url=good.url, sync="none"), talk)
+                await record_until(first, lambda: talk.count(RecorderEvent.SNAPSHOT_FAILED) == 1)
+                asked = banning.counts.requests
+                banned = asyncio.create_task(record_until(second, lambda: second.status.records > 200))
+                await record_until(third, lambda: third.status.snapshots and synced(other, 1))
+                return asked, banning.counts.requests, await banned
+
+    asked, asked_after, status = asyncio.run(main())
+    assert (asked, asked_after) == (1, 1)
+    assert (status.sessions, status.failures, status.snapshots) == (1, 0, 0)
+
+
+def test_a_venue_that_refuses_the_region_is_recorded_and_its_book_is_what_the_stream_tells(store):
+    talk = Talk()
+
+    async def main():
+        faults = Faults(Refuse("rest", 451, times=1_000, body=b"a restricted location"))
+        async with Server(simulate(1), protocol_for("sim"), faults=faults) as server:
+            recorder = record(store, server, talk, 1)
+            status = await record_until(
+                recorder, lambda: talk.count(RecorderEvent.SNAPSHOT_FAILED) and recorder.status.records > 200
+            )
+            return status, server.counts.requests
+
+    status, asked = asyncio.run(main())
+    assert (asked, status.snapshots, status.sessions) == (1, 0, 1)
+    (said,) = [text for event, text in talk if event is RecorderEvent.SNAPSHOT_FAILED]
+    assert said == (
+        "snapshot of ALPHA_USDT: HTTP 451, the venue refuses this region: a restricted location; "
+        "books come from the stream alone; asked again once an hour"
+    )
+    _, sync = books(store, "sim/ALPHA_USDT")
+    assert sync.state is BookState.PARTIAL
+
+
 def test_a_refused_snapshot_is_kept_and_asked_for_again(store):
     talk = Talk()
 
