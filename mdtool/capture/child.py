@@ -11,6 +11,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 LONGEST_COMPLAINT = 4096  # bytes of what a child said last that are kept
 _HOME = str(Path(__file__).parents[2])  # where this package was found
@@ -43,6 +47,14 @@ def own_modules() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+async def last_said(stream: asyncio.StreamReader) -> bytes:
+    """The end of what comes, so that nobody waits for it to be read."""
+    kept = b""
+    while data := await stream.read(LONGEST_COMPLAINT):
+        kept = (kept + data)[-LONGEST_COMPLAINT:]
+    return kept
 
 
 def complaint(said: bytes, code: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from operator import attrgetter
 from urllib.parse import urlsplit
 
 from mdtool.books.phases import BookState
@@ -124,6 +126,9 @@ class RecorderEvent(Enum):
 Notify = Callable[[RecorderEvent, str], None]  # the event and one line about it; must not block
 
 
+BUCKETS = 64  # of a histogram: by powers of two of nanoseconds
+
+
 @dataclass(slots=True)
 class FeedCounters:
     """Of one feed what the store itself does not tell at a glance."""
@@ -136,9 +141,15 @@ class FeedCounters:
     refused: int = 0  # subscriptions
     unanswered: int = 0
     parked: int = 0  # 1: let go until there is room
+    early: int = 0  # updates that came before the venue's own time of them: its clock and this one differ
+    connected: int = 0  # connections that carry it now
+    missing: int = 0  # streams of the plan that are not there now, as far as anything proves
     book: int = 0  # what it is worth: its place in BOOK_STATES
 
 
+COUNTERS = tuple(field.name for field in fields(FeedCounters))
+counters_of = attrgetter(*COUNTERS)  # as a tuple, in this order
+NOT_COUNTED = frozenset({"parked", "connected", "missing", "book"})  # of FeedCounters, what stands for now
 BOOK_STATES = (None, *BookState)  # None: nobody has said so far
 
 
@@ -158,11 +169,20 @@ class RecordStatus:
     gaps: int = 0
     undecodable: int = 0  # records that a venue's own code could not route or decode; they are kept
     unknown_lines: int = 0  # of the sidecar, that were no message
+    signs: int = 0  # of life, of what watches
     behind: bool = False  # the run ended before the sidecar had read all of it: there may be more gaps
     feeds: dict[str, FeedCounters] = field(default_factory=dict)  # by symbol
+    delays: dict[str, array[int]] = field(default_factory=dict)  # by symbol: from the venue's time to the receiving
     changed: set[str] = field(default_factory=set)  # symbols whose counters have, since whoever shows them looked
 
     def of(self, symbol: str) -> FeedCounters:
         """The counters of a feed, to be changed."""
         self.changed.add(symbol)
         return self.feeds.setdefault(symbol, FeedCounters())
+
+    def delayed(self, symbol: str, counts: Sequence[tuple[int, int]]) -> None:
+        """More updates of a feed: so many each that took 2**n to 2**(n+1) ns from the venue to here."""
+        self.changed.add(symbol)
+        histogram = self.delays.setdefault(symbol, array("q", bytes(8 * BUCKETS)))
+        for bucket, count in counts:
+            histogram[bucket] += count

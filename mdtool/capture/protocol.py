@@ -12,12 +12,16 @@ from msgspec import DecodeError, Meta, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
 
 from mdtool.books.phases import BookState
+from mdtool.capture.options import BUCKETS
 
 LONGEST_LINE = 8192
 LONGEST_TEXT = 1000  # characters of a reason: they come off the wire of a venue
 
 Position = Annotated[int, Meta(ge=0)]
 Exponent = Annotated[int, Meta(ge=-100, le=100)]
+MOST_GROWN = 2**32  # updates since it was said last
+Bucket = Annotated[int, Meta(ge=0, lt=BUCKETS)]
+Grown = Annotated[int, Meta(ge=1, le=MOST_GROWN)]
 
 
 class Alive(Struct, frozen=True, tag="alive"):
@@ -89,6 +93,15 @@ class Unwatched(Struct, frozen=True, tag="unwatched"):
     text: str
 
 
+class Delays(Struct, frozen=True, tag="delays"):
+    """More updates of a feed, by the time from the venue's clock to the receiving: (n, how many), of 2**n to 2**(n+1)
+    ns. `early`: so many came before the venue's own time of them."""
+
+    symbol: str
+    counts: Annotated[tuple[tuple[Bucket, Grown], ...], Meta(max_length=BUCKETS)]
+    early: Annotated[int, Meta(ge=0, le=MOST_GROWN)] = 0
+
+
 class Mark(Struct, frozen=True, tag="mark"):
     """How far a feed is followed: another sidecar comes to know the same if it reads from `anchor` on, and what was to
     be told before `told` is told. `book`: what that was said to be worth, which is not to be seen from there on.
@@ -110,7 +123,7 @@ class Counted(Struct, frozen=True, tag="counted"):
     told: Annotated[int, Meta(ge=-1)] = -1
 
 
-Said = Alive | Ask | Gap | Reset | Missed | Undecodable | NoBook | Learned | Book | Unwatched | Mark | Counted
+Said = Alive | Ask | Gap | Reset | Missed | Undecodable | NoBook | Learned | Book | Unwatched | Delays | Mark | Counted
 
 
 class Start(Struct, frozen=True):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from mdtool.capture.connection import Act, Requests
+from mdtool.capture.coverage import Coverage
 from mdtool.capture.options import Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import text
 from mdtool.model import SESSION_SYMBOL
@@ -52,6 +53,7 @@ class Subscriptions:
         self._talks: dict[int, _Talk] = {}
         self._begun: set[Connection] = set()
         self._seen: set[tuple[str | None, str]] = set()  # places of which a message has come
+        self._coverage = Coverage(status)
 
     # -- the plan -----------------------------------------------------------------------------------------------------
 
@@ -73,12 +75,13 @@ class Subscriptions:
             {"note": "plan", "venue": options.venue.name, "symbols": options.symbols, "streams": options.streams},
             SESSION_SYMBOL,
         )
-        streams: dict[str, dict[str, None]] = {symbol: {} for symbol in symbols}
+        streams: dict[str, dict[str, None]] = {symbol: {} for symbol in options.symbols}
         for connection in plan:
             for symbol, names in self._planned(connection).items():
                 if symbol in streams:
                     streams[symbol].update(dict.fromkeys(names))
-        self._tell_plan({symbol: list(names) for symbol, names in streams.items()})
+        self._coverage.plan(streams)
+        self._tell_plan({symbol: list(streams[symbol]) for symbol in symbols})
 
     def _planned(self, connection: Connection) -> dict[str, list[str]]:
         """The streams of each symbol that a connection carries, as they are recorded. An adapter that does not say what
@@ -105,9 +108,11 @@ class Subscriptions:
     def opened(self, connection: Connection, session: int) -> None:
         """A session begins. From the second one on it says the plan again: what the first said is removed with its part
         some day."""
+        planned = self._planned(connection)
         if connection in self._begun:
-            self._tell_plan(self._planned(connection))
+            self._tell_plan(planned)
         self._begun.add(connection)
+        self._coverage.opened(session, planned)
         self._talks[session] = _Talk(Conversation(self._venue))
 
     def attach(self, session: int, act: Act) -> None:
@@ -117,6 +122,7 @@ class Subscriptions:
 
     def closed(self, session: int) -> None:
         self._talks.pop(session, None)
+        self._coverage.closed(session)
 
     def sent(self, session: int, payload: bytes) -> None:
         """A frame went out on a session."""
@@ -145,9 +151,11 @@ class Subscriptions:
     def placed(self, symbol: str | None, stream: str) -> None:
         """The first message of a stream has come."""
         self._seen.add((symbol, stream))
+        self._coverage.heard()
 
     def look(self) -> None:
-        """Tell what is without an answer, or without a message, for too long."""
+        """Tell what is without an answer, or without a message, for too long; count what is there."""
+        self._coverage.look(self._seen)
         now = self._seconds()
         for session, talk in list(self._talks.items()):
             late = [one.wanted for one in talk.conversation.overdue(now) if not self._has_come(one.wanted)]
@@ -174,6 +182,8 @@ class Subscriptions:
         wanted = outcome.wanted
         if outcome.state is State.ACKNOWLEDGED:
             self._status.acknowledged += 1
+            if wanted.symbol is not None:
+                self._coverage.acknowledged(session, (wanted.symbol, wanted.placed))
             if self._venue.is_book(wanted.placed) and not self._has_come(wanted):
                 talk.quiet[wanted] = self._seconds()
             return

@@ -13,13 +13,14 @@ from typing import Protocol
 
 from mdtool.books.sync import BookState
 from mdtool.capture.backoff import STABLE, Backoff
-from mdtool.capture.child import LONGEST_COMPLAINT, command, complaint, environment
+from mdtool.capture.child import command, complaint, environment, last_said
 from mdtool.capture.options import BOOK_STATES, Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import (
     Alive,
     Ask,
     Book,
     Counted,
+    Delays,
     Gap,
     Lines,
     Mark,
@@ -211,7 +212,7 @@ class Supervisor:
         self._process = process
         if self._marks.keys() - given.keys():
             self._renew(process)
-        complaining = asyncio.create_task(_last(process.stderr))
+        complaining = asyncio.create_task(last_said(process.stderr))
         try:
             process.stdin.write(start)
             if wrong := await self._listen(process.stdout):
@@ -255,6 +256,7 @@ class Supervisor:
     def _take(self, said: Said) -> None:
         self._began = True
         if isinstance(said, Alive):
+            self._status.signs += 1
             return
         if isinstance(said, Counted):
             self._counted[said.session] = said
@@ -287,6 +289,9 @@ class Supervisor:
             status.of(symbol).undecodable += said.records
             if said.text:
                 self._notify(RecorderEvent.UNDECODABLE, f"{symbol}: cannot be decoded, kept as received: {said.text}")
+        elif isinstance(said, Delays):
+            status.of(symbol).early += said.early
+            status.delayed(symbol, said.counts)
         elif isinstance(said, Reset):
             status.of(symbol).resets += 1
         elif isinstance(said, Book):
@@ -316,11 +321,3 @@ class Supervisor:
                 await asyncio.to_thread(self._store.set_scale, f"{self._options.venue.name}/{symbol}", scale)
             except (MdtoolError, OSError) as error:
                 self._notify(RecorderEvent.SIDECAR, f"{symbol}: its number of digits is not kept: {error}")
-
-
-async def _last(stream: asyncio.StreamReader) -> bytes:
-    """The end of what comes, so that nobody waits for it to be read."""
-    kept = b""
-    while data := await stream.read(LONGEST_COMPLAINT):
-        kept = (kept + data)[-LONGEST_COMPLAINT:]
-    return kept

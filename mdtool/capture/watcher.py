@@ -7,6 +7,7 @@ knowledge is a mark (`Mark`): one that begins there tells nothing twice and forg
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,10 +15,12 @@ from mdtool.books.engine import FeedEngine
 from mdtool.books.phases import NO_WHOLE_YET
 from mdtool.books.sync import BookState, Step
 from mdtool.capture.numbers import Numbers
+from mdtool.capture.options import BUCKETS
 from mdtool.capture.protocol import (
     Ask,
     Book,
     Counted,
+    Delays,
     Gap,
     Learned,
     Mark,
@@ -30,7 +33,7 @@ from mdtool.capture.protocol import (
 )
 from mdtool.clock import SECOND, Clock
 from mdtool.errors import CorruptStore, StoreError
-from mdtool.model import Flag, Kind, Scale, Update, is_session
+from mdtool.model import NO_TIME, Flag, Kind, Scale, Update, is_session
 from mdtool.storage.format.layout import ROW_BITS
 from mdtool.storage.reading.reader import Reader, Record
 from mdtool.storage.store import Store
@@ -63,6 +66,8 @@ class _Watched:
     scale: Scale | None = None  # as it is known
     shown: BookState | None = None  # what was said of its book
     known: BookState | None = None  # the same, by whoever watched before, too
+    delays: Counter[int] = field(default_factory=Counter)  # not said yet: of updates, by the power of two of their ns
+    early: int = 0  # not said yet
     news: list[Said] = field(default_factory=list)  # not said yet
 
 
@@ -124,8 +129,9 @@ class Watcher:
             feed.reader.release()
 
     def marks(self) -> list[Said]:
-        """Where each feed stands, and each connection."""
-        return [*map(_mark, self._feeds), *self._counted()]
+        """Where each feed stands with what was counted up to there, and each connection."""
+        marks = [said for feed in self._feeds for said in (*_delays(feed), _mark(feed))]
+        return [*marks, *self._counted()]
 
     def _counted(self) -> Sequence[Counted]:
         return self._numbers.counted() if self._numbers is not None else ()
@@ -142,7 +148,7 @@ class Watcher:
             feed.news.append(Book(feed.symbol, worth))
         if feed.news:
             said, feed.news = feed.news, []
-            self._say([*said, _mark(feed), *self._counted()] if feed in self._feeds else said)
+            self._say([*said, *_delays(feed), _mark(feed), *self._counted()] if feed in self._feeds else said)
         return busy
 
     def _read(self, feed: _Watched) -> bool:
@@ -223,6 +229,8 @@ class Watcher:
         if message.in_stream or not message.snapshot:
             feed.open_since_ns = 0
         if not again:
+            if not message.snapshot and message.venue_ns != NO_TIME:
+                _measure(feed, record.recv_ns - message.venue_ns)
             if message.snapshot and step.applied:
                 self._learn_scale(feed)
             if step.error is not None:
@@ -261,6 +269,23 @@ def _worth(feed: _Watched) -> BookState:
     """Of a book that was whole once, and is not by what came since the anchor, something is missing."""
     state = _state(feed)
     return BookState.DIRTY if state in NO_WHOLE_YET and feed.known not in (None, *NO_WHOLE_YET) else state
+
+
+def _measure(feed: _Watched, delay_ns: int) -> None:
+    if delay_ns < 0:
+        feed.early += 1
+    else:
+        feed.delays[min(max(delay_ns, 1).bit_length(), BUCKETS) - 1] += 1
+
+
+def _delays(feed: _Watched) -> list[Said]:
+    """What was counted before its mark, to be said with it: so nothing is counted twice."""
+    if not feed.delays and not feed.early:
+        return []
+    said = Delays(feed.symbol, tuple(sorted(feed.delays.items())), feed.early)
+    feed.delays.clear()
+    feed.early = 0
+    return [said]
 
 
 def _mark(feed: _Watched) -> Mark:

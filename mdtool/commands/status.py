@@ -14,7 +14,7 @@ EXAMPLES = (
     ("mdtool status --watch", "the same, drawn anew each second"),
     ("mdtool status --json | jq '.feeds[] | select(.state != \"live\")'", "what is not as it should be"),
 )
-TROUBLE = "a recorder that has died or hangs, or a feed that is refused, silent or broken"
+TROUBLE = "a recorder that has died or hangs, or a feed that is refused, offline, silent or broken"
 
 
 def status(

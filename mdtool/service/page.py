@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from mdtool.capture.options import FeedCounters, RecordStatus
+from mdtool.capture.options import BUCKETS, COUNTERS, RecordStatus, counters_of
 from mdtool.errors import CorruptStore, StoreError
 from mdtool.storage import files
 from mdtool.units import count
 
 MAGIC = b"MDTPAGE\n"
-VERSION = 1
+VERSION = 2
 MOST_FEEDS = 4096  # of one recorder
-BUCKETS = 64  # of a histogram: by powers of two of nanoseconds
 LONGEST_NAME = 96  # bytes of a feed's name; the store allows 95
 
 TOTALS = tuple(field.name for field in fields(RecordStatus) if field.type in ("int", "bool"))
-COUNTERS = tuple(field.name for field in fields(FeedCounters))
 HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -35,12 +34,21 @@ HEADER = np.dtype(
         ("pid", "<i8"),
         ("started_ns", "<i8"),
         ("beat_ns", "<i8"),  # of the last heartbeat
+        ("watched_ns", "<i8"),  # when there was a sign of life of what watches, 0: never
         ("totals", "<i8", (len(TOTALS),)),
         ("commit_ns", "<u8", (BUCKETS,)),  # from receiving to the commit, of a sample of the records
     ]
 )
-ROW = np.dtype([("name", f"S{LONGEST_NAME}"), ("counters", "<i8", (len(COUNTERS),))])
+ROW = np.dtype(
+    [
+        ("name", f"S{LONGEST_NAME}"),
+        ("counters", "<i8", (len(COUNTERS),)),
+        ("delay_ns", "<i8", (BUCKETS,)),  # from the venue's time of an update to its receiving
+    ]
+)
 HEADER_BYTES = 4096
+COUNTERS_AT, DELAYS_AT = ((HEADER_BYTES + ROW.fields[name][1]) // 8 for name in ("counters", "delay_ns"))  # type: ignore[index]
+ROW_WORDS = ROW.itemsize // 8
 SIZE = HEADER_BYTES + MOST_FEEDS * ROW.itemsize  # sparse: rows have storage once there are feeds for them
 STEP = 64  # rows that get it at a time
 
@@ -66,7 +74,10 @@ class Page:
         header = self._header[0]
         header["version"], header["pid"], header["started_ns"], header["beat_ns"] = VERSION, pid, now_ns, now_ns
         header["magic"] = MAGIC  # last
+        # A thousand feeds change within a second, and this is written where messages are received.
+        self._words = memoryview(self._map).cast("q")
         self._at: dict[str, int] = {}
+        self._signs = 0
 
     def remove(self) -> None:
         """Nobody is told any more; who reads it sees it as it was."""
@@ -82,15 +93,21 @@ class Page:
 
     def beat(self, status: RecordStatus, now_ns: int) -> None:
         """Write down how the run stands. Of feeds only those whose counters have changed."""
-        header = self._header[0]
+        header, words = self._header[0], self._words
         header["totals"] = [int(getattr(status, name)) for name in TOTALS]
+        if status.signs != self._signs:
+            self._signs, header["watched_ns"] = status.signs, now_ns
         homeless = set()
         for symbol in status.changed:
             at = self._row(f"{self._venue}/{symbol}")
-            if at is not None:
-                self._rows["counters"][at] = [getattr(status.feeds[symbol], counter) for counter in COUNTERS]
-            else:
+            if at is None:
                 homeless.add(symbol)
+                continue
+            start = COUNTERS_AT + at * ROW_WORDS
+            words[start : start + len(COUNTERS)] = array("q", counters_of(status.feeds[symbol]))
+            if symbol in status.delays:
+                start = DELAYS_AT + at * ROW_WORDS
+                words[start : start + BUCKETS] = status.delays[symbol]
         status.changed = homeless
         header["beat_ns"] = now_ns
 
@@ -149,25 +166,38 @@ class PageReader:
     def beat_ns(self) -> int:
         return int(self._header[0]["beat_ns"])
 
+    @property
+    def watched_ns(self) -> int | None:
+        """When there was a sign of life of what watches the books; None: never."""
+        return int(self._header[0]["watched_ns"]) or None
+
     def totals(self) -> dict[str, int]:
         """The counters of the whole run."""
         return dict(zip(TOTALS, self._header[0]["totals"].tolist(), strict=True))
 
     def feeds(self) -> dict[str, dict[str, int]]:
         """By the feed's name its counters; a feed of which nothing was ever counted has none."""
-        used = min(int(self._header[0]["feeds"]), MOST_FEEDS)
-        if not self._map.is_backed(HEADER_BYTES, HEADER_BYTES + used * ROW.itemsize):
-            return {}
-        names: Sequence[bytes] = self._rows["name"][:used].tolist()
-        counters = self._rows["counters"][:used].tolist()
-        return {
-            name.decode("utf-8", "replace"): dict(zip(COUNTERS, row, strict=True))
-            for name, row in zip(names, counters, strict=True)
-        }
+        counters = self._rows["counters"][: self._used].tolist()
+        return {name: dict(zip(COUNTERS, row, strict=True)) for name, row in zip(self._names(), counters, strict=True)}
 
-    def commit_ns(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-        """(64,) counts: of receive-to-commit times of 2**n to 2**(n+1) nanoseconds."""
-        return self._header[0]["commit_ns"].copy()  # type: ignore[no-any-return]
+    def delays_ns(self) -> dict[str, tuple[int, ...]]:
+        """By the feed's name, of its updates: how many took 2**n to 2**(n+1) nanoseconds from the venue's time on."""
+        delays = self._rows["delay_ns"][: self._used].tolist()
+        return {name: tuple(row) for name, row in zip(self._names(), delays, strict=True)}
+
+    def commit_ns(self) -> tuple[int, ...]:
+        """The same of the time from receiving to the commit, of a sample of all records."""
+        return tuple(self._header[0]["commit_ns"].tolist())
+
+    @property
+    def _used(self) -> int:
+        """Rows; none where their storage is gone."""
+        used = min(int(self._header[0]["feeds"]), MOST_FEEDS)
+        return used if self._map.is_backed(HEADER_BYTES, HEADER_BYTES + used * ROW.itemsize) else 0
+
+    def _names(self) -> list[str]:
+        names: Sequence[bytes] = self._rows["name"][: self._used].tolist()
+        return [name.decode("utf-8", "replace") for name in names]
 
 
 def summed(many: Sequence[Mapping[str, int]]) -> dict[str, int]:

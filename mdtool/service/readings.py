@@ -7,31 +7,26 @@ than that.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mdtool.books.phases import NO_WHOLE_YET, BookState
-from mdtool.capture.options import BOOK_STATES, FeedCounters
-from mdtool.clock import MINUTE, SECOND
-from mdtool.errors import StoreError
-from mdtool.model import Kind
-from mdtool.service.page import COUNTERS, TOTALS, PageReader
+from mdtool.capture.options import BOOK_STATES, COUNTERS, NOT_COUNTED, FeedCounters, counters_of
+from mdtool.clock import SECOND
+from mdtool.errors import MdtoolError, StoreError
+from mdtool.service.growth import Seen, Watched, Window
+from mdtool.service.page import TOTALS, PageReader
+from mdtool.service.processes import memory, open_files
 from mdtool.service.roster import Member, Roster
 from mdtool.storage.format import layout
-from mdtool.storage.journal.registry import ChunkInfo
 from mdtool.storage.reading.reader import Reader
 from mdtool.storage.store import Store
+from mdtool.venues import catalog
 
-MOST_POINTS = 120  # looks kept of the last minute
-AMONG = 256  # records at a feed's end among which its last message is looked for
 QUIET_NS = 60 * SECOND  # a feed that has brought nothing for longer is called quiet
 STUCK_NS = 10 * SECOND  # a recorder beats once a second; one that has not for so long hangs
 
@@ -42,7 +37,8 @@ class FeedState(Enum):
     DOWN = "down"  # its recorder is gone
     STUCK = "stuck"  # its recorder hangs
     PARKED = "parked"  # let go until there is room
-    REFUSED = "refused"  # the venue sends none of it
+    REFUSED = "refused"  # the venue refuses some of it
+    OFFLINE = "offline"  # no connection carries it
     BROKEN = "broken"  # its book is not whole
     SILENT = "silent"  # nothing has come since its recorder began
     QUIET = "quiet"  # nothing has come for a while
@@ -51,7 +47,6 @@ class FeedState(Enum):
     ENDED = "ended"  # its recorder was told to end
 
 
-FLAGS = ("book", "parked")  # counters that count nothing
 ORDER = list(FeedState)
 TROUBLE = frozenset(ORDER[: ORDER.index(FeedState.QUIET)])
 
@@ -74,13 +69,17 @@ class FeedReading:
     counters: FeedCounters
     minute: Mapping[str, int]  # the growth of the counters in the last minute
     book: BookState | None
+    came: int  # records since it was looked at first
+    came_bytes: int
+    delays_ns: tuple[int, ...] = ()  # of its updates: how many came 2**n to 2**(n+1) ns after the venue's time of them
 
     @property
     def in_trouble(self) -> bool:
         return self.state in TROUBLE
 
     def to_json(self) -> dict[str, Any]:
-        counters = {name: value for name, value in asdict(self.counters).items() if name not in FLAGS}
+        counters = dict(zip(COUNTERS, counters_of(self.counters), strict=True))
+        del counters["book"], counters["parked"]  # above in words
         return {
             "feed": self.feed,
             "recorder": self.recorder,
@@ -114,6 +113,10 @@ class RecorderReading:
     open_files: int | None
     totals: Mapping[str, int]
     minute: Mapping[str, int]  # the same, of the last minute
+    rss: int | None = None  # bytes, with what it maps
+    commit_ns: tuple[int, ...] = ()  # of a sample of its records: how many took 2**n to 2**(n+1) ns to be committed
+    watched_age_ns: int | None = None  # since a sign of life of what watches its books; None: none, as yet
+    keeps_books: bool = False  # it records streams whose books are watched
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -170,7 +173,7 @@ class Readings:
         self._store = store
         self._names = names
         self._roster = Roster(store.path)
-        self._feeds: dict[str, _Feed] = {}
+        self._feeds: dict[str, Watched] = {}
         self._recorders: dict[str, _Recorder] = {}  # by life
 
     def __enter__(self) -> Self:
@@ -196,14 +199,16 @@ class Readings:
             if not recorder.alive and feeds.keys() >= {f"{recorder.venue}/{symbol}" for symbol in recorder.symbols}:
                 continue  # others record all that it did
             recorders.append(recorder)
-            counted = known.page.feeds() if known.page is not None else {}
+            page = known.page
+            counted = page.feeds() if page is not None else {}
+            delays = page.delays_ns() if page is not None else {}
             for symbol in recorder.symbols:
                 name = f"{recorder.venue}/{symbol}"
                 if name in feeds:
                     continue  # somebody else's now
                 counters = FeedCounters(**counted.get(name, {}))
-                seen = self._feeds.setdefault(name, _Feed()).take(self._reader(name), counters, now_ns)
-                feeds[name] = _feed(name, recorder, seen, counters, now_ns)
+                seen = self._feeds.setdefault(name, Watched()).take(self._reader(name), counters, now_ns)
+                feeds[name] = _feed(name, recorder, seen, counters, delays.get(name, ()), now_ns)
         for name in self._feeds.keys() - feeds.keys():
             if (reader := self._feeds.pop(name).reader) is not None:
                 reader.close()
@@ -228,82 +233,13 @@ class Readings:
         return known.reader
 
 
-class Window:
-    """Counters as they were over the last minute."""
-
-    def __init__(self) -> None:
-        self._points: deque[tuple[int, tuple[int, ...]]] = deque(maxlen=MOST_POINTS)
-
-    def add(self, now_ns: int, counters: tuple[int, ...]) -> None:
-        points = self._points
-        points.append((now_ns, counters))
-        while len(points) > 2 and now_ns - points[1][0] >= MINUTE:
-            points.popleft()
-
-    @property
-    def lasted_ns(self) -> int:
-        return self._points[-1][0] - self._points[0][0] if self._points else 0
-
-    def growth(self) -> tuple[int, ...]:
-        """By how much each has grown; what began anew is taken for no growth."""
-        first, last = self._points[0][1], self._points[-1][1]
-        return tuple(max(new - old, 0) for old, new in zip(first, last, strict=True))
-
-    def rates(self, at: int) -> tuple[float, ...]:
-        """The growth a second of one counter between each two looks, the oldest first."""
-        return tuple(
-            max(later[1][at] - earlier[1][at], 0) * SECOND / max(later[0] - earlier[0], 1)
-            for earlier, later in pairwise(self._points)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    records: int = 0
-    minute: tuple[int, int] = (0, 0)  # records, bytes
-    counted: tuple[int, ...] = ()  # the growth of the counters in the last minute
-    rate: float = 0.0
-    rates: tuple[float, ...] = ()
-    last_ns: int | None = None  # of the last message
-    latest: ChunkInfo | None = None
-
-
-class _Feed:
-    """A feed as it was looked at."""
-
-    def __init__(self) -> None:
-        self.reader: Reader | None = None
-        self.window = Window()
-        self._chunk = 0  # the newest, and its bytes
-        self._bytes = 0
-        self._last_ns = 0  # of the last message that was seen
-        self._earlier = 0  # bytes of those that closed since it was looked at first, as far as they were seen
-
-    def take(self, reader: Reader | None, counters: FeedCounters, now_ns: int) -> _Seen:
-        if reader is None:
-            return _Seen()
-        try:
-            latest, records = reader.latest_chunk(), reader.count()
-            self._last_ns = max(self._last_ns, reader.newest_ns(Kind.DATA, AMONG) or 0)
-        except (StoreError, OSError):
-            return _Seen()
-        if latest is not None:
-            if latest.chunk_id != self._chunk:
-                self._earlier += self._bytes if self._chunk else -latest.heap_bytes
-            self._chunk, self._bytes = latest.chunk_id, latest.heap_bytes
-        self.window.add(now_ns, (records, self._earlier + self._bytes, *astuple(counters)))
-        new, size, *counted = self.window.growth()
-        rate = new * SECOND / self.window.lasted_ns if self.window.lasted_ns else 0.0
-        rates = self.window.rates(0)
-        return _Seen(records, (new, size), tuple(counted), rate, rates, self._last_ns or None, latest)
-
-
 class _Recorder:
     """A recorder as it was looked at."""
 
     def __init__(self) -> None:
         self.page: PageReader | None = None
         self._window = Window()
+        self._books: bool | None = None
 
     def take(self, member: Member, roster: Roster, now_ns: int) -> RecorderReading:
         if self.page is None:
@@ -311,6 +247,7 @@ class _Recorder:
         page, pid = self.page, member.duty.pid
         ended = None if member.alive else roster.ended(member.name, member.duty.assignment.life)
         totals = page.totals() if page is not None else {}
+        watched_ns = page.watched_ns if page is not None else None
         if ended is not None and ended.totals.keys() == set(TOTALS):
             totals = ended.totals
         if page is not None:
@@ -325,14 +262,32 @@ class _Recorder:
             graceful=ended is not None and not ended.error,
             started_ns=page.started_ns if page is not None else None,
             beat_age_ns=max(now_ns - page.beat_ns, 0) if page is not None else None,
-            memory=own_memory(pid) if member.alive else None,
+            memory=memory(pid, "RssAnon") if member.alive else None,
+            rss=memory(pid, "VmRSS") if member.alive else None,
             open_files=open_files(pid) if member.alive else None,
             totals=totals,
             minute=dict(zip(TOTALS, self._window.growth(), strict=True)) if page is not None else {},
+            commit_ns=page.commit_ns() if page is not None else (),
+            watched_age_ns=max(now_ns - watched_ns, 0) if watched_ns is not None else None,
+            keeps_books=self._keeps_books(member),
         )
 
+    def _keeps_books(self, member: Member) -> bool:
+        if self._books is None:
+            told = member.duty.assignment
+            try:
+                venue = catalog.called(told.venue)
+            except MdtoolError:
+                self._books = False
+            else:
+                stream = next((stream for stream in told.streams if venue.is_book(stream)), None)
+                self._books = stream is not None and venue.rule(stream) is not None
+        return self._books
 
-def _feed(name: str, recorder: RecorderReading, seen: _Seen, counters: FeedCounters, now_ns: int) -> FeedReading:
+
+def _feed(
+    name: str, recorder: RecorderReading, seen: Seen, counters: FeedCounters, delays_ns: tuple[int, ...], now_ns: int
+) -> FeedReading:
     book = BOOK_STATES[counters.book] if 0 <= counters.book < len(BOOK_STATES) else None
     return FeedReading(
         feed=name,
@@ -347,8 +302,11 @@ def _feed(name: str, recorder: RecorderReading, seen: _Seen, counters: FeedCount
         epoch=seen.latest.epoch if seen.latest is not None else None,
         chunk=seen.latest.chunk_id if seen.latest is not None else None,
         counters=counters,
-        minute={name: grown for name, grown in zip(COUNTERS, seen.counted, strict=False) if name not in FLAGS},
+        minute={name: grown for name, grown in zip(COUNTERS, seen.counted, strict=False) if name not in NOT_COUNTED},
         book=book,
+        came=seen.came,
+        came_bytes=seen.came_bytes,
+        delays_ns=delays_ns,
     )
 
 
@@ -361,8 +319,10 @@ def _state(
         return FeedState.STUCK
     if counters.parked:
         return FeedState.PARKED
-    if counters.refused:
+    if counters.refused and counters.missing:
         return FeedState.REFUSED
+    if not counters.connected and recorder.started_ns is not None:
+        return FeedState.OFFLINE
     if last_ns is None or (recorder.started_ns is not None and last_ns < recorder.started_ns):
         return FeedState.SILENT
     if book is BookState.DIRTY:
@@ -370,23 +330,3 @@ def _state(
     if now_ns - last_ns > QUIET_NS:
         return FeedState.QUIET
     return FeedState.WAITING if book in NO_WHOLE_YET else FeedState.LIVE
-
-
-def own_memory(pid: int) -> int | None:
-    """Bytes of a process that are its own: not its code, nor the files and shared memory it maps. None where that is
-    not to be seen."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
-def open_files(pid: int) -> int | None:
-    """How many files a process has open; None where that is not to be seen."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - of names alone
-    except OSError:
-        return None

@@ -20,6 +20,7 @@ STATES = {  # and how each looks, worst first
     "stuck": "bold white on red",
     "parked": "bold red",
     "refused": "bold red",
+    "offline": "bold red",
     "broken": "bold red",
     "silent": "bold yellow",
     "quiet": "yellow",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mdtool.books.phases import BookState
 from mdtool.capture import watcher as module
-from mdtool.capture.protocol import Ask, Book, Gap, Learned, Mark, NoBook, Undecodable, Unwatched
+from mdtool.capture.protocol import Ask, Book, Delays, Gap, Learned, Mark, NoBook, Undecodable, Unwatched
 from mdtool.capture.watcher import QUIET_NS, Watcher
 from mdtool.clock import SECOND, ManualClock
 from mdtool.model import Flag, Kind
@@ -67,7 +67,7 @@ class Said(list):
 
     @property
     def news(self):
-        return [said for said in self if not isinstance(said, Mark | Book)]
+        return [said for said in self if not isinstance(said, Mark | Book | Delays)]
 
     @property
     def books(self):
@@ -86,6 +86,7 @@ def test_an_update_without_a_book_a_gap_and_the_digits_are_said_once(feed):
     assert said == [
         Ask("ALPHA_USDT"),
         Book("ALPHA_USDT", BookState.PARTIAL),
+        Delays("ALPHA_USDT", ((60, 1),)),
         Mark("ALPHA_USDT", 0, (1 << 32) + 1, book=BookState.PARTIAL),
     ]
     feed.answer(snapshot(6))
@@ -115,7 +116,7 @@ def test_what_a_book_is_worth_is_said_when_it_changes_and_by_the_next_one_once_i
     watching.look()
     watching.look()
     assert said.books == [BookState.WAITING, BookState.PARTIAL, BookState.SYNCED]
-    mark = watching.marks()[0]
+    mark = watching.marks()[-1]
     assert mark.told == (1 << 32) + 3
     again = Said()
     other = watch(feed, again, (mark,))

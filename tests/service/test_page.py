@@ -60,7 +60,7 @@ def test_what_is_written_is_what_is_read(page, path):
 
 def test_the_histogram_is_shared(page, path):
     page.commit_ns.cast("Q")[10] += 5
-    assert PageReader(path).commit_ns().tolist() == [0] * 10 + [5] + [0] * (BUCKETS - 11)
+    assert list(PageReader(path).commit_ns()) == [0] * 10 + [5] + [0] * (BUCKETS - 11)
 
 
 def test_another_process_reads_while_this_one_writes(page, path):
@@ -156,10 +156,10 @@ def test_none_is_left_where_it_has_no_room(path, monkeypatch):
     [
         (b"", "0 bytes, expected a recorder's page"),
         (b"MDTPAGE\n", "8 bytes, expected"),
-        (bytes(SIZE), "no recorder's page of version 1"),
+        (bytes(SIZE), "no recorder's page of version 2"),
         (
-            b"MDTPAGE\n" + (2).to_bytes(4, "little") + bytes(SIZE - 12),
-            "no recorder's page of version 1; use the mdtool",
+            b"MDTPAGE\n" + (3).to_bytes(4, "little") + bytes(SIZE - 12),
+            "no recorder's page of version 2; use the mdtool",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_what_stands_in_its_place_is_not_followed_and_not_waited_for(path, tmp_p
 @given(st.binary(min_size=HEADER.itemsize - 12, max_size=HEADER.itemsize - 12), st.binary(max_size=600))
 def test_whatever_its_bytes_are_they_are_read_as_numbers_and_names(tmp_path_factory, header, rows):
     path = tmp_path_factory.mktemp("p") / "page"
-    start = b"MDTPAGE\n" + (1).to_bytes(4, "little") + header
+    start = b"MDTPAGE\n" + (2).to_bytes(4, "little") + header
     path.write_bytes(start.ljust(HEADER_BYTES, b"\0") + rows.ljust(SIZE - HEADER_BYTES, b"\xff"))
     reader = PageReader(path)
     assert set(reader.totals()) == set(TOTALS)
@@ -193,9 +193,26 @@ def test_whatever_its_bytes_are_they_are_read_as_numbers_and_names(tmp_path_fact
         assert isinstance(name, str)
         assert set(counters) == set(asdict(FeedCounters()))
     assert len(reader.commit_ns()) == BUCKETS
+    assert reader.delays_ns().keys() == reader.feeds().keys()
+    assert all(len(counts) == BUCKETS for counts in reader.delays_ns().values())
 
 
 def test_sums():
     one, two = dict.fromkeys(TOTALS, 1), dict.fromkeys(TOTALS, 2)
     assert summed([one, two]) == dict.fromkeys(TOTALS, 3)
     assert summed([]) == dict.fromkeys(TOTALS, 0)
+
+
+def test_delays_and_signs_of_life(page, path):
+    status = RecordStatus()
+    status.of("A_B").gaps = 1
+    page.beat(status, 1_000 + 1)
+    reader = PageReader(path)
+    assert (reader.watched_ns, reader.delays_ns()) == (None, {"sim/A_B": (0,) * BUCKETS})
+    status.signs += 1
+    status.delayed("A_B", ((3, 7), (63, 1)))
+    page.beat(status, 1_000 + 2)
+    page.beat(status, 1_000 + 3)
+    expected = (0,) * 3 + (7,) + (0,) * (BUCKETS - 5) + (1,)
+    assert (reader.watched_ns, reader.delays_ns(), reader.beat_ns) == (1_000 + 2, {"sim/A_B": expected}, 1_000 + 3)
+    assert reader.feeds()["sim/A_B"]["gaps"] == 1

@@ -17,17 +17,15 @@ from mdtool.capture.options import BOOK_STATES, FeedCounters, RecordStatus, reco
 from mdtool.clock import MINUTE, SECOND
 from mdtool.model import Kind
 from mdtool.service.assignment import assignment
+from mdtool.service.growth import MOST_POINTS, Window
 from mdtool.service.page import TOTALS
+from mdtool.service.processes import children, memory, open_files
 from mdtool.service.readings import (
-    MOST_POINTS,
     QUIET_NS,
     STUCK_NS,
     TROUBLE,
     FeedState,
     Readings,
-    Window,
-    open_files,
-    own_memory,
 )
 from mdtool.service.roster import Duty, Ended, Roster
 from mdtool.storage.format import layout
@@ -85,6 +83,8 @@ def place(tmp_path):
 
 def status(**feeds):
     made = RecordStatus(records=5)
+    for symbol in (A, B, C):
+        made.of(symbol).connected = 1
     for symbol, counters in feeds.items():
         for name, value in counters.items():
             setattr(made.of(symbol), name, value)
@@ -115,7 +115,7 @@ def test_a_recorder_and_its_feed(place):
     assert recorder.open_files > 3
     assert (feed.feed, feed.recorder, feed.state) == (f"sim/{A}", "sim", FeedState.LIVE)
     assert (feed.records, feed.age_ns, feed.epoch, feed.chunk) == (3, 2 * SECOND, 1, 1)
-    assert (feed.counters, feed.book) == (FeedCounters(**counters), BookState.SYNCED)
+    assert (feed.counters, feed.book) == (FeedCounters(**counters, connected=1), BookState.SYNCED)
 
 
 BOOK = BOOK_STATES.index
@@ -130,7 +130,9 @@ BOOK = BOOK_STATES.index
         ({"book": BOOK(BookState.PARTIAL)}, SECOND, FeedState.WAITING),
         ({"book": BOOK(BookState.SYNCED)}, QUIET_NS + 2 * SECOND, FeedState.QUIET),
         ({"book": BOOK(BookState.DIRTY)}, QUIET_NS + 2 * SECOND, FeedState.BROKEN),
-        ({"book": BOOK(BookState.DIRTY), "refused": 1}, SECOND, FeedState.REFUSED),
+        ({"book": BOOK(BookState.DIRTY), "refused": 1, "missing": 1}, SECOND, FeedState.REFUSED),
+        ({"refused": 1}, SECOND, FeedState.LIVE),  # once, and it is there now
+        ({"connected": 0}, SECOND, FeedState.OFFLINE),
         ({"book": 99}, SECOND, FeedState.LIVE),
         ({"book": -1}, SECOND, FeedState.LIVE),
     ],
@@ -225,7 +227,7 @@ def test_the_most_troubled_come_first(place):
     seat = place.recorder(A, B, C)
     for symbol in (A, B, C):
         place.put(symbol, NOW)
-    books = {A: {"book": BOOK(BookState.SYNCED)}, B: {"book": BOOK(BookState.DIRTY)}, C: {"refused": 1}}
+    books = {A: {"book": BOOK(BookState.SYNCED)}, B: {"book": BOOK(BookState.DIRTY)}, C: {"refused": 1, "missing": 1}}
     seat.page.beat(status(**books), NOW)
     assert states(place, NOW) == [(C, FeedState.REFUSED), (B, FeedState.BROKEN), (A, FeedState.LIVE)]
     assert FeedState.BROKEN in TROUBLE
@@ -250,7 +252,7 @@ def test_the_last_minute(place):
     assert recorder.minute == dict.fromkeys(TOTALS, 0) | {"records": 40}
     assert reading.window_ns == 20 * SECOND
     grown = 4000 + 40 * layout.ROW.itemsize
-    assert reading.full_in_ns == round(reading.free_bytes / grown * 20 * SECOND)
+    assert reading.full_in_ns == round(reading.free_bytes / grown * (20 * SECOND))
     reading = place.readings.take(NOW + 20 * SECOND + MINUTE)
     assert (reading.feeds[0].minute_records, reading.full_in_ns) == (0, None)
 
@@ -318,5 +320,6 @@ def test_growth_and_rates_are_never_negative(looks):
 
 
 def test_of_a_process_that_is_gone_nothing_is_told():
-    assert (own_memory(2**22 + 1), open_files(2**22 + 1)) == (None, None)
+    gone = 2**22 + 1
+    assert (memory(gone, "RssAnon"), memory(gone, "VmRSS"), open_files(gone), children(gone)) == (None, None, None, {})
     assert asdict(FeedCounters())["gaps"] == 0
