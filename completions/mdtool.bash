@@ -17,11 +17,11 @@ _mdtool() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
-            "mdtool record" | "mdtool status" | "mdtool stop" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool doctor" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            "mdtool record" | "mdtool status" | "mdtool stop" | "mdtool metrics" | "mdtool metrics serve" | "mdtool metrics dashboard" | "mdtool metrics alerts" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool doctor" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --ca | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
+                    --at | --at-end | --ca | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --http | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -75,8 +75,16 @@ _mdtool() {
             :
             return
             ;;
+        "mdtool record --http")
+            :
+            return
+            ;;
         "mdtool stop --feed")
             COMPREPLY=($(compgen -W "$(_mdtool_feeds)" -- "$word"))
+            return
+            ;;
+        "mdtool metrics serve --http")
+            :
             return
             ;;
         "mdtool import --symbol")
@@ -265,12 +273,12 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "record status stop snapshot reconnect import registry tail replay audit book serve seal clean verify repair doctor sim bench torture demo" -- "$word"))
+                COMPREPLY=($(compgen -W "record status stop metrics snapshot reconnect import registry tail replay audit book serve seal clean verify repair doctor sim bench torture demo" -- "$word"))
             fi
             ;;
         "mdtool record")
             if [[ $word == -* ]]; then
-                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --ca --deflate --no-deflate --shards --cpu --instruments --no-instruments --json -h --help" -- "$word"))
+                COMPREPLY=($(compgen -W "--url --rest --for --streams --fail-fast --live --sync --chunk-size --ca --deflate --no-deflate --shards --cpu --instruments --no-instruments --http --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word")); :
             fi
@@ -285,6 +293,34 @@ _mdtool() {
         "mdtool stop")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--feed --json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool metrics")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "serve dashboard alerts" -- "$word"))
+            fi
+            ;;
+        "mdtool metrics serve")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--http -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool metrics dashboard")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool metrics alerts")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-h --help" -- "$word"))
             else
                 :
             fi

@@ -76,8 +76,11 @@ NO_NAME = {"utils", "util", "common", "helpers", "helper", "misc"}
 LONGEST = 420  # lines; a module beyond is two modules
 # A compiled kernel is one translation unit, because inlining stops at its border.
 LONGEST_KERNEL = 600
-ONLY_CLIENT = {"websockets", "aiohttp"}  # network libraries: capture (client), exchange (server), bench (both)
-NETWORKED = {"capture", "exchange", "bench"}
+ONLY_CLIENT = {
+    "websockets",
+    "aiohttp",
+}  # network libraries: capture (client), exchange and service (servers), bench (both)
+NETWORKED = {"capture", "service", "exchange", "bench"}
 
 
 def package(path: Path) -> str:

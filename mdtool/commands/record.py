@@ -85,6 +85,12 @@ def record(
     instruments: Annotated[
         bool, typer.Option("--instruments/--no-instruments", help="Fetch what the venue lists, for the names of feeds.")
     ] = True,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            "--http", metavar="ADDRESS", help="Serve health and metrics there, as in 127.0.0.1:9090; see metrics."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Record live feeds: every message as received, with its time.
@@ -100,6 +106,8 @@ def record(
     """
     from mdtool.capture.options import RecorderEvent
     from mdtool.commands.tasks import recording
+    from mdtool.service.listening import listen, parse_address
+    from mdtool.service.listening import url as url_of
     from mdtool.storage.store import Store
     from mdtool.units import count, format_size
     from mdtool.view.status import status_lines
@@ -123,6 +131,7 @@ def record(
     )
     config = run.config()
     options = wanted.options(config.record, config.store)
+    cpus = recording.parse_cpus(cpu)
 
     shown = deque[str](maxlen=SHOWN)
     with ExitStack() as screen:
@@ -142,13 +151,17 @@ def record(
             if show is not None:
                 show(lambda width, height: status_lines(reading.to_json(), width, height, shown))
 
+        listening = None
+        if http is not None:
+            listening = screen.enter_context(listen(*parse_address(http)))
+            notify("", f"serving {url_of(listening)}")
         out.talk_without_waiting()
         store = screen.enter_context(Store.create(config.store))
         out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
         done = recording.record(
             store, options, notify,
             look=None if show is None else look, minutely=None if show is not None else out.log,
-            shards=shards, cpus=recording.parse_cpus(cpu),
+            shards=shards, cpus=cpus, listening=listening,
         )  # fmt: skip
     for line in shown:
         out.talk(line)

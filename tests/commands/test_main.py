@@ -22,7 +22,7 @@ from mdtool.model import Kind
 from mdtool.storage.store import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
-HEAVY = ("numpy", "pyarrow", "aiohttp", "msgspec", "websockets", "asyncio", "zstandard", "rich")
+HEAVY = ("numpy", "pyarrow", "aiohttp", "prometheus_client", "msgspec", "websockets", "asyncio", "zstandard", "rich")
 
 
 def loaded(*arguments: str) -> set[str]:

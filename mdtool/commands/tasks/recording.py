@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from mdtool.config import RecordDefaults
 from mdtool.errors import UsageError
 from mdtool.history.lists import venue_at
 from mdtool.service.assignment import assignment
+from mdtool.service.attending import Attendant
 from mdtool.service.readings import Reading, Readings
 from mdtool.service.roster import Roster
 from mdtool.service.shards import Shards, Work, free_name, take_over
@@ -124,10 +126,13 @@ def record(
     minutely: Callable[[str], None] | None = None,
     shards: int = 1,
     cpus: tuple[int, ...] = (),
+    listening: socket.socket | None = None,
 ) -> Recorded:
     """Record until the time asked for is over or a signal comes. `notify` gets an event's name and a line; `look` a
-    reading a second of how it goes; `minutely` a line a minute on what came. Raises ShardFailed, FeedLocked."""
-    return asyncio.run(_record(store, assignments(store, options, shards, cpus), options, notify, look, minutely))
+    reading a second of how it goes; `minutely` a line a minute on what came. How it goes is served from `listening`.
+    Raises ShardFailed, FeedLocked."""
+    works = assignments(store, options, shards, cpus)
+    return asyncio.run(_record(store, works, options, notify, look, minutely, listening))
 
 
 def parse_cpus(text: str | None) -> tuple[int, ...]:
@@ -171,6 +176,7 @@ async def _record(
     notify: Callable[[str, str], None],
     look: Callable[[Reading], None] | None,
     minutely: Callable[[str], None] | None,
+    listening: socket.socket | None,
 ) -> Recorded:
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -196,6 +202,9 @@ async def _record(
     beside = []
     if look is not None:
         beside.append(asyncio.create_task(_look(store, shards.names, look)))
+    if listening is not None:
+        attendant = Attendant(store.path, listening, lambda line: told("", "http", line), Random())
+        beside.append(asyncio.create_task(attendant.run()))
     if minutely is not None:
         beside.append(asyncio.create_task(_tell(store, options, shards, minutely)))
     try:
