@@ -33,7 +33,7 @@ def test_every_folder_is_a_venue_in_the_catalog():
     folder = Path(catalog.__file__).parent
     assert {f"mdtool.venues.{path.parent.name}.adapter" for path in folder.glob("*/__init__.py")} == homes
     shared = {"__init__", "venue", "sequence", "symbols", "catalog", "checksum", "numbers", "planning", "decoding"}
-    shared |= {"listed", "spelling", "instruments", "subscribing"}
+    shared |= {"eras", "listed", "spelling", "instruments", "subscribing"}
     assert {path.stem for path in folder.glob("*.py")} == shared
 
 
