@@ -105,8 +105,8 @@ def fill(writer, first, stop):
 
 def abandon(writer):
     """As if its process had died."""
-    os.close(writer._lock_fd)
-    writer._lock_fd = -1
+    writer._lock.drop()
+    writer._lock = None
 
 
 def spool_paths(feed, chunk_id=1):
