@@ -32,6 +32,7 @@ LAYOUT = struct.Struct("<8s36sqq")
 MAGIC = b"mdtREST1"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # times are of this machine since it was started
 LONGEST_NS = int(2 * LONGEST_RETRY_AFTER * SECOND)
+PRIVATE = 0o700  # as every recorder's folder is
 LOCK_TRIES = 20
 LOCK_PAUSE = 0.01  # seconds between two tries
 FILE_TIMEOUT = 2.0  # seconds for a file that hangs, with all tries in them
@@ -114,7 +115,9 @@ class Budget:
     def _open(self) -> int:
         with contextlib.suppress(FileNotFoundError):
             return files.open_existing(self.path, writable=True)
-        files.make_directory(self.path.parent)
+        if not self.path.parent.is_dir():
+            files.make_directory(self.path.parent)
+            self.path.parent.chmod(PRIVATE)
         with contextlib.suppress(FileExistsError):
             return files.create(self.path, LAYOUT.size)
         return files.open_existing(self.path, writable=True)

@@ -354,7 +354,7 @@ def test_a_connection_is_replaced_without_a_gap(tmp_path, monkeypatch):
         assert closes == [b'{"code": 1000, "reason": "it said bye"}', b'{"code": 1000, "reason": "stopped"}']
 
 
-def test_what_nobody_wants_any_more_is_not_asked_for_again():
+def test_what_nobody_wants_any_more_is_not_asked_for_again(tmp_path):
     """Neither what waits, nor what is on its way, nor what was refused and would be tried again."""
     hanging = asyncio.Event()
 
@@ -381,4 +381,4 @@ def test_what_nobody_wants_any_more_is_not_asked_for_again():
         snapshots.request("GONE")  # wanted again
         await until(lambda: sink.asked[-1] == "GONE", running)
 
-    fetching(handle, play)
+    fetching(handle, play, tmp_path)

@@ -132,6 +132,6 @@ def test_a_recorder_of_its_own_process_is_given_both(tmp_path, authority):
     options = record_options(catalog.get("sim"), ca=authority.certificate, deflate=True)
     given = assignment("one", str(tmp_path), options).options()
     assert (given.ca, given.deflate) == (authority.certificate, True)
-    assert not assignment("one", str(tmp_path), options).same_work(
+    assert not assignment("one", str(tmp_path), options).is_part_of(
         assignment("one", str(tmp_path), record_options(catalog.get("sim")))
     )

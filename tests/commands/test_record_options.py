@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from patience import LONGEST
 
@@ -69,3 +71,32 @@ def test_too_many_open_files_says_which_limit(start, tmp_path):
     _, err = process.communicate(timeout=LONGEST)
     assert (process.returncode, len(err.splitlines())) == (2, 1)
     assert f"Too many open files; a process of this user may have {LIMIT} open, and a feed" in err
+
+
+def test_an_option_counts_before_the_setting_for_certificates_and_packed_frames(tmp_path, monkeypatch):
+    import ssl
+    from dataclasses import replace
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda self, cafile: None)
+    file = tmp_path / "config.toml"
+    file.write_text('[record]\nca = "mine.pem"\ndeflate = true\n')
+    settings = load(file=file, env={"HOME": "/"}).record
+    monkeypatch.chdir(tmp_path / "..")
+
+    def found(wanted, settings):
+        options = wanted.options(settings)
+        return options.ca, options.deflate
+
+    nothing = RecordDefaults()
+    assert found(NOTHING, nothing) == (None, False)
+    assert found(NOTHING, settings) == (str(tmp_path / "mine.pem"), True)
+    given = replace(NOTHING, ca="other.pem", deflate=False)
+    assert found(given, settings) == (str(Path.cwd() / "other.pem"), False)
+    assert found(replace(NOTHING, deflate=True), nothing) == (None, True)
+
+
+def test_a_file_of_certificates_that_is_none_is_one_line_and_nothing_is_begun(mdtool, tmp_path):
+    done = mdtool("--store", tmp_path / "store", "record", "sim", "--url", "wss://127.0.0.1:9", "--ca", "none.pem")
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+    assert "none.pem: No such file or directory, expected certificates in PEM" in done.err
