@@ -20,7 +20,7 @@ HERE = [module for module in RIVALS if importlib.util.find_spec(module)]  # the 
 FIGURES = {
     "append": ["append", "append_clock", "append_kernel"],
     "roll": ["roll_p50", "roll_p99.9", "roll_p99.99"],
-    "receive": ["receive_paced", "receive_flood"],
+    "receive": ["receive_paced", "receive_flood", "receive_packed"],
     "commit": [
         f"{what}_{percentile}"
         for what in ("received", "sent", "aiohttp", "websockets")
