@@ -69,8 +69,10 @@ class Place:
         process.stdin.close()
 
         def there():
-            member = self.roster.member(work.assignment.name)
-            return member is not None and member.alive and member.socket.exists()
+            try:
+                return ask(self.roster.socket(work.assignment.name), Ping())["ok"]
+            except MdtoolError:
+                return False  # it does not listen yet
 
         wait_until(there)
         return process
