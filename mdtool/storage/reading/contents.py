@@ -126,7 +126,7 @@ class Contents:
         >>> print(found.reason.value, found.since_ns)
         ended 1760000001000000000
         >>> print(found.text)
-        sim/ALPHA_USDT: its writer stopped of its own will: END {"reason": "done"}
+        sim/ALPHA_USDT: its writer stopped of its own will: done
         """
         return presence.disconnect(self._signs(lambda lock, latest: True), ttl_ns, now_ns)
 

@@ -54,7 +54,7 @@ def test_the_life_of_a_writer_as_a_reader_sees_it(store):
     assert both(reader, NOON + 999 * SECOND) == (WriterStatus.GONE, Reason.ENDED)
     ended = reader.detect_disconnect(SECOND, NOON + 999 * SECOND)
     assert (ended.since_ns, ended.text) == (
-        NOON + 6 * SECOND, f'{FEED}: its writer stopped of its own will: END {{"reason": "done"}}',
+        NOON + 6 * SECOND, f"{FEED}: its writer stopped of its own will: done",
     )  # fmt: skip
     with store.writer(FEED, clock=ManualClock(NOON + 1000 * SECOND)) as writer:
         assert both(reader, NOON + 1000 * SECOND)[0] is WriterStatus.ALIVE
