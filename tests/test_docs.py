@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdtool import config
 from mdtool.commands.docs import generate
+from mdtool.config import tables
 from mdtool.model import Flag, Kind
 from mdtool.storage.format import layout
 from mdtool.venues import catalog
@@ -102,15 +102,16 @@ def headed(page: str, section: str) -> set[str]:
     return set(re.findall(r"^\.TP\n\\fB(.*)\\fR$", body, flags=re.M))
 
 
-def settings(table: config._Table, prefix: str = "") -> set[str]:
+def settings(table: tables.Table, prefix: str = "") -> set[str]:
     found = set()
     for key, (_, reader) in table.items():
-        found |= settings(reader, f"{prefix}{key}.") if isinstance(reader, Mapping) else {f"{prefix}{key}"}
+        below = reader.table if isinstance(reader, tables.Each) else reader
+        found |= settings(below, f"{prefix}{key}.") if isinstance(below, Mapping) else {f"{prefix}{key}"}
     return found
 
 
 def test_the_page_of_settings_has_every_key() -> None:
-    assert headed("mdtool-config.5", "KEYS") == settings(config._TOP)
+    assert headed("mdtool-config.5", "KEYS") == settings(tables.TOP)
 
 
 def test_the_page_of_settings_has_every_variable_of_the_environment() -> None:
@@ -186,7 +187,7 @@ def complete(tmp_path: Path, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("mdtool re", ["record", "reconnect", "registry", "replay", "repair"]),
+        ("mdtool re", ["record", "reload", "reconnect", "registry", "replay", "repair"]),
         ("mdtool registry ", ["list", "show", "set", "remove", "verify"]),
         ("mdtool registry list ", ["binance/BTC_USDT", "sim/ALPHA_USDT"]),
         ("mdtool book si", ["sim/ALPHA_USDT"]),

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "books": {"kernel", "model", "errors", "venues", "arrow"},
     "history": {"storage", "venues", "books", "model"} | BASE,
     "capture": {"history", "storage", "venues", "books", "model", "config", "units"} | BASE,
-    "service": {"capture", "storage", "venues", "books", "model", "config", "units"} | BASE,
+    "service": {"capture", "history", "storage", "venues", "books", "model", "config", "units"} | BASE,
     "replay": {"storage", "model"} | BASE,
     "exchange": {"replay", "history", "storage", "venues", "books", "model"} | BASE,
     "audit": {"history", "storage", "venues", "books", "model", "errors", "units"},

@@ -106,6 +106,11 @@ class Symbols(ABC):
         """What the venue is known to list."""
         return listed(self._lists_of)
 
+    @property
+    def own(self) -> frozenset[str]:
+        """The pairs it lists itself, where it is known to; none that it has from another venue's list."""
+        return self.table.listed if self._lists_of == self.venue else frozenset()
+
     def knowing(self, table: SymbolTable) -> Self:
         """The spelling with a list of the venue's own, which overrules what was known."""
         made = copy.copy(self)

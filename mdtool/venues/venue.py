@@ -211,6 +211,11 @@ class Venue(Protocol):
         """The venue with a list of its own, which overrules what is known of its symbols."""
         ...
 
+    def listed(self) -> tuple[str, ...]:
+        """The symbols it is known to list and those it records where none is named, sorted: what patterns are held
+        against. There may be others."""
+        ...
+
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """The connections that carry these canonical symbols, within the venue's limits. `streams` in the venue's own
         words without the symbol, e.g. "depth@100ms"."""
@@ -304,6 +309,9 @@ class Adapter:
 
     def spellings(self, symbol: str) -> tuple[str, ...]:
         return self._symbols.spellings(symbol)
+
+    def listed(self) -> tuple[str, ...]:
+        return tuple(sorted({*self.default_symbols, *self._symbols.own}))
 
     def place(self, key: Hashable) -> Place:
         for mark, place in self._marks:

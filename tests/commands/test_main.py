@@ -222,7 +222,7 @@ def test_settings_that_are_none(mdtool, alpha: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("store = 5\n")
     done = mdtool("--config", tmp_path / "bad.toml", "registry", "list")
     assert done.code == 2
-    assert done.error_line.startswith(f"mdtool: {tmp_path / 'bad.toml'}: store is 5, expected")
+    assert done.error_line.startswith(f"mdtool: {tmp_path / 'bad.toml'}:1: store is 5, expected")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

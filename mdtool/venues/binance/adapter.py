@@ -230,6 +230,12 @@ class Binance(Adapter):
     def _list_paths(self) -> tuple[str, ...]:
         return (self.spec.depth_path.replace("depth", "exchangeInfo"),)
 
+    def listed(self) -> tuple[str, ...]:
+        if self.spec.pairs:
+            return super().listed()
+        perpetuals = (f"{pair}_PERP" for pair in self._symbols.own)  # a pair alone is no contract here
+        return tuple(sorted({*self.default_symbols, *perpetuals}))
+
     def plan(self, symbols: Sequence[str], streams: Sequence[str]) -> tuple[Connection, ...]:
         """Raises UnknownSymbol, and UsageError for a stream no stream can be called."""
         symbols = self._feeds(symbols)
