@@ -38,6 +38,7 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
     deflate: bool = False
     cpus: tuple[int, ...] = ()  # where it may run; none: anywhere
     life: str = ""  # tells this life from any other; a pid comes again, in a container the same one each time
+    origin: str = ""  # the file of settings it is from; none: a command line
     after: str = ""  # why the one before it ended, where this one takes its place
 
     def options(self, venue: Venue | None = None) -> RecordOptions:
@@ -62,7 +63,11 @@ class Assignment(Struct, frozen=True, forbid_unknown_fields=True):
     def is_part_of(self, other: Assignment) -> bool:
         """Whether that one asks for all that this one does, done the same way; whatever they are called, wherever they
         run and whenever they end."""
-        return _way(self) == _way(other) and set(self.symbols) <= set(other.symbols)
+        return self.is_done_as(other) and set(self.symbols) <= set(other.symbols)
+
+    def is_done_as(self, other: Assignment) -> bool:
+        """Whether both say the same of how to record, whatever it is of one venue."""
+        return _way(self) == _way(other)
 
     def to_line(self) -> bytes:
         return encode(self) + b"\n"
@@ -99,4 +104,4 @@ def read(line: bytes) -> Assignment:
 
 
 def _way(of: Assignment) -> Assignment:
-    return structs.replace(of, name="any", store="", symbols=(), seconds=None, life="", after="", cpus=())
+    return structs.replace(of, name="any", store="", symbols=(), seconds=None, life="", origin="", after="", cpus=())

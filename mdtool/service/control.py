@@ -66,11 +66,15 @@ class Reload(Struct, frozen=True, tag_field="do", tag="reload"):
     symbols: tuple[str, ...]
 
 
+class Reread(Struct, frozen=True, tag_field="do", tag="reread"):
+    """Read the settings again, and record what they say now. To who keeps recorders running, and not to one of them."""
+
+
 class Ping(Struct, frozen=True, tag_field="do", tag="ping"):
     """Say that you are there."""
 
 
-Request = Follow | Stop | Snapshot | Reconnect | Reload | Ping
+Request = Follow | Stop | Snapshot | Reconnect | Reload | Reread | Ping
 _requests = Decoder(Request)
 
 

@@ -23,7 +23,7 @@ from mdtool.clock import SystemClock
 from mdtool.errors import MdtoolError, StoreError
 from mdtool.service import assignment as told
 from mdtool.service.assignment import Assignment
-from mdtool.service.control import Control, Reconnect, Reload, Request, Snapshot, Stop
+from mdtool.service.control import Control, Reconnect, Reload, Request, Reread, Snapshot, Stop
 from mdtool.service.page import TOTALS
 from mdtool.service.roster import Ended, Roster, Seat
 from mdtool.storage.store import Store
@@ -161,6 +161,8 @@ class _Shard:
         if isinstance(request, Stop) and not request.symbols:
             self._stop(request.why)
             return {}
+        if isinstance(request, Reread):
+            raise MdtoolError("a recorder reads no settings: ask who keeps it running")
         if recorder is None:
             raise MdtoolError(ENDING if self._over else STARTING)
         if isinstance(request, Snapshot):

@@ -1,5 +1,8 @@
 """Keeps the recorders of one job running: starts each as a process of its own, listens to it, starts it again.
 
+Which recorders there are may change while they run: `add`, `end`, `give`. Who does several of these at once does it
+`while_changing`, so that the job is not taken for over in between.
+
 Rule: a recorder needs nobody. Where this process dies they record on; the next one that has the same work to give takes
 them over as they are, and what neither has to do is to stop one in order to know it.
 """
@@ -11,7 +14,7 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -23,9 +26,10 @@ from mdtool.capture.child import command, environment
 from mdtool.capture.options import TIME_IS_OVER, RecorderEvent
 from mdtool.errors import FeedLocked, MdtoolError, StoreError
 from mdtool.service.assignment import Assignment
-from mdtool.service.control import LONGEST_LINE, SUPERVISED, Follow, Ping, Stop, ask, short
+from mdtool.service.control import LONGEST_LINE, SUPERVISED, Follow, Reload, Stop, ask, short
 from mdtool.service.page import PageReader, summed
-from mdtool.service.roster import Ended, Member, NameTaken, Roster
+from mdtool.service.roster import Ended, NameTaken, Roster
+from mdtool.service.taking import free_name, has_somebody
 from mdtool.units import count
 from mdtool.venues import catalog
 
@@ -33,7 +37,7 @@ SHARD = "mdtool.service.shard"
 LOOK = 0.02  # seconds between two looks for a recorder that is starting, or ending
 GRACE = 20.0  # seconds to end in once told, after which it is signalled, and as long again until it is killed
 STOPPING = RecorderEvent.STOPPING.value
-ANSWER = 10.0  # seconds for a recorder to say whether it has somebody
+SETTLING = 60.0  # seconds for a recorder to have other connections
 NEVER = 1e9  # seconds
 ONLY_NEW = 2**53  # of events: those that are told from now on
 
@@ -80,6 +84,8 @@ class _Shard:
         self.past: list[dict[str, int]] = []  # the totals of its earlier lives
         self.ending = ""  # why it is to end
         self.told_to_end = asyncio.Event()
+        self.symbols: tuple[str, ...] = ()  # to be recorded from its next life on; none: as it is
+        self.must = True  # a failure of it is one of the whole job
 
     @property
     def name(self) -> str:
@@ -107,8 +113,14 @@ class Shards:
     def __init__(self, roster: Roster, works: Sequence[Work], notify: Notify, random: Random) -> None:
         self._roster = roster
         self._notify = notify
-        self._shards = [_Shard(work, Backoff(Random(random.random()))) for work in works]
+        self._random = random
         self._stopping = ""
+        self._shards = [_Shard(work, Backoff(Random(random.random()))) for work in works]
+        self._running: dict[asyncio.Task[Ended], _Shard] = {}
+        self._runs = False
+        self._changes = 0  # that are under way
+        self._woken = asyncio.Event()  # by a change, to look at what runs
+        self._earlier: list[dict[str, int]] = []  # the totals of recorders that are no more
 
     def stop(self, why: str) -> None:
         """Have each end gracefully."""
@@ -125,19 +137,127 @@ class Shards:
 
     async def run(self) -> list[Ended]:
         """Until all have ended. Raises ShardFailed with what one says that cannot do its work, and FeedLocked where it
-        has somebody else; the others have been told to end then."""
-        running = [asyncio.create_task(self._keep(shard)) for shard in self._shards]
+        has somebody else; the others have been told to end then. One that was added meanwhile fails alone, and that is
+        told."""
+        self._runs = True
+        for shard in self._shards:
+            self._begin(shard)
+        ends: list[Ended] = []
+        failure: MdtoolError | None = None
         try:
-            return list(await asyncio.gather(*running))
-        except MdtoolError:
-            if len(running) > 1:
-                self.stop("another recorder of this run has failed")
-            await asyncio.gather(*running, return_exceptions=True)
-            raise
+            while self._running or self._changes:
+                await self._something_ends()
+                for task, shard in [(task, shard) for task, shard in self._running.items() if task.done()]:
+                    del self._running[task]
+                    try:
+                        ends.append(task.result())
+                    except MdtoolError as error:
+                        if not shard.must:
+                            self._notify(shard.name, "failed", f"the recorder {shard.name} has failed: {error}")
+                            continue
+                        failure = failure or error
+                        if self._running:
+                            self.stop("another recorder of this run has failed")
+            if failure is not None:
+                raise failure
+            return ends
         finally:
-            for task in running:
+            for task in self._running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _begin(self, shard: _Shard) -> None:
+        self._running[asyncio.create_task(self._keep(shard))] = shard
+
+    async def _something_ends(self) -> None:
+        """Or is changed."""
+        woken = asyncio.create_task(self._woken.wait())
+        try:
+            await asyncio.wait({woken, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+        self._woken.clear()
+
+    # -- which there are -----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def while_changing(self) -> Iterator[None]:
+        """A context in which recorders come and go: the job is not over where none is left."""
+        self._changes += 1
+        try:
+            yield
+        finally:
+            self._changes -= 1
+            self._woken.set()
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self._stopping)
+
+    def assignments(self) -> list[Assignment]:
+        """What each that has not ended records now."""
+        return [self._latest(shard) for shard in self._running.values() if not shard.ending]
+
+    def add(self, work: Work, *, must: bool) -> None:
+        """One more recorder. `must`: where it fails the job has failed."""
+        shard = _Shard(work, Backoff(Random(self._random.random())))
+        shard.must = must
+        if self._stopping:
+            shard.end(self._stopping)
+        if self._runs:
+            self._forget_ended()
+            self._begin(shard)
+            self._woken.set()
+        self._shards.append(shard)
+
+    async def has_begun(self, name: str) -> bool:
+        """Wait until the recorder has its feeds open, or has ended; whether it has them."""
+        while (found := self._named(name)) is not None:
+            task, shard = found
+            page = shard.page
+            if page is not None and page.beat_ns > page.started_ns:
+                return True
+            if task.done() or (shard.has_begun and not shard.pid):
+                return False
+            await asyncio.sleep(LOOK)
+        return False
+
+    async def end(self, name: str, why: str) -> None:
+        """Have one end gracefully, and wait until it has."""
+        if (found := self._named(name)) is not None:
+            task, shard = found
+            shard.end(why)
+            await asyncio.wait({task})
+
+    async def give(self, name: str, symbols: tuple[str, ...]) -> None:
+        """Have one record these symbols and no others: at once, or from its next life on where it has none just now.
+        Raises MdtoolError; then it is as it was."""
+        found = self._named(name)
+        if found is None:
+            raise MdtoolError(f"the recorder {name} has ended")
+        member = await asyncio.to_thread(self._roster.member, name)
+        if member is not None and member.alive:
+            await asyncio.to_thread(ask, member.socket, Reload(symbols), SETTLING)
+        else:
+            found[1].symbols = symbols
+
+    def _named(self, name: str) -> tuple[asyncio.Task[Ended], _Shard] | None:
+        return next(((task, shard) for task, shard in self._running.items() if shard.name == name), None)
+
+    def _latest(self, shard: _Shard) -> Assignment:
+        """What a recorder was told last, by whomever."""
+        member = self._roster.member(shard.name)
+        known = shard.assignment
+        if member is not None and member.duty.assignment.life == known.life:
+            known = member.duty.assignment
+        return structs.replace(known, symbols=shard.symbols) if shard.symbols else known
+
+    def _forget_ended(self) -> None:
+        """Keep of those that are no more only what they have counted."""
+        running = set(self._running.values())
+        for shard in [shard for shard in self._shards if shard not in running]:
+            self._shards.remove(shard)
+            self._earlier += shard.past
 
     def names(self) -> list[str]:
         """What they are called just now."""
@@ -146,7 +266,7 @@ class Shards:
     def totals(self) -> dict[str, int]:
         """The counters of all recorders and all their lives."""
         now = [shard.page.totals() for shard in self._shards if shard.page is not None]
-        return summed([*(past for shard in self._shards for past in shard.past), *now])
+        return summed([*self._earlier, *(past for shard in self._shards for past in shard.past), *now])
 
     # -- one recorder --------------------------------------------------------------------------------------------------
 
@@ -188,12 +308,11 @@ class Shards:
                 left = over - loop.time()
                 if left <= 0:
                     return ended
-                member = self._roster.member(shard.name)
-                if member is not None and member.duty.assignment.life == shard.assignment.life:
-                    shard.assignment = member.duty.assignment  # it may have been told to record something else
+                # It may have been told to record something else.
                 shard.assignment = structs.replace(
-                    shard.assignment, after=why, seconds=None if seconds is None else left
+                    self._latest(shard), after=why, seconds=None if seconds is None else left
                 )
+                shard.symbols = ()
         finally:
             if timer is not None:
                 timer.cancel()
@@ -276,7 +395,7 @@ class Shards:
                 with contextlib.suppress(ValidationError, DecodeError, UnicodeDecodeError):
                     said = _heard.decode(line)
                     if said.error == SUPERVISED and shard.taken_over and not heard:
-                        raise FeedLocked(_has_somebody(shard.name, shard.pid))
+                        raise FeedLocked(has_somebody(shard.name, shard.pid))
                     heard = True
                     if said.lost:
                         self._notify(shard.name, "lost", f"{count(said.lost, 'line')} of the recorder not told")
@@ -299,39 +418,3 @@ class Shards:
         await asyncio.sleep(GRACE)
         self._notify(shard.name, "recorder", f"told to end {2 * GRACE:g} s ago, and has not: killed")
         shard.signal(signal.SIGKILL)
-
-
-def take_over(roster: Roster, wanted: Assignment) -> list[Member]:
-    """The recorders that do part of this work already and have nobody who would start them again. Raises FeedLocked
-    where one has somebody, or does not answer."""
-    found = []
-    for member in roster.members():
-        if not member.alive or not member.duty.assignment.is_part_of(wanted):
-            continue
-        try:
-            supervised = ask(member.socket, Ping(), ANSWER).get("supervised")
-        except MdtoolError as error:
-            raise FeedLocked(f"{_records_this(member.name, member.duty.pid)}, and does not answer: {error}") from None
-        if supervised:
-            raise FeedLocked(_has_somebody(member.name, member.duty.pid))
-        found.append(member)
-    return found
-
-
-def _has_somebody(name: str, pid: int) -> str:
-    return f"{_records_this(name, pid)}; see: mdtool status, to end it: mdtool stop"
-
-
-def _records_this(name: str, pid: int) -> str:
-    return f"the recorder {name!r} (pid {pid}) records this already"
-
-
-def free_name(roster: Roster, venue: str, taken: set[str]) -> str:
-    """A name for another recorder of a venue that nobody on duty has."""
-    number = 1
-    while True:
-        name = venue if number == 1 else f"{venue}-{number}"
-        if name not in taken and not roster.is_on_duty(name):
-            taken.add(name)
-            return name
-        number += 1

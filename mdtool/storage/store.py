@@ -193,6 +193,16 @@ class Store:
         free = (symbol for symbol in map(session_symbol, itertools.count(1)) if symbol not in taken)
         return (f"{venue}/{symbol}" for symbol in free)
 
+    def make_known(
+        self, names: Iterable[str], *, live: Live | None = None, chunk_bytes: int | None = None, clock: Clock
+    ) -> None:
+        """Have these feeds in the store, new ones with nothing in them, so that what `set` says of one holds from its
+        first record on; those that are there are left alone. `live` and `chunk_bytes` as `writer` has them. Raises
+        FeedLocked, StoreError."""
+        new = [name for name in dict.fromkeys(names) if self._registry.find(name) is None]
+        for _, lock in self._own_feeds(new, live, chunk_bytes, clock):
+            lock.release()
+
     def set(
         self,
         name: str,

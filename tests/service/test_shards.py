@@ -20,10 +20,12 @@ from mdtool.capture.child import environment
 from mdtool.capture.options import TIME_IS_OVER, record_options
 from mdtool.errors import FeedLocked, MdtoolError
 from mdtool.service import shards as module
+from mdtool.service import taking
 from mdtool.service.assignment import Assignment, assignment, read
 from mdtool.service.control import Follow, Ping, Reload, ask
 from mdtool.service.roster import Ended, Roster
-from mdtool.service.shards import ShardFailed, Shards, Work, free_name, take_over
+from mdtool.service.shards import ShardFailed, Shards, Work
+from mdtool.service.taking import free_name, take_over
 from mdtool.storage.store import Store
 from mdtool.venues import catalog
 
@@ -437,7 +439,7 @@ def test_one_that_has_somebody_is_not_taken(place):
 
 
 def test_one_that_does_not_answer_is_left_alone(place, monkeypatch):
-    monkeypatch.setattr(module, "ANSWER", 0.05)
+    monkeypatch.setattr(taking, "ANSWER", 0.05)
     place.script("stay")
     theirs = place.start(place.work())
     theirs.send_signal(signal.SIGSTOP)
