@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdtool.commands.context import current
-from mdtool.commands.options import Json, Live, Sync, Venue
+from mdtool.commands.options import Json, Live, Sync
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mdtool.commands.context import Invocation
+    from mdtool.commands.tasks.whole import Asked
+    from mdtool.config import Config
+    from mdtool.service.jobs import Job
     from mdtool.service.readings import Reading
 
 EXAMPLES = (
+    ("mdtool record", "what the file of settings asks for"),
     ("mdtool record binance", "the default symbols, until stopped"),
     ("mdtool record binance-usdm BTC_USDT ETHUSDT --for 1h", "two symbols for an hour"),
     ("mdtool record sim --url ws://127.0.0.1:7801", "from the synthetic exchange that mdtool sim runs"),
@@ -25,7 +32,12 @@ SHOWN = 6  # lines of what was said that the screen has, and that are left when 
 
 def record(
     ctx: typer.Context,
-    venue: Venue,
+    venue: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[VENUE]", show_default=False, help="Its name, as in binance-usdm. None: what the settings ask for."
+        ),
+    ] = None,
     symbols: Annotated[
         list[str] | None,
         typer.Argument(metavar="SYMBOL", show_default=False, help="In any spelling. None: the venue's default set."),
@@ -77,8 +89,9 @@ def record(
         ),
     ] = None,
     shards: Annotated[
-        int, typer.Option("--shards", metavar="N", min=1, max=64, help="Recorder processes to spread the symbols over.")
-    ] = 1,
+        int | None,
+        typer.Option("--shards", metavar="N", min=1, max=64, help="Recorder processes to spread the symbols over."),
+    ] = None,
     cpu: Annotated[
         str | None, typer.Option("--cpu", metavar="LIST", help="CPUs to pin recorders to, one each, as in 2,3.")
     ] = None,
@@ -95,6 +108,9 @@ def record(
 ) -> None:
     """Record live feeds: every message as received, with its time.
 
+    Without a venue it is all that the file of settings asks for, see mdtool-config(5): of several venues, each by
+    recorders of its own. That file is read anew on SIGHUP, and for mdtool reload.
+
     Connects, subscribes, fetches whole books, and reconnects when a connection is lost. Connects, closes, requests
     and what the recorder has to say are records too. Stops after --for, or on a signal.
 
@@ -105,7 +121,7 @@ def record(
     feeds that were silent, and what is free on the disk.
     """
     from mdtool.capture.options import RecorderEvent
-    from mdtool.commands.tasks import recording
+    from mdtool.commands.tasks import recording, whole
     from mdtool.service.listening import listen, parse_address
     from mdtool.service.listening import url as url_of
     from mdtool.storage.store import Store
@@ -114,24 +130,20 @@ def record(
 
     run = current(ctx)
     out = run.out
-    wanted = recording.Wanted(
-        venue,
-        tuple(symbols or ()),
-        url,
-        rest,
-        duration,
-        streams,
-        fail_fast,
-        live,
-        sync,
-        chunk_size,
-        instruments,
-        ca,
-        deflate,
-    )
-    config = run.config()
-    options = wanted.options(config.record, config.store)
-    cpus = recording.parse_cpus(cpu)
+    if venue is None:
+        given: dict[str, object] = {"--url": url, "--rest": rest, "--streams": streams, "--live": live, "--sync": sync}
+        given |= {"--chunk-size": chunk_size, "--shards": shards, "--cpu": cpu, "--ca": ca}
+        given |= {} if instruments else {"--no-instruments": True}
+        given |= {} if deflate is None else {"--deflate" if deflate else "--no-deflate": True}
+        asked, config, jobs = _from_settings(run, given, duration, fail_fast=fail_fast)
+    else:
+        wanted = recording.Wanted(
+            venue, tuple(symbols or ()), url, rest, duration, streams, fail_fast, live, sync, chunk_size, instruments,
+            ca, deflate,
+        )  # fmt: skip
+        config = run.config()
+        options = wanted.options(config.record, config.store)
+        cpus = recording.parse_cpus(cpu)
 
     shown = deque[str](maxlen=SHOWN)
     with ExitStack() as screen:
@@ -157,12 +169,14 @@ def record(
             notify("", f"serving {url_of(listening)}")
         out.talk_without_waiting()
         store = screen.enter_context(Store.create(config.store))
-        out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
-        done = recording.record(
-            store, options, notify,
-            look=None if show is None else look, minutely=None if show is not None else out.log,
-            shards=shards, cpus=cpus, listening=listening,
-        )  # fmt: skip
+        looking, minutely = (None, out.log) if show is None else (look, None)
+        watching = recording.Watching(notify, looking, minutely, listening)
+        if venue is None:
+            out.detail(f"recording what {config.file} asks for into {store.path}")
+            done = whole.record_all(store, asked, config, jobs, watching)
+        else:
+            out.detail(f"recording {', '.join(options.symbols)} of {options.venue.title} into {store.path}")
+            done = recording.record(store, options, watching, shards=shards or 1, cpus=cpus)
     for line in shown:
         out.talk(line)
     status = done.status
@@ -178,3 +192,28 @@ def record(
     )
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _from_settings(
+    run: Invocation, given: Mapping[str, object], duration: str | None, *, fail_fast: bool
+) -> tuple[Asked, Config, list[Job]]:
+    """What the file of settings asks for. Raises UsageError where an option says of one venue what the file says of
+    each, and BadConfig, of which everything but the last line has been said."""
+    from mdtool.clock import SECOND
+    from mdtool.commands.tasks import whole
+    from mdtool.config import BadConfig
+    from mdtool.errors import UsageError
+    from mdtool.units import parse_duration
+
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option}: of which venue? Name one, or say it in the file of settings")
+    seconds = parse_duration(duration) / SECOND if duration is not None else None
+    asked = whole.Asked(run.config, seconds, fail_fast)
+    try:
+        return asked, *whole.wanted(asked)
+    except BadConfig as bad:
+        *most, last = bad.findings
+        for finding in most:
+            run.out.error(str(finding))
+        raise BadConfig([last]) from None

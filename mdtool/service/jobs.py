@@ -160,6 +160,8 @@ class _Reading:
             chunk_bytes=one.chunk_bytes if one.chunk_bytes is not None else defaults.chunk_bytes,
             instruments=one.instruments,
             sync=one.sync or defaults.sync or "1s",  # type: ignore[arg-type]
+            ca=defaults.ca,
+            deflate=bool(defaults.deflate),
         )
 
     def _check_kept(self, number: int, one: Recording) -> None:

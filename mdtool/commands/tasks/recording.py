@@ -7,7 +7,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,19 +22,20 @@ from mdtool.clock import SECOND, SystemClock
 from mdtool.commands.options import Live, Sync
 from mdtool.commands.tasks import minutes
 from mdtool.config import RecordDefaults
+from mdtool.config.tables import cpu_numbers
 from mdtool.errors import UsageError
 from mdtool.history.lists import venue_at
 from mdtool.service.assignment import assignment
 from mdtool.service.attending import Attendant
 from mdtool.service.readings import Reading, Readings
 from mdtool.service.roster import Roster
-from mdtool.service.shards import Shards, Work, free_name, take_over
+from mdtool.service.shards import Shards, Work
 from mdtool.service.spreading import loads, spread
+from mdtool.service.taking import free_name, take_over
 from mdtool.storage.store import Store
 from mdtool.units import parse_duration, parse_size
 from mdtool.venues import catalog
 
-MOST_CPUS = 1023
 LOOK_EVERY = 1.0  # seconds between two readings
 
 
@@ -93,9 +95,10 @@ class Recorded:
 
     status: RecordStatus
     interrupted: bool  # by SIGINT: by the person at the keyboard
-    venue: str
+    venue: str | None  # None: what a file of settings asks for
     symbols: tuple[str, ...]
     seconds: float
+    feeds: tuple[str, ...] = ()  # where there is no one venue
 
     def to_json(self) -> dict[str, Any]:
         """What `record --json` prints at the end."""
@@ -103,6 +106,7 @@ class Recorded:
         return {
             "venue": self.venue,
             "symbols": list(self.symbols),
+            **({"feeds": list(self.feeds)} if self.venue is None else {}),
             "seconds": round(self.seconds, 3),
             "records": status.records,
             "payload_bytes": status.payload_bytes,
@@ -117,37 +121,35 @@ class Recorded:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Who is told of a run: of an event and a line about it, of how it goes once a second, of a minute in a line. From
+    `listening` it is served how it goes."""
+
+    notify: Callable[[str, str], None]
+    look: Callable[[Reading], None] | None = None
+    minutely: Callable[[str], None] | None = None
+    listening: socket.socket | None = None
+
+
 def record(
-    store: Store,
-    options: RecordOptions,
-    notify: Callable[[str, str], None],
-    *,
-    look: Callable[[Reading], None] | None = None,
-    minutely: Callable[[str], None] | None = None,
-    shards: int = 1,
-    cpus: tuple[int, ...] = (),
-    listening: socket.socket | None = None,
+    store: Store, options: RecordOptions, watching: Watching, *, shards: int = 1, cpus: tuple[int, ...] = ()
 ) -> Recorded:
-    """Record until the time asked for is over or a signal comes. `notify` gets an event's name and a line; `look` a
-    reading a second of how it goes; `minutely` a line a minute on what came. How it goes is served from `listening`.
-    Raises ShardFailed, FeedLocked."""
-    works = assignments(store, options, shards, cpus)
-    return asyncio.run(_record(store, works, options, notify, look, minutely, listening))
+    """Record until the time asked for is over or a signal comes. Raises ShardFailed, FeedLocked."""
+    return asyncio.run(_record(store, assignments(store, options, shards, cpus), options, watching))
 
 
 def parse_cpus(text: str | None) -> tuple[int, ...]:
     """The CPUs in a list such as `2,3` or `4-7`. Raises UsageError."""
-    cpus: dict[int, None] = {}
-    for piece in text.split(",") if text is not None else ():
-        first, dash, last = piece.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) > MOST_CPUS:
-            raise UsageError(f"--cpu {text!r}: expected numbers of CPUs, as in 2,3 or 4-7")
-        cpus.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+    try:
+        cpus = cpu_numbers(text) if text is not None else ()
+    except ValueError:
+        raise UsageError(f"--cpu {text!r}: expected numbers of CPUs, as in 2,3 or 4-7") from None
     usable = os.sched_getaffinity(0)
     for cpu in cpus:
         if cpu not in usable:
             raise UsageError(f"--cpu {text!r}: no CPU {cpu} here; there are {','.join(map(str, sorted(usable)))}")
-    return tuple(cpus)
+    return cpus
 
 
 def assignments(store: Store, options: RecordOptions, shards: int, cpus: tuple[int, ...]) -> list[Work]:
@@ -169,54 +171,62 @@ def assignments(store: Store, options: RecordOptions, shards: int, cpus: tuple[i
     return works
 
 
-async def _record(
-    store: Store,
-    works: Sequence[Work],
-    options: RecordOptions,
-    notify: Callable[[str, str], None],
-    look: Callable[[Reading], None] | None,
-    minutely: Callable[[str], None] | None,
-    listening: socket.socket | None,
-) -> Recorded:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+async def _record(store: Store, works: Sequence[Work], options: RecordOptions, watching: Watching) -> Recorded:
+    clock = asyncio.get_running_loop().time
+    began = clock()
 
     def told(name: str, event: str, text: str) -> None:
-        notify(event, f"{name}: {text}" if name and len(works) > 1 else text)
+        watching.notify(event, f"{name}: {text}" if name and len(works) > 1 else text)
 
     shards = Shards(Roster(store.path), works, told, Random())
-    interrupted = False
+    interrupted = stop_on_signals(shards, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    for work in works:
+        if work.pid:
+            told(work.assignment.name, "recorder", f"the recorder {work.assignment.name} runs already: taken over")
+    feeds = [f"{options.venue.name}/{symbol}" for symbol in options.symbols]
+    async with looked_at(store, shards, feeds, watching):
+        await shards.run()
+    return Recorded(status(shards), interrupted.is_set(), options.venue.name, options.symbols, clock() - began)
+
+
+def stop_on_signals(shards: Shards, numbers: Sequence[signal.Signals]) -> asyncio.Event:
+    """Have these signals end a run gracefully, and one of them that comes again at once. Set where it was the person at
+    the keyboard."""
+    loop = asyncio.get_running_loop()
+    interrupted = asyncio.Event()
 
     def stop(number: int) -> None:
-        nonlocal interrupted
-        interrupted = interrupted or number == signal.SIGINT
+        if number == signal.SIGINT:
+            interrupted.set()
         shards.stop("interrupted" if number == signal.SIGINT else "terminated")
         loop.remove_signal_handler(number)  # a second one is meant
         loop.add_signal_handler(number, shards.kill)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in numbers:
         loop.add_signal_handler(number, stop, number)
-    for work in works:
-        if work.pid:
-            told(work.assignment.name, "recorder", f"the recorder {work.assignment.name} runs already: taken over")
-    beside = []
-    if look is not None:
-        beside.append(asyncio.create_task(_look(store, shards.names, look)))
-    if listening is not None:
-        attendant = Attendant(store.path, listening, lambda line: told("", "http", line), Random())
+    return interrupted
+
+
+@asynccontextmanager
+async def looked_at(store: Store, shards: Shards, feeds: Sequence[str], watching: Watching) -> AsyncIterator[None]:
+    """A context in which recorders and these feeds, of which there may be others by then, are looked at."""
+    beside: list[asyncio.Task[None]] = []
+    if watching.look is not None:
+        beside.append(asyncio.create_task(_look(store, shards.names, watching.look)))
+    if watching.listening is not None:
+        attendant = Attendant(store.path, watching.listening, lambda line: watching.notify("http", line), Random())
         beside.append(asyncio.create_task(attendant.run()))
-    if minutely is not None:
-        beside.append(asyncio.create_task(_tell(store, options, shards, minutely)))
+    if watching.minutely is not None:
+        beside.append(asyncio.create_task(_tell(store, feeds, shards, watching.minutely)))
     try:
-        await shards.run()
-        return Recorded(_status(shards), interrupted, options.venue.name, options.symbols, loop.time() - began)
+        yield
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
 
 
-def _status(shards: Shards) -> RecordStatus:
+def status(shards: Shards) -> RecordStatus:
     totals = shards.totals()
     return RecordStatus(**{**totals, "behind": bool(totals["behind"])})  # type: ignore[arg-type]
 
@@ -230,11 +240,10 @@ async def _look(store: Store, names: Callable[[], Sequence[str]], look: Callable
             await asyncio.sleep(LOOK_EVERY)
 
 
-async def _tell(store: Store, options: RecordOptions, shards: Shards, say: Callable[[str], None]) -> None:
+async def _tell(store: Store, feeds: Sequence[str], shards: Shards, say: Callable[[str], None]) -> None:
     """A line a minute; what it takes to know what to say is done in a thread."""
     clock = SystemClock()
-    feeds = [f"{options.venue.name}/{symbol}" for symbol in options.symbols]
     with minutes.Minutes(store, feeds, clock.now_ns()) as lately:
         while True:
             await asyncio.sleep(minutes.EVERY_NS / SECOND)
-            say(await asyncio.to_thread(lately.line, _status(shards), clock.now_ns()))
+            say(await asyncio.to_thread(lately.line, status(shards), clock.now_ns()))
