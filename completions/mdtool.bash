@@ -17,11 +17,11 @@ _mdtool() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$command ${COMP_WORDS[i]}" in
-            "mdtool record" | "mdtool status" | "mdtool stop" | "mdtool metrics" | "mdtool metrics serve" | "mdtool metrics dashboard" | "mdtool metrics alerts" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool doctor" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
+            "mdtool record" | "mdtool status" | "mdtool stop" | "mdtool reload" | "mdtool metrics" | "mdtool metrics serve" | "mdtool metrics dashboard" | "mdtool metrics alerts" | "mdtool snapshot" | "mdtool reconnect" | "mdtool import" | "mdtool registry" | "mdtool registry list" | "mdtool registry show" | "mdtool registry set" | "mdtool registry remove" | "mdtool registry verify" | "mdtool tail" | "mdtool replay" | "mdtool audit" | "mdtool book" | "mdtool serve" | "mdtool seal" | "mdtool clean" | "mdtool verify" | "mdtool repair" | "mdtool doctor" | "mdtool config" | "mdtool config check" | "mdtool config show" | "mdtool config init" | "mdtool deploy" | "mdtool deploy systemd" | "mdtool deploy compose" | "mdtool deploy dockerfile" | "mdtool sim" | "mdtool bench" | "mdtool torture" | "mdtool demo") command="$command ${COMP_WORDS[i]}" ;;
             *)
                 case "${COMP_WORDS[i]}" in
                     --store) store=${COMP_WORDS[i + 1]}; ((i += 1)) ;;
-                    --at | --at-end | --ca | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --http | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --venue | --venues | -n) ((i += 1)) ;;
+                    --at | --at-end | --ca | --chunk-size | --config | --cpu | --data | --depth | --dir | --faults | --faults-for | --faults-log | --feed | --for | --format | --from | --host | --http | --keep | --keep-last | --lines | --live | --max-bytes | --older-than | --only | --port | --rate | --rest | --rounds | --seed | --shards | --shm | --speed | --streams | --symbol | --symbols | --sync | --to | --url | --user | --venue | --venues | -n) ((i += 1)) ;;
                 esac
                 ;;
         esac
@@ -187,6 +187,42 @@ _mdtool() {
             :
             return
             ;;
+        "mdtool deploy systemd --store")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
+            return
+            ;;
+        "mdtool deploy systemd --config")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))
+            return
+            ;;
+        "mdtool deploy systemd --user")
+            :
+            return
+            ;;
+        "mdtool deploy systemd --http")
+            :
+            return
+            ;;
+        "mdtool deploy compose --store")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$word"))
+            return
+            ;;
+        "mdtool deploy compose --config")
+            compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))
+            return
+            ;;
+        "mdtool deploy compose --http")
+            :
+            return
+            ;;
+        "mdtool deploy compose --shm")
+            :
+            return
+            ;;
+        "mdtool deploy dockerfile --http")
+            :
+            return
+            ;;
         "mdtool sim --symbols")
             :
             return
@@ -273,7 +309,7 @@ _mdtool() {
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--store --config -v --verbose --version -h --help" -- "$word"))
             else
-                COMPREPLY=($(compgen -W "record status stop metrics snapshot reconnect import registry tail replay audit book serve seal clean verify repair doctor sim bench torture demo" -- "$word"))
+                COMPREPLY=($(compgen -W "record status stop reload metrics snapshot reconnect import registry tail replay audit book serve seal clean verify repair doctor config deploy sim bench torture demo" -- "$word"))
             fi
             ;;
         "mdtool record")
@@ -293,6 +329,13 @@ _mdtool() {
         "mdtool stop")
             if [[ $word == -* ]]; then
                 COMPREPLY=($(compgen -W "--feed --json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool reload")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
             else
                 :
             fi
@@ -456,6 +499,62 @@ _mdtool() {
                 COMPREPLY=($(compgen -W "--url --rest --json -h --help" -- "$word"))
             else
                 COMPREPLY=($(compgen -W "binance binance-coinm binance-usdm bitfinex bitget bitstamp bybit bybit-inverse bybit-linear coinbase coinbase-advanced deribit gate gate-futures hyperliquid kraken kucoin okx sim" -- "$word"))
+            fi
+            ;;
+        "mdtool config")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "check show init" -- "$word"))
+            fi
+            ;;
+        "mdtool config check")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool config show")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--json -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool config init")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--stdout -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool deploy")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "-h --help" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "systemd compose dockerfile" -- "$word"))
+            fi
+            ;;
+        "mdtool deploy systemd")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--store --config --user --http -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool deploy compose")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--store --config --http --shm -h --help" -- "$word"))
+            else
+                :
+            fi
+            ;;
+        "mdtool deploy dockerfile")
+            if [[ $word == -* ]]; then
+                COMPREPLY=($(compgen -W "--http -h --help" -- "$word"))
+            else
+                :
             fi
             ;;
         "mdtool sim")

@@ -87,6 +87,22 @@ def test_every_command_with_json_is_on_the_page() -> None:
     assert KEYS["RECORDS"]
 
 
+def test_settings(said, mdtool, tmp_path) -> None:
+    file = tmp_path / "md.toml"
+    file.write_text('colour = 1\n[[recording]]\nvenue = "sim"\nkeep_last = 1\n')
+    wrong = said("--config", file, "config", "check", code=1)
+    file.write_text('[record.streams]\nsim = ["trade"]\n[[recording]]\nvenue = "sim"\n')
+    matches(wrong | said("--config", file, "config", "check", code=0), "CONFIG CHECK")
+    matches(said("--config", file, "config", "show", code=0), "CONFIG SHOW")
+
+
+def test_a_reload(said, tmp_path) -> None:
+    file = tmp_path / "md.toml"
+    file.write_text("colour = 1")
+    errors = {"errors[].recorder", "errors[].text"}
+    matches(said("--config", file, "reload", code=1) | errors, "RELOAD")
+
+
 def damage(store: Path) -> None:
     with Store.open(store) as opened:
         _, heap = chunk.chunk_paths(opened.feed(FEED), 1, Location.DISK)
@@ -211,7 +227,7 @@ def test_torture_and_bench(said, monkeypatch, tmp_path) -> None:
 
 def test_record(said, tmp_path) -> None:
     arguments = ("--store", tmp_path, "record", "sim", "--url", "ws://127.0.0.1:9", "--for", "0s")
-    matches(said(*arguments, code=0), "RECORD")
+    matches(said(*arguments, code=0), "RECORD", "feeds[]")
 
 
 @pytest.mark.parametrize("order", ["stop", "snapshot", "reconnect"])

@@ -128,6 +128,8 @@ def _settings(run: Invocation, config: Config, env: Mapping[str, str]) -> tuple[
         Setting("record.live", record.live, where("live") or FEEDS_OWN),
         Setting("record.sync", record.sync or "1s", where("sync") or BUILT_IN),
         Setting("record.chunk_size", record.chunk_bytes, where("chunk_size") or FEEDS_OWN),
+        Setting("record.ca", record.ca, where("ca") or BUILT_IN),
+        Setting("record.deflate", bool(record.deflate), where("deflate") or BUILT_IN),
         *(
             Setting(f"record.streams.{venue}", list(streams), config.where(("record", "streams", venue)) or BUILT_IN)
             for venue, streams in record.streams.items()
