@@ -314,10 +314,11 @@ def test_columns_of_a_book_that_no_longer_fits_64_bits():
     with pytest.raises(TooLarge, match="numbers='decimal'"):
         Book(Records(rows)).grid(1, 1, start_ns=12, stop_ns=16)
     table = Book(Records(rows[4:])).grid(1, 1, start_ns=12, stop_ns=16, numbers="decimal")
-    assert table["state"].to_pylist() == ["WAITING", "SYNCED", "SYNCED", "SYNCED"]
-    after = Book(Records(rows[4:])).grid(1, 1, start_ns=15, stop_ns=18)
-    assert after["state"].to_pylist() == ["SYNCED", None, None]
-    assert table["bid_price_1"].to_pylist() == [None, Decimal("1.5"), 2, None]
+    assert table["state"].to_pylist() == ["WAITING", "WAITING", "SYNCED", "SYNCED"]
+    after = Book(Records(rows[4:])).grid(1, 1, start_ns=15, stop_ns=19, numbers="decimal")
+    assert after["state"].to_pylist() == ["SYNCED", "SYNCED", "SYNCED", None]  # none behind the last record
+    assert after["bid_price_1"].to_pylist() == [2, Decimal("9e18"), 2, None]
+    assert table["bid_price_1"].to_pylist() == [None, None, Decimal("1.5"), 2]
 
 
 def test_what_makes_no_sense_is_said():

@@ -103,7 +103,7 @@ def test_a_book_is_what_a_dict_of_decimals_says(changes):
         assert book.is_wide or fits(book)
         if whole:  # it is only as wide as its numbers need
             wide = any(
-                abs(EXACT.scaleb(Decimal(text), -exp)) >= 2**63
+                not -(2**63) <= EXACT.scaleb(Decimal(text), -exp) < 2**63
                 for levels in sides
                 for level in levels
                 for text, exp in zip(level, book.scale, strict=True)

@@ -134,6 +134,7 @@ def run(store, venue, peer, condition, talk=None, *, tls=None, scheme="", host="
 
 
 def told(store, symbol="_session"):
-    """(kind, stream, payload) of the feed's records."""
+    """(kind, stream, payload) of the feed's records, but those of the clock, which come when their time has come."""
     with store.reader(f"talkative/{symbol}") as reader:
-        return [(Kind(r.kind), reader.stream_name(r.stream), r.payload) for r in reader.records()]
+        records = [one for one in reader.records() if not one.payload.startswith(b'{"note": "clock"')]
+        return [(Kind(r.kind), reader.stream_name(r.stream), r.payload) for r in records]
