@@ -244,8 +244,10 @@ class _Gatherer(LevelParser):
 
     def _put_now(self, update: BookUpdate, book: L2Book, *, whole: bool) -> L2Book:
         """Into the book, behind what is gathered."""
+        if self._resets:
+            self._builder.settle()  # before its ladders are read, which takes the buffers of what is gathered
         ladders = self.parse_update(update)
-        if self._resets or ladders.scale != book.scale:
+        if ladders.scale != book.scale:
             self._builder.settle()
         book = ladders.put(book, whole=whole)
         self._builder.add_head(update, whole=whole)

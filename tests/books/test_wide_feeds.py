@@ -97,7 +97,7 @@ def watched(store):
     watcher = Watcher(store, catalog.get("binance"), (STREAM,), marks, ManualClock(NS), said.extend)
     while watcher.look():
         pass
-    return [one for one in said if not isinstance(one, Mark | protocol.Book)]
+    return [one for one in said if not isinstance(one, Mark | protocol.Book | protocol.Delays)]
 
 
 def of(levels):

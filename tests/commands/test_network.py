@@ -264,7 +264,7 @@ def test_a_port_in_use(mdtool, alpha: Path, taken_port: int, command: list[str])
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["record"], "mdtool: VENUE is missing; see: mdtool record --help"),
+        (["record"], "mdtool: there is no file of settings: no [[recording]] that says what to record; name a venue"),
         (["record", "nasdaq"], "mdtool: unknown venue 'nasdaq'; there are: "),
         (["record", "binnance"], "mdtool: unknown venue 'binnance'; did you mean binance? There are: "),
         (["record", "sim", "€"], "mdtool: sim: '€' is no symbol; expected"),

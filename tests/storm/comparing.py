@@ -112,6 +112,11 @@ class Course:
     unexplained: list[str] = field(default_factory=list)
     newest: int = -1  # which of the exchange's messages is the latest of those that are there
 
+    @property
+    def gaps(self) -> list[Ids]:
+        """Stretches that were not there when their turn was, and of which something never came."""
+        return [span for span in spans(self.missed) if any(span[0] <= one[0] <= span[1] for one in self.lost)]
+
 
 def course(truth: Told, records: list[tuple[int, int]], injected: dict[str, set[Ids]]) -> Course:
     """Of one stream. Whatever is amiss is so by a fault that was injected; what is lost without one, was lost where the
@@ -155,14 +160,11 @@ def course(truth: Told, records: list[tuple[int, int]], injected: dict[str, set[
     return result
 
 
-def true_books(weather: Weather, came: Storming, at_ns: dict[str, int]) -> dict[str, SimulatedBook]:
-    """The exchange's own book of each symbol as of a time of its own."""
-    exchange = weather.exchange(came.start_ns)
-    found = {}
-    for symbol, ns in sorted(at_ns.items(), key=lambda item: item[1]):
-        exchange.step(ns)
-        found[symbol] = exchange.book(symbol)
-    return found
+def true_books(weather: Weather, came: Storming, ids: dict[str, int]) -> dict[str, SimulatedBook]:
+    """The exchange's own book of each symbol behind an id."""
+    exchange = weather.exchange(came.start_ns, keep_truth=True)
+    exchange.step(came.end_ns)
+    return {symbol: exchange.truth(symbol).at(last) for symbol, last in ids.items()}
 
 
 def by_stream(ledger: Ledger) -> dict[Key, dict[str, set[Ids]]]:

@@ -44,9 +44,11 @@ class Weather:
     def names(self) -> tuple[str, ...]:
         return symbol_names(self.symbols)
 
-    def exchange(self, start_ns: int) -> Simulator:
+    def exchange(self, start_ns: int, *, keep_truth: bool = False) -> Simulator:
         """The exchange, as often as it is asked for the very same."""
-        return Simulator(self.names, seed=self.seed, rate=self.rate, start_ns=start_ns, venue=self.venue)
+        return Simulator(
+            self.names, seed=self.seed, rate=self.rate, start_ns=start_ns, venue=self.venue, keep_truth=keep_truth
+        )
 
 
 @dataclass
