@@ -223,13 +223,14 @@ async def circle(request):
         (hangs, "no whole answer within 0.2 s"),
         (endless, "more than 200,000 bytes"),
         (gone, "HTTP 404"),
-        (circle, "more than 50 pages"),
+        (circle, "more than 3 pages"),
     ],
 )
 def test_a_list_that_cannot_be_had_is_told_once_and_holds_up_nothing(store, monkeypatch, answer, why):
     if answer is hangs:
         monkeypatch.setattr(lists, "TIMEOUT", 0.2)
     monkeypatch.setattr(lists, "MAX_BYTES", 200_000)
+    monkeypatch.setattr(lists, "MOST_PAGES", 3)  # one a second: requests share a budget
     talk = []
     status = record_against(
         store, catalog.get("bybit"), answer, lambda: any(event is RecorderEvent.LIST_FAILED for event, _ in talk), talk
