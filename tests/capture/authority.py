@@ -51,10 +51,20 @@ def _certificate(subject, issuer, key, signer, began, host="", ca=False):  # typ
         .not_valid_before(now + began)
         .not_valid_after(now + began + 2 * DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        # What Python asks for from 3.13 on: whose key it is, and of an authority that it may sign.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(_usage(ca=ca), critical=True)
     )
     if host:
         builder = builder.add_extension(x509.SubjectAlternativeName([_host(host)]), critical=False)
     return builder.sign(signer, hashes.SHA256())
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    nothing = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only",
+               "decipher_only")  # fmt: skip
+    return x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **dict.fromkeys(nothing, False))
 
 
 def _host(host: str) -> x509.GeneralName:

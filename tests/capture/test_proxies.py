@@ -31,6 +31,7 @@ class Proxy:
     def __init__(self, answer=""):
         self.answer = answer
         self.asked = []
+        self._held = []
         self.port = 0
         self._ready = threading.Event()
 
@@ -62,6 +63,7 @@ class Proxy:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         self.asked.append(head[0])
         self.headers = head[1:]
+        self._held.append(writer)  # else Python closes it, from 3.13 on
         if self.answer is None:
             return
         if self.answer:
