@@ -177,13 +177,15 @@ class PageReader:
 
     def feeds(self) -> dict[str, dict[str, int]]:
         """By the feed's name its counters; a feed of which nothing was ever counted has none."""
-        counters = self._rows["counters"][: self._used].tolist()
-        return {name: dict(zip(COUNTERS, row, strict=True)) for name, row in zip(self._names(), counters, strict=True)}
+        names, used = self._names()
+        counters = self._rows["counters"][:used].tolist()
+        return {name: dict(zip(COUNTERS, row, strict=True)) for name, row in zip(names, counters, strict=True)}
 
     def delays_ns(self) -> dict[str, tuple[int, ...]]:
         """By the feed's name, of its updates: how many took 2**n to 2**(n+1) nanoseconds from the venue's time on."""
-        delays = self._rows["delay_ns"][: self._used].tolist()
-        return {name: tuple(row) for name, row in zip(self._names(), delays, strict=True)}
+        names, used = self._names()
+        delays = self._rows["delay_ns"][:used].tolist()
+        return {name: tuple(row) for name, row in zip(names, delays, strict=True)}
 
     def commit_ns(self) -> tuple[int, ...]:
         """The same of the time from receiving to the commit, of a sample of all records."""
@@ -195,9 +197,11 @@ class PageReader:
         used = min(int(self._header[0]["feeds"]), MOST_FEEDS)
         return used if self._map.is_backed(HEADER_BYTES, HEADER_BYTES + used * ROW.itemsize) else 0
 
-    def _names(self) -> list[str]:
-        names: Sequence[bytes] = self._rows["name"][: self._used].tolist()
-        return [name.decode("utf-8", "replace") for name in names]
+    def _names(self) -> tuple[list[str], int]:
+        """Of the rows in use, and how many they are: asked once, as a feed may come at any time."""
+        used = self._used
+        names: Sequence[bytes] = self._rows["name"][:used].tolist()
+        return [name.decode("utf-8", "replace") for name in names], used
 
 
 def summed(many: Sequence[Mapping[str, int]]) -> dict[str, int]:

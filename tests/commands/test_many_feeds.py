@@ -121,4 +121,4 @@ def test_a_feed_costs_the_same_however_many_there_are(mdtool, stores, command):
     cost(SIZES[0])  # the first run loads what it needs
     few, more, many = map(cost, SIZES)
     each, then = (more - few) / (SIZES[1] - SIZES[0]), (many - more) / (SIZES[2] - SIZES[1])
-    assert then == pytest.approx(each, rel=0.03)  # what sorting takes, and a dictionary that grows
+    assert then == pytest.approx(each, rel=0.1)  # what sorting takes, and a dictionary that grows
