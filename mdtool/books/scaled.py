@@ -7,26 +7,27 @@ changes a book goes on with the one that is returned.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 from mdtool.errors import WireError
 from mdtool.model import Scale
 
 
-class Scaled:
+class Scaled(ABC):
     """Beside a kernel's book, whose `multiply` it uses; who inherits it keeps `_scale` and makes others of its kind."""
 
     __slots__ = ()
     is_wide: ClassVar[bool] = False  # its integers are Python's
     _scale: Scale
 
+    @abstractmethod
     def _other(self, *, wide: bool) -> Any:
         """An empty book of this kind and scale."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take(self, other: Any) -> None:
         """Everything of another of this kind and scale, which need not be as wide; this one is empty."""
-        raise NotImplementedError
 
     @property
     def scale(self) -> Scale:

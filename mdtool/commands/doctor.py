@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mdtool.commands.context import current
-from mdtool.commands.options import Json
+from mdtool.commands.options import Json, RestUrl, WebsocketUrl
 
 EXAMPLES = (
     ("mdtool doctor", "this machine and this store; nobody is connected to"),
@@ -24,12 +24,8 @@ def doctor(
             metavar="VENUE", show_default=False, help="Venues to try to reach. None: nobody is connected to."
         ),
     ] = None,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="WS", help="Websocket base instead of the venue's own.")
-    ] = None,
-    rest: Annotated[
-        str | None, typer.Option("--rest", metavar="HTTP", help="REST base instead of the venue's own.")
-    ] = None,
+    url: WebsocketUrl = None,
+    rest: RestUrl = None,
     json: Json = False,
 ) -> None:
     """Check whether this machine is fit to record.

@@ -27,6 +27,10 @@ Venue = Annotated[
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"Start here: {TIMES}.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End here, exclusive; as --from.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WebsocketUrl = Annotated[
+    str | None, typer.Option("--url", metavar="WS", help="Websocket base instead of the venue's own.")
+]
+RestUrl = Annotated[str | None, typer.Option("--rest", metavar="HTTP", help="REST base instead of the venue's own.")]
 Speed = Annotated[
     str, typer.Option("--speed", metavar="FACTOR", help="1 as recorded, 10 ten times as fast, max without waiting.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdtool.commands.context import current
-from mdtool.commands.options import Json, Live, Sync
+from mdtool.commands.options import Json, Live, RestUrl, Sync, WebsocketUrl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,12 +42,8 @@ def record(
         list[str] | None,
         typer.Argument(metavar="SYMBOL", show_default=False, help="In any spelling. None: the venue's default set."),
     ] = None,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="WS", help="Websocket base instead of the venue's own.")
-    ] = None,
-    rest: Annotated[
-        str | None, typer.Option("--rest", metavar="HTTP", help="REST base instead of the venue's own.")
-    ] = None,
+    url: WebsocketUrl = None,
+    rest: RestUrl = None,
     duration: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="Stop after that long, as in 90s or 1h30m.")
     ] = None,

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
 from mdtool.errors import UsageError
-from mdtool.exchange.source import Outlet
+from mdtool.exchange.source import Outlet, Passing
 
 Door = Literal["connect", "rest"]
 
@@ -113,7 +113,7 @@ class Faults:
         return _FaultyOutlet(outlet, name, self._on_message, self._cuts)
 
 
-class _FaultyOutlet:
+class _FaultyOutlet(Passing):
     """An outlet that misbehaves as planned."""
 
     def __init__(
@@ -123,7 +123,7 @@ class _FaultyOutlet:
         faults: list[_OnMessage],
         cuts: list[Cut],
     ) -> None:
-        self._outlet = outlet
+        super().__init__(outlet)
         self._name = name
         self._faults = [(fault, _Counter(fault.nth)) for fault in faults]
         self._cuts = [(cut, _Counter(cut.after)) for cut in cuts]
@@ -159,21 +159,6 @@ class _FaultyOutlet:
                 self._delayed[name].append(message)
             else:
                 self._send(symbol, stream, message)
-
-    def lose(self, symbol: str, stream: str, payload: bytes) -> None:
-        self._outlet.lose(symbol, stream, payload)
-
-    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
-        self._outlet.corrupt(symbol, stream, payload, spoil)
-
-    def listeners(self, symbol: str, stream: str) -> int:
-        return self._outlet.listeners(symbol, stream)
-
-    async def drain(self) -> None:
-        await self._outlet.drain()
-
-    def cut(self, code: int | None) -> None:
-        self._outlet.cut(code)
 
     def _release(self, name: str, symbol: str, stream: str) -> None:
         for message in self._delayed.pop(name, ()):

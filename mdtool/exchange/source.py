@@ -87,6 +87,32 @@ class Outlet(Protocol):
         ...
 
 
+class Passing:
+    """An outlet in front of another, which passes on what is published and whatever else is done to it; who inherits it
+    changes some of that."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+
+    def publish(self, symbol: str, stream: str, payload: bytes) -> None:
+        self._outlet.publish(symbol, stream, payload)
+
+    def lose(self, symbol: str, stream: str, payload: bytes) -> None:
+        self._outlet.lose(symbol, stream, payload)
+
+    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
+        self._outlet.corrupt(symbol, stream, payload, spoil)
+
+    def listeners(self, symbol: str, stream: str) -> int:
+        return self._outlet.listeners(symbol, stream)
+
+    async def drain(self) -> None:
+        await self._outlet.drain()
+
+    def cut(self, code: int | None) -> None:
+        self._outlet.cut(code)
+
+
 class Source(Protocol):
     """What an exchange says."""
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from mdtool.clock import Clock, SystemClock
 from mdtool.errors import UsageError
 from mdtool.exchange.faults import Door, Refuse
-from mdtool.exchange.source import Outlet
+from mdtool.exchange.source import Outlet, Passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,12 @@ class Storm:
         return frame[: self._random.randrange(1, len(frame))]
 
 
-class _Stormy:
+class _Stormy(Passing):
     """An outlet in a storm."""
 
     def __init__(self, storm: Storm, outlet: Outlet) -> None:
+        super().__init__(outlet)
         self._storm = storm
-        self._outlet = outlet
         self._held: dict[tuple[str, str], bytes] = {}  # what is to be sent after the next one
 
     def publish(self, symbol: str, stream: str, payload: bytes) -> None:
@@ -151,18 +151,3 @@ class _Stormy:
             outlet.publish(symbol, stream, late)
         if fault == "cut":
             outlet.cut(None)
-
-    def lose(self, symbol: str, stream: str, payload: bytes) -> None:
-        self._outlet.lose(symbol, stream, payload)
-
-    def corrupt(self, symbol: str, stream: str, payload: bytes, spoil: Callable[[bytes], bytes]) -> None:
-        self._outlet.corrupt(symbol, stream, payload, spoil)
-
-    def listeners(self, symbol: str, stream: str) -> int:
-        return self._outlet.listeners(symbol, stream)
-
-    async def drain(self) -> None:
-        await self._outlet.drain()
-
-    def cut(self, code: int | None) -> None:
-        self._outlet.cut(code)
