@@ -6,15 +6,13 @@ or somebody's folder may hold a package of the same name.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import asyncio
 
 LONGEST_COMPLAINT = 4096  # bytes of what a child said last that are kept
 _HOME = str(Path(__file__).parents[2])  # where this package was found
@@ -55,6 +53,17 @@ async def last_said(stream: asyncio.StreamReader) -> bytes:
     while data := await stream.read(LONGEST_COMPLAINT):
         kept = (kept + data)[-LONGEST_COMPLAINT:]
     return kept
+
+
+async def put_away(process: asyncio.subprocess.Process, complaining: asyncio.Task[bytes]) -> None:
+    """End a child of which all streams are pipes, and read them to their ends. `complaining`: what reads stderr."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.close()
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    while await process.stdout.read(LONGEST_COMPLAINT):  # its end is only seen behind what it said
+        pass
+    await asyncio.gather(complaining, process.wait())
 
 
 def complaint(said: bytes, code: int) -> str:

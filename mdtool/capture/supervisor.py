@@ -13,7 +13,7 @@ from typing import Protocol
 
 from mdtool.books.sync import BookState
 from mdtool.capture.backoff import STABLE, Backoff
-from mdtool.capture.child import command, complaint, environment, last_said
+from mdtool.capture.child import command, complaint, environment, last_said, put_away
 from mdtool.capture.options import BOOK_STATES, Notify, RecorderEvent, RecordOptions, RecordStatus
 from mdtool.capture.protocol import (
     Alive,
@@ -221,12 +221,7 @@ class Supervisor:
             return complaint(said, await process.wait())
         finally:
             self._process = None
-            process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            while await process.stdout.read(MOUTHFUL):  # its end is only seen behind what it said
-                pass
-            await asyncio.gather(complaining, process.wait())
+            await put_away(process, complaining)
 
     def _start(self) -> Start:
         marks = tuple(self._marks.values())

@@ -7,7 +7,6 @@ asks while it is started again waits instead of being refused. Whatever becomes 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from random import Random
 from msgspec.json import encode
 
 from mdtool.capture.backoff import STABLE, Backoff
-from mdtool.capture.child import command, complaint, environment, last_said
+from mdtool.capture.child import command, complaint, environment, last_said, put_away
 
 WEB = "mdtool.service.web"
 SILENCE = 60.0  # seconds without a sign of life after which it is taken for stuck
@@ -62,12 +61,7 @@ class Attendant:
                 return complaint(await complaining, await process.wait())
             return f"no sign of life for {SILENCE:g} s"
         finally:
-            process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            while await process.stdout.read(MOUTHFUL):  # its end is only seen behind what it said
-                pass
-            await asyncio.gather(complaining, process.wait())
+            await put_away(process, complaining)
 
 
 async def _lives(stdout: asyncio.StreamReader) -> bool:

@@ -7,7 +7,6 @@ altogether becomes a chunk of one NOTE. Each NOTE says how many records were los
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -106,15 +105,11 @@ def write(feed: FeedInfo, mended: Mended, streams: Mapping[int, str]) -> None:
         capacity = mended.heap_used + len(mended.tail)
         files.replace_durably(heap_path, [memoryview(mended.heap)[: mended.heap_used], mended.tail])
     page = bytearray(
-        layout.sealed(
-            layout.CHUNK_HEADER,
-            magic=layout.CHUNK_MAGIC,
-            version=layout.VERSION,
-            header_bytes=layout.PAGE,
-            store_id=uuid.UUID(feed.store_id).bytes,
-            feed_id=feed.feed_id,
-            chunk_id=slot.chunk_id,
-            epoch=slot.epoch,
+        layout.chunk_header(
+            feed.store_id,
+            feed.feed_id,
+            slot.chunk_id,
+            slot.epoch,
             row_capacity=len(mended.rows),
             heap_capacity=capacity,
             created_ns=slot.created_ns,

@@ -8,6 +8,7 @@ rewritten, torn or damaged from a whole one.
 from __future__ import annotations
 
 import re
+import uuid
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,21 @@ def sealed(dtype: np.dtype[Any], **fields: object) -> bytes:
     crc_at = CRC_AT if dtype.itemsize == PAGE else dtype.itemsize - 4
     value["crc32c"] = crc32c(value.tobytes()[:crc_at])
     return value.tobytes()
+
+
+def chunk_header(store_id: str, feed_id: int, chunk_id: int, epoch: int, **fields: object) -> bytes:
+    """The first page of a chunk's index: whose it is, and its other fields."""
+    return sealed(
+        CHUNK_HEADER,
+        magic=CHUNK_MAGIC,
+        version=VERSION,
+        header_bytes=PAGE,
+        store_id=uuid.UUID(store_id).bytes,
+        feed_id=feed_id,
+        chunk_id=chunk_id,
+        epoch=epoch,
+        **fields,
+    )
 
 
 def unsealed(dtype: np.dtype[Any], data: bytes) -> np.void | None:

@@ -200,15 +200,11 @@ class LiveChunk:
 
     def _write_header(self, epoch: int, state: ChunkState, now_ns: int) -> None:
         free = state == ChunkState.FREE
-        self.index.map[: layout.PAGE] = layout.sealed(
-            layout.CHUNK_HEADER,
-            magic=layout.CHUNK_MAGIC,
-            version=layout.VERSION,
-            header_bytes=layout.PAGE,
-            store_id=uuid.UUID(self.feed.store_id).bytes,
-            feed_id=self.feed.feed_id,
-            chunk_id=self.chunk_id,
-            epoch=epoch,
+        self.index.map[: layout.PAGE] = layout.chunk_header(
+            self.feed.store_id,
+            self.feed.feed_id,
+            self.chunk_id,
+            epoch,
             row_capacity=self.row_capacity,
             heap_capacity=self.heap.size,
             created_ns=now_ns,

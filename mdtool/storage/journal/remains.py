@@ -5,7 +5,6 @@ Rule: what was synced stays as it is, and what may be lost behind it has a NOTE 
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 
 import numpy as np
@@ -116,15 +115,11 @@ def _put_in_place(
 
 def _page(feed: FeedInfo, info: ChunkInfo) -> bytes:
     """The header of a chunk of which nothing is left but its entry: room for one row."""
-    return layout.sealed(
-        layout.CHUNK_HEADER,
-        magic=layout.CHUNK_MAGIC,
-        version=layout.VERSION,
-        header_bytes=layout.PAGE,
-        store_id=uuid.UUID(feed.store_id).bytes,
-        feed_id=feed.feed_id,
-        chunk_id=info.chunk_id,
-        epoch=info.epoch,
+    return layout.chunk_header(
+        feed.store_id,
+        feed.feed_id,
+        info.chunk_id,
+        info.epoch,
         row_capacity=1,
         created_ns=info.created_ns,
         state=ChunkState.LIVE,
