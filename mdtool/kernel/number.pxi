@@ -89,3 +89,39 @@ cdef Fault evaluate(Number* n, int exp, int64_t* value) noexcept nogil:
         mantissa *= 10
     value[0] = -<int64_t>mantissa if n.negative else <int64_t>mantissa
     return NONE
+
+
+cdef Fault number(Walk* walk, text_t* at, bint is_price, int64_t* value) noexcept nogil:
+    """One number, quoted or (other shapes) bare: moves `at` behind it."""
+    cdef text_t start, p = at[0]
+    cdef Fault fault = NONE
+    cdef Number found
+    cdef int places, exp = walk.price_exp if is_price else walk.size_exp
+    cdef bint quoted = is_at(p, walk.end, c'"')
+    walk.fault_at = p
+    if not quoted and walk.form == PAIRS:
+        return NEED_QUOTE
+    start = p + quoted
+    p = scan_number(start, walk.end, is_price, &found, &fault)
+    walk.fault_at = p
+    if fault != NONE:
+        return fault
+    if quoted and not is_at(p, walk.end, c'"'):
+        return NEED_CLOSING_QUOTE
+    at[0] = p + quoted
+    walk.fault_at = start
+    walk.fault_exp = exp
+    if walk.prices == NULL:
+        places = places_of(&found)
+        if places > MAX_EXP:
+            walk.fault_exp = -MAX_EXP
+            return NEED_DIGITS
+        if is_price:
+            walk.finest_price = min(walk.finest_price, -places)
+        else:
+            walk.finest_size = min(walk.finest_size, -places)
+        return NONE
+    if walk.marks:
+        value[0] = start - walk.start
+        return NONE
+    return evaluate(&found, exp, value)
